@@ -1,0 +1,1 @@
+//! Deploy or do not deploy: one verdict from suite, replay and mirror.

@@ -1,0 +1,1 @@
+//! Checks the workspace itself: dependency direction, licences, duplicates.

@@ -1,0 +1,1 @@
+//! Judges any HTTP cache: header handling, freshness, integrity, purge and framing.

@@ -1,0 +1,1 @@
+//! Formats in which traffic is kept: the native capture format, pcap and pcapng.

@@ -1,0 +1,1 @@
+//! A scripted HTTP client and origin that wait for named events.

@@ -1,0 +1,1 @@
+//! One report model, written as text, JSON, JUnit and HTML.

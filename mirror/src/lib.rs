@@ -1,0 +1,1 @@
+//! Tees live HTTP traffic to a candidate without touching the service, and compares the answers.

@@ -1,0 +1,1 @@
+//! The edge of the reference CDN: a caching HTTP proxy.

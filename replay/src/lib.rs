@@ -1,0 +1,1 @@
+//! Drives recorded traffic through a reference and a candidate and compares what they answer.
