@@ -1,0 +1,39 @@
+//! What happened to a request, for the Cache-Status field (RFC 9211).
+
+use http::StatusCode;
+
+/// How a request was handled. The edge fills it in; it goes to the client as Cache-Status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handling {
+    pub outcome: Outcome,
+    /// The response was stored because of this request.
+    pub stored: bool,
+    /// The request shared a fetch made for another.
+    pub collapsed: bool,
+    /// A fixed token that says more, such as the reason not to store.
+    pub detail: Option<&'static str>,
+}
+
+/// Where the response came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// From the store, without asking the origin.
+    Hit,
+    /// The origin was asked. `status` is what it answered, when that differs from the status the client gets.
+    Forward { reason: ForwardReason, status: Option<StatusCode> },
+    /// The edge answered by itself.
+    Generated,
+}
+
+/// Why a request went to the origin (RFC 9211 section 2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardReason {
+    Bypass,
+    Method,
+    UriMiss,
+    VaryMiss,
+    Miss,
+    Request,
+    Stale,
+    Partial,
+}
