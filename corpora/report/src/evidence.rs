@@ -1,0 +1,89 @@
+//! What was seen, as text a person can read.
+
+use exchange::{Request, Response, escape};
+use serde::{Deserialize, Serialize};
+
+/// One block of text that shows what happened. Bytes that are not printable are escaped as `\xNN`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// What it shows: `request`, `answer`, `seen at the origin`, `reproduce`.
+    pub label: String,
+    pub kind: EvidenceKind,
+    pub text: String,
+}
+
+/// How to show a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceKind {
+    /// A message, or other text that is shown as it is.
+    Text,
+    /// A unified diff.
+    Diff,
+    /// A command to run.
+    Command,
+}
+
+impl Evidence {
+    /// Longest body shown, in bytes.
+    const BODY: usize = 2048;
+
+    pub fn text(label: impl Into<String>, text: impl Into<String>) -> Self {
+        Evidence { label: label.into(), kind: EvidenceKind::Text, text: text.into() }
+    }
+
+    pub fn diff(label: impl Into<String>, diff: impl Into<String>) -> Self {
+        Evidence { label: label.into(), kind: EvidenceKind::Diff, text: diff.into() }
+    }
+
+    /// The command that reproduces what is shown.
+    pub fn command(label: impl Into<String>, command: impl Into<String>) -> Self {
+        Evidence { label: label.into(), kind: EvidenceKind::Command, text: command.into() }
+    }
+
+    /// A request: request line, fields, the first bytes of its body.
+    pub fn request(label: impl Into<String>, request: &Request) -> Self {
+        let line = format!("{} {} {}", escape(&request.method), escape(&request.target), request.version);
+        let mut text = line + "\n";
+        section(&mut text, &request.fields);
+        body(&mut text, &request.body);
+        section(&mut text, &request.trailers);
+        Evidence::text(label, text)
+    }
+
+    /// A response with its interim responses: status line, fields, the first bytes of its body, trailers.
+    pub fn response(label: impl Into<String>, response: &Response) -> Self {
+        let mut text = String::new();
+        for one in response.interim.iter().chain([response]) {
+            text += &format!("{} {} {}\n", one.version, one.status, escape(&one.reason));
+            section(&mut text, &one.fields);
+        }
+        body(&mut text, &response.body);
+        section(&mut text, &response.trailers);
+        Evidence::text(label, text)
+    }
+}
+
+fn section(text: &mut String, fields: &exchange::Fields) {
+    for field in fields {
+        *text += &format!("{field:?}\n");
+    }
+}
+
+fn body(text: &mut String, body: &exchange::Body) {
+    *text += "\n";
+    if let Some(bytes) = &body.bytes {
+        let shown = &bytes[..bytes.len().min(Evidence::BODY)];
+        // Line ends of text bodies stay line ends.
+        for line in shown.split_inclusive(|&b| b == b'\n') {
+            match line.strip_suffix(b"\n") {
+                Some(line) => *text += &(escape(line) + "\n"),
+                None => *text += &(escape(line) + "\n"),
+            }
+        }
+        if shown.len() as u64 == body.length && body.ending == exchange::Ending::Complete {
+            return;
+        }
+    }
+    *text += &format!("[body: {} bytes, SHA-256 {}, {:?}]\n", body.length, body.sha256, body.ending);
+}

@@ -1,0 +1,5 @@
+use crate::Report;
+
+pub(crate) fn write(report: &Report) -> String {
+    report.title.clone()
+}
