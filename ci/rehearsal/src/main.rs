@@ -1,0 +1,10 @@
+//! See [`cli::Cli`].
+
+mod cli;
+mod program;
+
+use clap::Parser as _;
+
+fn main() {
+    let _ = cli::Cli::parse();
+}
