@@ -7,9 +7,9 @@ that happens here is seen outside, and every process ends when the laboratory en
 import contextlib
 import os
 import pathlib
+import re
 import shlex
 import signal
-import socket
 import subprocess
 import time
 
@@ -58,7 +58,7 @@ class Network:
         argv = [*self.prefix, *map(str, argv)]
         try:
             done = subprocess.run(
-                argv, input=stdin if stdin is not None else b"", cwd=self.lab.scratch, timeout=timeout,
+                argv, input=stdin or b"", cwd=self.lab.scratch, timeout=timeout,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.lab.environment(),
             )
         except subprocess.TimeoutExpired as error:
@@ -68,23 +68,28 @@ class Network:
             raise LabError(f"{shlex.join(argv)}: exit status {done.returncode}\n{tail}")
         return done.stdout
 
-    def curl(self, arguments, **options):
-        """curl with the arguments as one would type them; quiet, and with its own `.curlrc` left aside."""
-        return self.client("curl", "-q", "-sS", *shlex.split(arguments), **options)
+    def curl(self, arguments, source=None, **options):
+        """curl with the arguments as one would type them; quiet, from `source`, its own `.curlrc` left aside."""
+        each = ["-sS", *(["--interface", source] if source else [])]
+        argv = ["curl", "-q", *each]
+        for argument in shlex.split(arguments):
+            # What stands after --next starts from nothing.
+            argv += [argument, *each] if argument == "--next" else [argument]
+        return self.client(*argv, **options)
 
     def wget(self, arguments, **options):
         return self.client("wget", "--no-config", "-q", *shlex.split(arguments), **options)
 
-    def wait_for_port(self, port, address="127.0.0.1", server=None, timeout=20):
-        """Waits until something listens. It looks at the kernel's table, so no connection is made for it."""
+    def wait_for(self, listen, server, timeout=20):
+        """Waits until `server` listens. It looks at the kernel's table, so no connection is made for it."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
-            if server is not None and server.poll() is not None:
+            if server.poll() is not None:
                 raise LabError(f"{server.args}: ended at once\n{server.log.read_text()[-800:]}")
-            if f":{port} " in self.sh("ss -Hltn"):
+            if f"{listen} " in self.sh("ss -Hltn"):
                 return
             time.sleep(0.05)
-        raise LabError(f"nothing listens on port {port}")
+        raise LabError(f"{server.args}: does not listen on {listen}\n{server.log.read_text()[-800:]}")
 
     @contextlib.contextmanager
     def capture(self, interface, file, tool="dumpcap", options="", capture_filter="", settle=0.8):
@@ -92,11 +97,11 @@ class Network:
         path = self.lab.captured / file
         if tool == "dumpcap":
             form = "" if file.endswith(".pcapng") else "-P "
-            argv = f"dumpcap -q {form}-i {interface} -w {path} {options}".split()
+            argv = f"dumpcap -q -B 32 {form}-i {interface} -w {path} {options}".split()
             argv += ["-f", capture_filter] if capture_filter else []
             ready = "Capturing on"
         else:
-            argv = f"tcpdump -Z root -U --immediate-mode -i {interface} -w {path} {options}".split()
+            argv = f"tcpdump -Z root -B 32768 -i {interface} -w {path} {options}".split()
             argv += [capture_filter] if capture_filter else []
             ready = "listening on"
         process = self.spawn(*argv, log=f"capture-{file}")
@@ -113,6 +118,9 @@ class Network:
             time.sleep(settle)
             process.send_signal(signal.SIGINT)
             process.wait(timeout=20)
+        lost = re.search(r"dropped on interface .*: \d+/(\d+)|(\d+) packets dropped by kernel", process.log.read_text())
+        if lost is None or (lost[1] or lost[2]) != "0":
+            raise LabError(f"{argv[0]} did not see every packet; record again\n{process.log.read_text()[-400:]}")
         self.lab.files.append(file)
 
 
@@ -126,6 +134,7 @@ class Lab:
         self.site = self.work / "site"
         for directory in (self.captured, self.scratch, self.site):
             directory.mkdir(exist_ok=True)
+        self.work.chmod(0o755)  # Apache reads the site as another user.
         self.processes, self.files, self.notes = [], [], {}
         self.sh("hostname recorder")
         self.sh("mount -t tmpfs none /run")
@@ -162,44 +171,56 @@ class Lab:
             for address in servers6:
                 right.sh(f"ip -6 addr add {address}/64 dev s0 nodad")
         for network, interface in ((left, "c0"), (right, "s0")):
+            # An address that is still being checked for doubles would change the network under a running browser.
+            network.sh(f"sysctl -q -w net.ipv6.conf.{interface}.accept_dad=0")
             if not offload:
                 network.sh(f"ethtool -K {interface} tso off gso off gro off tx off")
             network.sh(f"ip link set {interface} up")
         return left, right
 
-    def serve(self, network, template, argv, port=80, **values):
-        """Starts a server from a configuration in `servers/`, with `{name}` fields filled in."""
+    def serve(self, network, template, argv, listen, **values):
+        """Starts a server from a configuration in `servers/`, with its `{name}` fields filled in.
+
+        `listen` is ADDRESS:PORT as the server's configuration and `ss` both write it.
+        """
         text = (HERE / "servers" / template).read_text()
-        values = {"site": self.site, "work": self.work, **values}
-        for key, value in values.items():
+        for key, value in {"site": self.site, "work": self.work, "listen": listen, **values}.items():
             text = text.replace("{" + key + "}", str(value))
         config = self.work / template
         config.write_text(text)
         server = network.spawn(*(part.replace("{config}", str(config)) for part in shlex.split(argv)), log=template)
-        network.wait_for_port(port, server=server)
+        network.wait_for(listen, server)
         return server
 
-    def nginx(self, network, **values):
-        return self.serve(network, "nginx.conf", "nginx -c {config} -e stderr", **{"listen": "80", **values})
+    def nginx(self, network, listen="127.0.0.1:80"):
+        return self.serve(network, "nginx.conf", "nginx -c {config} -e stderr", listen)
+
+    def apache(self, network, listen="127.0.0.1:80"):
+        return self.serve(network, "apache2.conf", "apache2 -DFOREGROUND -d /usr/lib/apache2 -f {config}", listen)
+
+    def lighttpd(self, network, listen="127.0.0.1:80"):
+        address, _, port = listen.rpartition(":")
+        return self.serve(network, "lighttpd.conf", "lighttpd -D -f {config}", listen, address=address, port=port)
+
+    def python(self, network, address="127.0.0.1", port=80):
+        """Python's own file server: HTTP/1.0, one connection for each request."""
+        server = network.spawn("/usr/bin/python3", "-m", "http.server", port, "-b", address, "-d", self.site / "www", log="python")
+        network.wait_for(f"{address}:{port}", server)
+        return server
 
     def origin(self, network, address="127.0.0.1", port=80):
         """Our own server, for what ordinary ones do not do (`origin.py`)."""
-        server = network.spawn("/usr/bin/python3", HERE / "origin.py", address, port, self.site, log=f"origin-{port}")
-        network.wait_for_port(port, server=server)
+        server = network.spawn("/usr/bin/python3", "-B", HERE / "origin.py", address, port, log=f"origin-{port}")
+        network.wait_for(f"{address}:{port}", server)
         return server
 
-    def chromium(self, network, script, timeout=120):
-        """Drives Chromium through its debugging pipe with the steps in `script` (see `chromium.py`)."""
+    def chromium(self, network, profile="profile"):
+        """A Chromium to be driven, as a context manager; the same profile again is the same visitor again."""
         import chromium
 
-        return chromium.drive(self, network, script, timeout)
+        return chromium.Browser(self, network, profile)
 
     def note(self, **about):
         """What the manifest says about this recipe's captures beyond what is read from them."""
         self.notes.update(about)
 
-
-def free_port(network_family=socket.AF_INET):
-    with socket.socket(network_family) as probe:
-        probe.bind(("::1" if network_family == socket.AF_INET6 else "127.0.0.1", 0))
-        return probe.getsockname()[1]
