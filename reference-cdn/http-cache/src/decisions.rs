@@ -30,8 +30,9 @@ pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
     /// What to do with a request whose key holds `stored` (RFC 9111 section 4).
     fn plan(&self, request: &Request<'_>, stored: &[Arc<Stored>], now: Time) -> Plan;
 
-    /// May the request start, or wait for, a fetch shared with others? Asked before the origin's response is known.
-    fn collapsing(&self, request: &Request<'_>) -> Collapsing;
+    /// May the request start, or wait for, a fetch shared with others? Asked before the origin's response is known; `fetch` is what
+    /// `plan` told.
+    fn collapsing(&self, request: &Request<'_>, fetch: &Fetch) -> Collapsing;
 
     /// May `request`, which waited for a fetch, be answered with the response that it brought?
     fn may_share(&self, request: &Request<'_>, stored: &Arc<Stored>, now: Time) -> bool;
@@ -42,7 +43,8 @@ pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
     /// Host is the client's; framing (Content-Length, Transfer-Encoding) is left to the connection. The method is the client's.
     fn origin_request(&self, request: &Request<'_>, fetch: &Fetch, stored: Option<&Stored>) -> HeaderMap;
 
-    /// What to do with a response head from the origin. `stored` is what `plan` was given.
+    /// What to do with a response head from the origin. `stored` is what `plan` was given. Also asked for requests that were only forwarded: a
+    /// POST may bring a response to store.
     fn received(
         &self,
         request: &Request<'_>,

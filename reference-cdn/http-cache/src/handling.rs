@@ -21,6 +21,9 @@ pub enum Outcome {
     Hit,
     /// The origin was asked. `status` is what it answered, when that differs from the status the client gets.
     Forward { reason: ForwardReason, status: Option<StatusCode> },
+    /// The origin was asked and failed; a stale stored response stands in ([`crate::Received::ServeStale`],
+    /// [`crate::Decisions::failed`]). `status` is what the origin answered, if it did.
+    Stale { status: Option<StatusCode> },
     /// The edge answered by itself.
     Generated,
 }

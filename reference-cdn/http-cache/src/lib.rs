@@ -15,17 +15,34 @@
 //! 8. [`Decisions::keep`]: the content has ended; is the stored response complete and still wanted?
 //! 9. [`Decisions::invalidated`] after unsafe methods, [`Decisions::purged`] for purges: the keys to forget.
 
+mod age;
+mod answering;
+mod cache_status;
+mod cdn_loop;
+mod combining;
+mod date;
 mod decisions;
+mod directives;
+mod fields;
+mod freshening;
+mod freshness;
 mod handling;
+mod invalidation;
 mod key;
 mod message;
 mod plan;
+mod range;
 mod reply;
 mod standard;
+mod status;
 mod stored;
+mod storing;
 mod time;
+mod validation;
+mod vary;
 
 pub use decisions::Decisions;
+pub use freshness::Heuristic;
 pub use handling::{ForwardReason, Handling, Outcome};
 pub use key::Key;
 pub use message::{Request, Response};

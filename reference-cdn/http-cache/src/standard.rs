@@ -1,9 +1,13 @@
-//! The decisions as the RFCs have them.
+//! The decisions as the RFCs have them: which function answers which question, and in what order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::{HeaderMap, StatusCode, Uri};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, DATE, IF_RANGE, RANGE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
+use crate::directives::RequestDirectives;
+use crate::validation::{self, CONDITIONS, Match};
 use crate::*;
 
 /// What an operator can choose.
@@ -12,11 +16,21 @@ pub struct Settings {
     /// Name of this cache in Via, CDN-Loop and Cache-Status: a token, the same for all edges of one CDN.
     pub name: String,
     pub client_directives: ClientDirectives,
+    /// How lifetimes are guessed.
+    pub heuristic: Heuristic,
+    /// How long past its lifetime a response may be served when the origin does not answer at all and the response says nothing about it
+    /// (RFC 9111 section 4.2.4). Zero: never.
+    pub stale_when_disconnected: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { name: "reference-cdn".into(), client_directives: ClientDirectives::Ignore }
+        Self {
+            name: "reference-cdn".into(),
+            client_directives: ClientDirectives::Ignore,
+            heuristic: Heuristic::default(),
+            stale_when_disconnected: Duration::from_secs(86_400),
+        }
     }
 }
 
@@ -35,6 +49,48 @@ pub struct Standard {
     settings: Settings,
 }
 
+/// Fields by which a client can make some origins answer for another resource or with another method. A response to such a request must
+/// not answer requests without the field, and the key does not have it: the store is bypassed.
+const MISLEADING: [HeaderName; 9] = [
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-scheme"),
+    HeaderName::from_static("x-host"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("forwarded"),
+];
+
+/// Trailer fields that must not be: framing, routing, and what a recipient needs before the content (RFC 9110 section 6.5.1).
+const NOT_IN_TRAILERS: [&str; 22] = [
+    "age",
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cdn-cache-control",
+    "date",
+    "expect",
+    "expires",
+    "host",
+    "location",
+    "max-forwards",
+    "pragma",
+    "range",
+    "retry-after",
+    "set-cookie",
+    "trailer",
+    "vary",
+    "warning",
+    "www-authenticate",
+];
+
+const MAX_FORWARDS: HeaderName = http::header::MAX_FORWARDS;
+
 impl Standard {
     pub fn new(settings: Settings) -> Self {
         Self { settings }
@@ -43,10 +99,127 @@ impl Standard {
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
+
+    fn directives(&self, request: &Request<'_>) -> RequestDirectives {
+        match self.settings.client_directives {
+            ClientDirectives::Honor => RequestDirectives::of(request.headers),
+            ClientDirectives::Ignore => RequestDirectives::default(),
+        }
+    }
+
+    /// The fields that this cache adds to each response.
+    fn sign(&self, headers: &mut HeaderMap, handling: &Handling, ttl: Option<i64>) {
+        fields::append(headers, http::header::VIA, &format!("1.1 {}", self.settings.name));
+        fields::append(
+            headers,
+            fields::CACHE_STATUS,
+            &cache_status::member(&self.settings.name, handling, ttl),
+        );
+    }
+
+    /// A stored response that may stand in for the origin's error.
+    fn stand_in(
+        &self,
+        request: &Request<'_>,
+        stored: &[Arc<Stored>],
+        disconnected: bool,
+        now: Time,
+    ) -> Option<usize> {
+        let index = self.select(request, stored)?;
+        let chosen = stored.get(index)?;
+        let limit = self.settings.stale_when_disconnected;
+        let usable = chosen.freshness.if_error(chosen.staleness(now), disconnected, limit)
+            && answering::covers(request, chosen, now)
+            && validation::meets_preconditions(request.headers, chosen, now);
+        usable.then_some(index)
+    }
+
+    fn confirmed(
+        &self,
+        request: &Request<'_>,
+        response: &Response<'_>,
+        index: usize,
+        stored: &[Arc<Stored>],
+    ) -> Received {
+        let again = || Received::Again(Fetch::unconditional(ForwardReason::Stale));
+        let Some(asked) = stored.get(index) else { return again() };
+        // Section 4.3.4. A 304 without validators answers the one response we asked about. One that names another representation
+        // confirms nothing.
+        let matched = validation::names(response.headers, asked);
+        if matched == Match::Differs {
+            return again();
+        }
+        let Some(first) = freshening::freshen(request, response, asked, self.settings.heuristic) else {
+            return again();
+        };
+        let mut updated = vec![(index, Box::new(first))];
+        if matched == Match::Strong {
+            for (other, variant) in stored.iter().enumerate() {
+                if other != index
+                    && validation::names(response.headers, variant) == Match::Strong
+                    && let Some(fresh) =
+                        freshening::freshen(request, response, variant, self.settings.heuristic)
+                {
+                    updated.push((other, Box::new(fresh)));
+                }
+            }
+        }
+        Received::Freshen(updated)
+    }
+
+    /// Section 4.3.5: a 200 to HEAD updates the stored response to GET that it describes, and makes one that it does not describe obsolete.
+    fn head_received(
+        &self,
+        request: &Request<'_>,
+        response: &Response<'_>,
+        stored: &[Arc<Stored>],
+    ) -> Received {
+        let mut forget = Vec::new();
+        let mut updated = Vec::new();
+        if response.status == StatusCode::OK {
+            for (index, candidate) in stored.iter().enumerate() {
+                if !candidate.selecting.matches(request.headers, &candidate.headers) {
+                    continue;
+                }
+                let fresh = (candidate.status == StatusCode::OK
+                    && freshening::head_describes(response.headers, candidate))
+                .then(|| freshening::freshen(request, response, candidate, self.settings.heuristic))
+                .flatten();
+                match fresh {
+                    Some(fresh) => updated.push((index, Box::new(fresh))),
+                    None => forget.push(index),
+                }
+            }
+        }
+        if forget.is_empty() && !updated.is_empty() {
+            return Received::Freshen(updated);
+        }
+        Received::Relay { why: NotStored::Method, forget }
+    }
+}
+
+impl Fetch {
+    /// The client's request as it is.
+    fn unconditional(reason: ForwardReason) -> Self {
+        Self { reason, validate: None, complete: None, whole: true }
+    }
 }
 
 impl Decisions for Standard {
-    fn admit(&self, _request: &Request<'_>) -> Result<(), Refusal> {
+    fn admit(&self, request: &Request<'_>) -> Result<(), Refusal> {
+        if matches!(*request.method, Method::CONNECT | Method::TRACE) {
+            // TRACE would show a client the fields that were added on the way (RFC 9110 section 9.3.8).
+            return Err(Refusal {
+                status: StatusCode::METHOD_NOT_ALLOWED,
+                reason: "method not supported here",
+            });
+        }
+        if cdn_loop::contains(request.headers, &self.settings.name) {
+            return Err(Refusal {
+                status: StatusCode::LOOP_DETECTED,
+                reason: "the request has passed this CDN before",
+            });
+        }
         Ok(())
     }
 
@@ -54,86 +227,295 @@ impl Decisions for Standard {
         Key::of(request.target)
     }
 
-    fn lookup(&self, _request: &Request<'_>) -> Lookup {
-        Lookup::Forward(ForwardReason::Bypass)
+    fn lookup(&self, request: &Request<'_>) -> Lookup {
+        if !matches!(*request.method, Method::GET | Method::HEAD) {
+            return Lookup::Forward(ForwardReason::Method);
+        }
+        // Content in a GET means nothing (RFC 9110 section 9.3.1), yet some origins answer by it, and the key does not have it.
+        let headers = request.headers;
+        let content = headers.contains_key(TRANSFER_ENCODING)
+            || headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0");
+        let upgrade = headers.contains_key(UPGRADE) && fields::Nominated::of(headers).contains(&UPGRADE);
+        if content || upgrade || MISLEADING.iter().any(|name| headers.contains_key(name)) {
+            return Lookup::Forward(ForwardReason::Bypass);
+        }
+        // RFC 9111 section 5.2.1.5 forbids to store; to answer from the store is allowed, but a client that asks for this
+        // has no use for stored responses either.
+        if self.directives(request).no_store {
+            return Lookup::Forward(ForwardReason::Request);
+        }
+        Lookup::Store
     }
 
-    fn select(&self, _request: &Request<'_>, _stored: &[Arc<Stored>]) -> Option<usize> {
-        None
+    fn select(&self, request: &Request<'_>, stored: &[Arc<Stored>]) -> Option<usize> {
+        stored
+            .iter()
+            .enumerate()
+            .filter(|(_, candidate)| candidate.selecting.matches(request.headers, &candidate.headers))
+            // The most recent one (section 4.1), one that holds what is asked for before all.
+            .max_by_key(|(index, candidate)| {
+                let covers = answering::covers(request, candidate, candidate.response_time);
+                (covers, candidate.date, candidate.response_time, *index)
+            })
+            .map(|(index, _)| index)
     }
 
-    fn plan(&self, _request: &Request<'_>, _stored: &[Arc<Stored>], _now: Time) -> Plan {
-        Plan::Fetch(Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false })
+    fn plan(&self, request: &Request<'_>, stored: &[Arc<Stored>], now: Time) -> Plan {
+        let directives = self.directives(request);
+        let fetch = |fetch: Fetch| {
+            if directives.only_if_cached {
+                let reason = "the request asks for a stored response and there is none to use";
+                return Plan::Refuse(Refusal { status: StatusCode::GATEWAY_TIMEOUT, reason });
+            }
+            Plan::Fetch(fetch)
+        };
+        let pass = |reason| Fetch { reason, validate: None, complete: None, whole: false };
+        let Some(index) = self.select(request, stored) else {
+            let reason = if stored.is_empty() { ForwardReason::UriMiss } else { ForwardReason::VaryMiss };
+            return fetch(pass(reason));
+        };
+        let chosen = &stored[index];
+        if !answering::covers(request, chosen, now) {
+            return fetch(completion(request, chosen, index).unwrap_or(pass(ForwardReason::Partial)));
+        }
+        if !validation::meets_preconditions(request.headers, chosen, now) {
+            return fetch(pass(ForwardReason::Request));
+        }
+        let age = chosen.age(now);
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        let left = chosen.freshness.lifetime.saturating_sub(age);
+        let fresh = age < chosen.freshness.lifetime;
+        let unwanted = directives.no_cache
+            || directives.max_age.is_some_and(|limit| age > seconds(limit))
+            || directives.min_fresh.is_some_and(|wanted| left < seconds(wanted));
+        if !unwanted && !chosen.freshness.no_cache {
+            if fresh {
+                return Plan::Serve { index, stale: false, refresh: None };
+            }
+            let staleness = chosen.staleness(now);
+            if directives
+                .max_stale
+                .is_some_and(|allowed| allowed == directives::MAX_DELTA || staleness <= seconds(allowed))
+                && chosen.freshness.at_client_risk()
+            {
+                return Plan::Serve { index, stale: true, refresh: None };
+            }
+            if chosen.freshness.while_revalidating(staleness) {
+                return Plan::Serve {
+                    index,
+                    stale: true,
+                    refresh: Some(validation_of(chosen, index, ForwardReason::Stale)),
+                };
+            }
+        }
+        let reason = if unwanted && fresh { ForwardReason::Request } else { ForwardReason::Stale };
+        fetch(validation_of(chosen, index, reason))
     }
 
-    fn collapsing(&self, _request: &Request<'_>) -> Collapsing {
-        Collapsing { lead: false, join: false }
+    fn collapsing(&self, request: &Request<'_>, fetch: &Fetch) -> Collapsing {
+        let own = validation::is_conditional(request.headers) || request.headers.contains_key(RANGE);
+        let get = *request.method == Method::GET;
+        // A request with credentials rarely brings a response for others, and each such request would wait for one that does not help it.
+        let open = !request.headers.contains_key(AUTHORIZATION)
+            && !request.headers.contains_key(http::header::IF_MATCH);
+        let directives = self.directives(request);
+        Collapsing {
+            lead: get && open && fetch.complete.is_none() && (fetch.whole || !own),
+            join: open && !directives.no_cache && directives.max_age.is_none(),
+        }
     }
 
-    fn may_share(&self, _request: &Request<'_>, _stored: &Arc<Stored>, _now: Time) -> bool {
-        false
+    fn may_share(&self, request: &Request<'_>, stored: &Arc<Stored>, now: Time) -> bool {
+        let plan = self.plan(request, std::slice::from_ref(stored), now);
+        matches!(plan, Plan::Serve { stale: false, .. })
     }
 
-    fn origin_request(&self, request: &Request<'_>, _fetch: &Fetch, _stored: Option<&Stored>) -> HeaderMap {
-        request.headers.clone()
+    fn origin_request(&self, request: &Request<'_>, fetch: &Fetch, stored: Option<&Stored>) -> HeaderMap {
+        let mut headers = fields::end_to_end(request.headers);
+        headers.remove(CONTENT_LENGTH);
+        if fetch.whole {
+            for name in &CONDITIONS {
+                headers.remove(name);
+            }
+        }
+        if let Some(stored) = stored.filter(|_| fetch.validate.is_some()) {
+            if let Some(range) = &fetch.complete {
+                if let Ok(value) = HeaderValue::from_str(&format!("bytes={}-", range.start)) {
+                    headers.insert(RANGE, value);
+                }
+                if let Some(tag) = stored.headers.get(http::header::ETAG) {
+                    headers.insert(IF_RANGE, tag.clone());
+                }
+            } else {
+                validation::conditions_for(stored, &mut headers);
+            }
+        }
+        if let Some(hops) = headers.get(MAX_FORWARDS).and_then(|hops| directives::seconds(hops.as_bytes())) {
+            headers.insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
+        }
+        fields::append(&mut headers, http::header::VIA, &format!("1.1 {}", self.settings.name));
+        fields::append(&mut headers, fields::CDN_LOOP, &self.settings.name);
+        headers
     }
 
     fn received(
         &self,
-        _request: &Request<'_>,
-        _fetch: &Fetch,
-        _response: &Response<'_>,
-        _stored: &[Arc<Stored>],
+        request: &Request<'_>,
+        fetch: &Fetch,
+        response: &Response<'_>,
+        stored: &[Arc<Stored>],
     ) -> Received {
-        Received::Relay { why: NotStored::NoLifetime, forget: Vec::new() }
+        let now = response.response_time;
+        let looked_up = self.lookup(request) == Lookup::Store;
+        let post = *request.method == Method::POST;
+        if !looked_up && !post {
+            return Received::Relay { why: NotStored::Method, forget: Vec::new() };
+        }
+        if response.status == StatusCode::NOT_MODIFIED {
+            return match fetch.validate.filter(|_| fetch.complete.is_none()) {
+                Some(index) => self.confirmed(request, response, index, stored),
+                None => Received::Relay { why: NotStored::Status, forget: Vec::new() },
+            };
+        }
+        if looked_up
+            && status::is_error(response.status)
+            && let Some(index) = self.stand_in(request, stored, false, now)
+        {
+            return Received::ServeStale { index };
+        }
+        if *request.method == Method::HEAD {
+            return self.head_received(request, response, stored);
+        }
+        // The responses that this request would have been answered from.
+        let selected = || -> Vec<usize> {
+            (0..stored.len())
+                .filter(|&index| stored[index].selecting.matches(request.headers, &stored[index].headers))
+                .collect()
+        };
+        if let Some(range) = &fetch.complete
+            && response.status == StatusCode::PARTIAL_CONTENT
+        {
+            return combining::complete(response, range, fetch.validate, stored)
+                .unwrap_or(Received::Again(Fetch::unconditional(ForwardReason::Partial)));
+        }
+        match storing::stored(request, response, self.settings.heuristic) {
+            Ok(new) if new.extent.partial => combining::part(new, selected(), stored),
+            Ok(new) => Received::Store { stored: Box::new(new), replaces: selected() },
+            Err(why) => {
+                // The origin's newer word makes what is stored obsolete, unless it is an error that says nothing about the resource: a refusal
+                // of one client must not evict the others' object.
+                let telling = looked_up
+                    && (response.status.is_success()
+                        || response.status.is_redirection()
+                        || matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE))
+                    && response.status != StatusCode::PARTIAL_CONTENT;
+                Received::Relay { why, forget: if telling { selected() } else { Vec::new() } }
+            }
+        }
     }
 
     fn failed(
         &self,
-        _request: &Request<'_>,
+        request: &Request<'_>,
         _fetch: &Fetch,
         _failure: Failure,
-        _stored: &[Arc<Stored>],
-        _now: Time,
+        stored: &[Arc<Stored>],
+        now: Time,
     ) -> Option<usize> {
-        None
+        if self.lookup(request) != Lookup::Store {
+            return None;
+        }
+        self.stand_in(request, stored, true, now)
     }
 
-    fn reply(&self, _request: &Request<'_>, stored: &Stored, _now: Time, _handling: &Handling) -> Reply {
-        Reply { status: stored.status, headers: stored.headers.clone(), content: Selection::Whole }
+    fn reply(&self, request: &Request<'_>, stored: &Stored, now: Time, handling: &Handling) -> Reply {
+        let mut reply = answering::reply(request, stored, now, handling);
+        let kept = handling.stored || !matches!(handling.outcome, Outcome::Forward { .. });
+        self.sign(&mut reply.headers, handling, kept.then(|| stored.ttl(now)));
+        reply
     }
 
-    fn relay(
-        &self,
-        _request: &Request<'_>,
-        response: &Response<'_>,
-        _now: Time,
-        _handling: &Handling,
-    ) -> Reply {
-        Reply { status: response.status, headers: response.headers.clone(), content: Selection::Whole }
+    fn relay(&self, request: &Request<'_>, response: &Response<'_>, now: Time, handling: &Handling) -> Reply {
+        let mut headers = fields::end_to_end(response.headers);
+        if response.headers.contains_key(TRANSFER_ENCODING) {
+            headers.remove(CONTENT_LENGTH);
+        }
+        if age::date_field(&headers, now).is_none() {
+            headers.insert(DATE, date::format(response.response_time));
+        }
+        if let Some(aged) = age::field(&headers) {
+            let delay =
+                response.response_time.since(response.request_time) + now.since(response.response_time);
+            headers.insert(http::header::AGE, HeaderValue::from(u64::from(aged) + delay.as_secs()));
+        }
+        self.sign(&mut headers, handling, None);
+        let silent = *request.method == Method::HEAD || !storing::has_content(response.status);
+        let content = if silent { Selection::None } else { Selection::Whole };
+        Reply { status: response.status, headers, content }
     }
 
-    fn interim(&self, _request: &Request<'_>, _status: StatusCode, fields: &HeaderMap) -> Option<HeaderMap> {
-        Some(fields.clone())
+    fn interim(&self, _request: &Request<'_>, status: StatusCode, fields: &HeaderMap) -> Option<HeaderMap> {
+        // 100 answers the edge's own Expect, 101 would end HTTP on the connection (RFC 9110 section 15.2).
+        (status.is_informational() && !matches!(status.as_u16(), 100 | 101))
+            .then(|| fields::end_to_end(fields))
     }
 
     fn trailers(&self, _request: &Request<'_>, fields: &HeaderMap) -> HeaderMap {
-        fields.clone()
+        let mut kept = fields::end_to_end(fields);
+        for name in NOT_IN_TRAILERS {
+            kept.remove(name);
+        }
+        kept
     }
 
-    fn generated(&self, _request: &Request<'_>, _now: Time, _handling: &Handling) -> HeaderMap {
-        HeaderMap::new()
+    fn generated(&self, _request: &Request<'_>, now: Time, handling: &Handling) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, date::format(now));
+        self.sign(&mut headers, handling, None);
+        headers
     }
 
-    fn keep(&self, _stored: &Stored, _ended: Ended, _purged: bool) -> Keep {
-        Keep::Discard
+    fn keep(&self, stored: &Stored, ended: Ended, purged: bool) -> Keep {
+        let extent = stored.extent;
+        let overlong =
+            matches!((extent.end(), extent.complete), (Some(end), Some(complete)) if end > complete);
+        if ended == Ended::Complete && !purged && !overlong { Keep::Store } else { Keep::Discard }
     }
 
-    fn invalidated(&self, _request: &Request<'_>, _response: &Response<'_>) -> Vec<Key> {
-        Vec::new()
+    fn invalidated(&self, request: &Request<'_>, response: &Response<'_>) -> Vec<Key> {
+        invalidation::keys(request, response)
     }
 
     fn purged(&self, target: &Uri) -> Vec<Key> {
         vec![Key::of(target)]
     }
+}
+
+/// A fetch that validates `stored`, or fetches anew if there is nothing to validate it by.
+fn validation_of(stored: &Stored, index: usize, reason: ForwardReason) -> Fetch {
+    let possible = stored.headers.contains_key(http::header::ETAG) || stored.last_modified.is_some();
+    Fetch { reason, validate: possible.then_some(index), complete: None, whole: possible }
+}
+
+/// A fetch of what is missing from a partial response that begins at the start, for a request that wants all of it.
+///
+/// Only a strong validator lets the parts be combined (RFC 9111 section 3.4). Without any validator the rest is asked for too: an origin
+/// that names none rarely knows ranges, and then sends the whole.
+fn completion(request: &Request<'_>, stored: &Stored, index: usize) -> Option<Fetch> {
+    let extent = stored.extent;
+    let own = validation::is_conditional(request.headers) || request.headers.contains_key(RANGE);
+    let combinable = match validation::EntityTag::of(&stored.headers) {
+        Some(tag) => tag.is_strong(),
+        None => stored.last_modified.is_none(),
+    };
+    if *request.method != Method::GET || own || extent.first != 0 || !combinable {
+        return None;
+    }
+    let rest = extent.end()?..extent.complete?;
+    (rest.start < rest.end).then_some(Fetch {
+        reason: ForwardReason::Partial,
+        validate: Some(index),
+        complete: Some(rest),
+        whole: true,
+    })
 }

@@ -1,17 +1,35 @@
 //! A stored response: its head, and everything about it that later decisions need, parsed once.
 
-use http::{HeaderMap, StatusCode};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::Time;
+use crate::freshness::Freshness;
+use crate::vary::Selecting;
 
 /// The head of a stored response. Its content is kept by the edge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
+    /// 200 also for a 206 that turned out to be everything.
     pub(crate) status: StatusCode,
+    /// End-to-end fields, without Age, Content-Length and Content-Range (made anew for each reply), with a valid Date.
     pub(crate) headers: HeaderMap,
+    /// Fields for the client that caused the fetch only: those that `no-cache` and `private` name.
+    pub(crate) once: HeaderMap,
     pub(crate) extent: Extent,
-    pub(crate) request_time: Time,
+    pub(crate) freshness: Freshness,
+    pub(crate) selecting: Selecting,
     pub(crate) response_time: Time,
+    /// `corrected_initial_age`.
+    pub(crate) initial_age: Duration,
+    /// The origin sent Age: it is a cache itself.
+    pub(crate) aged: bool,
+    /// Date, or when the response was received.
+    pub(crate) date: Time,
+    pub(crate) last_modified: Option<Time>,
+    /// The Range that a 206 answered, as it was sent.
+    pub(crate) answered_range: Option<HeaderValue>,
 }
 
 /// Which octets of the representation are stored.
@@ -19,12 +37,19 @@ pub struct Stored {
 pub struct Extent {
     /// Offset of the first stored octet.
     pub first: u64,
-    /// How many octets are stored; `None` while the content is being received and its length was not announced.
+    /// How many octets are stored, or announced while they are being received; `None` if nobody announced it.
     pub length: Option<u64>,
     /// Length of the whole representation, when known.
     pub complete: Option<u64>,
-    /// The response is a part (206) of the representation.
+    /// Only a part of the representation is stored.
     pub partial: bool,
+}
+
+impl Extent {
+    /// Offset behind the last stored octet.
+    pub fn end(&self) -> Option<u64> {
+        self.length.and_then(|length| self.first.checked_add(length))
+    }
 }
 
 impl Stored {
@@ -41,12 +66,60 @@ impl Stored {
         self.extent
     }
 
-    /// The same response, with the length of the content that was received.
+    /// When the response was received, or last validated.
+    pub fn response_time(&self) -> Time {
+        self.response_time
+    }
+
+    /// `current_age` (RFC 9111 section 4.2.3).
+    pub fn age(&self, now: Time) -> Duration {
+        self.initial_age.saturating_add(now.since(self.response_time))
+    }
+
+    /// How long the response may be reused, counted from age zero.
+    pub fn lifetime(&self) -> Duration {
+        self.freshness.lifetime
+    }
+
+    /// Its age is below its lifetime. Fresh responses may still need validation (`no-cache`).
+    pub fn is_fresh(&self, now: Time) -> bool {
+        self.age(now) < self.freshness.lifetime
+    }
+
+    /// How long it has been stale; zero while it is fresh.
+    pub fn staleness(&self, now: Time) -> Duration {
+        self.age(now).saturating_sub(self.freshness.lifetime)
+    }
+
+    /// What is left of its lifetime, in seconds; negative once it is stale.
+    pub fn ttl(&self, now: Time) -> i64 {
+        let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+        match self.freshness.lifetime.checked_sub(self.age(now)) {
+            Some(left) => seconds(left),
+            None => -seconds(self.staleness(now)),
+        }
+    }
+
+    /// The response as it is kept: without the fields meant for the first client only. An edge replies with the original, and stores this.
+    pub fn at_rest(mut self) -> Self {
+        self.once = HeaderMap::new();
+        self
+    }
+
+    /// The response as it is kept once its content has ended after `octets`.
     pub fn with_length(mut self, octets: u64) -> Self {
         self.extent.length = Some(octets);
         if !self.extent.partial {
             self.extent.complete = Some(octets);
         }
-        self
+        self.at_rest()
+    }
+
+    /// About how many octets of memory the head takes.
+    pub fn weight(&self) -> usize {
+        const PER_FIELD: usize = 96;
+        let fields: usize =
+            self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + PER_FIELD).sum();
+        size_of::<Self>() + fields + self.selecting.weight()
     }
 }

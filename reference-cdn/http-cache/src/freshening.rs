@@ -1,0 +1,55 @@
+//! Updating stored responses from a 304 or from the response to a HEAD (RFC 9111 sections 3.2, 4.3.4, 4.3.5).
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, LAST_MODIFIED, VARY};
+use http::{HeaderMap, HeaderName};
+
+use crate::directives::ResponseDirectives;
+use crate::freshness::Heuristic;
+use crate::vary::{Selecting, Vary};
+use crate::{Request, Response, Stored, fields, storing};
+
+/// Fields that describe the stored octets themselves: a response without content cannot change them (section 3.2).
+const BOUND_TO_CONTENT: [HeaderName; 3] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE];
+
+/// `stored` with the fields of `response`, which confirmed it: each field it has replaces the stored lines of that name, the others stay.
+/// Age, Date, lifetime and selecting fields are computed anew. `None`: it may no longer be stored.
+pub(crate) fn freshen(
+    request: &Request<'_>,
+    response: &Response<'_>,
+    stored: &Stored,
+    heuristic: Heuristic,
+) -> Option<Stored> {
+    let update = fields::end_to_end(response.headers);
+    let mut merged = stored.headers.clone();
+    // A Date of the past would make the response seem older than this confirmation of it.
+    merged.remove(DATE);
+    for name in update.keys().filter(|name| !BOUND_TO_CONTENT.contains(name)) {
+        merged.remove(name);
+    }
+    for (name, value) in update.iter().filter(|(name, _)| !BOUND_TO_CONTENT.contains(name)) {
+        merged.try_append(name, value.clone()).ok()?;
+    }
+    let directives = ResponseDirectives::of(&merged);
+    if directives.no_store && !directives.must_understand || directives.private.whole {
+        return None;
+    }
+    let Vary::Fields(names) = Vary::of(&merged) else { return None };
+    let selecting = if update.contains_key(VARY) {
+        Selecting::of(names, request.headers)
+    } else {
+        stored.selecting.clone()
+    };
+    let response = Response { status: stored.status, headers: &merged, ..*response };
+    let mut fresh = storing::head(&response, &directives, heuristic, merged.clone(), selecting);
+    fresh.extent = stored.extent;
+    fresh.answered_range = stored.answered_range.clone();
+    Some(fresh)
+}
+
+/// Does the 200 to a HEAD describe the stored response (section 4.3.5)? Validators and length that it gives must be the stored ones.
+pub(crate) fn head_describes(response: &HeaderMap, stored: &Stored) -> bool {
+    let same =
+        |name: HeaderName| response.get(&name).is_none_or(|value| stored.headers.get(&name) == Some(value));
+    let length = storing::content_length(response);
+    same(ETAG) && same(LAST_MODIFIED) && length.is_none_or(|length| stored.extent.complete == Some(length))
+}

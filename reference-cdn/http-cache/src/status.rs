@@ -1,0 +1,22 @@
+//! Status codes as caching sees them.
+
+use http::StatusCode;
+
+/// May a lifetime be guessed (RFC 9110 section 15.1)?
+pub(crate) fn is_heuristically_cacheable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
+/// Are the caching requirements of the status known here, as `must-understand` asks (RFC 9111 section 5.2.2.3)? Those of RFC 9110 are, and of the registered
+/// codes that add none.
+pub(crate) fn is_understood(status: StatusCode) -> bool {
+    matches!(
+        status.as_u16(),
+        200..=206 | 300..=303 | 305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 428 | 429 | 431 | 451 | 500..=505 | 511
+    )
+}
+
+/// A server error in place of which a stale response may be served (RFC 5861 section 4).
+pub(crate) fn is_error(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+}

@@ -1,0 +1,181 @@
+//! Validators and conditions (RFC 9110 sections 8.8 and 13, RFC 9111 section 4.3).
+
+use http::header::{
+    ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+
+use crate::{Request, Stored, Time, date};
+
+/// An entity tag. One without quotes is no entity tag in the RFC's eyes; servers send such, and compare them as they are, so they are kept and compared octet by octet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EntityTag<'a> {
+    weak: bool,
+    opaque: &'a [u8],
+}
+
+impl<'a> EntityTag<'a> {
+    pub fn parse(value: &'a [u8]) -> Option<Self> {
+        match value.trim_ascii() {
+            b"" => None,
+            [b'W', b'/', opaque @ ..] => Some(Self { weak: true, opaque }),
+            opaque => Some(Self { weak: false, opaque }),
+        }
+    }
+
+    /// The ETag of a response; `None` if there are several that differ.
+    pub fn of(headers: &'a HeaderMap) -> Option<Self> {
+        let mut lines = headers.get_all(ETAG).iter();
+        let first = lines.next()?;
+        lines.all(|line| line == first).then(|| Self::parse(first.as_bytes())).flatten()
+    }
+
+    /// Strong comparison (RFC 9110 section 8.8.3.2).
+    pub fn is(self, other: Self) -> bool {
+        !self.weak && !other.weak && self.opaque == other.opaque
+    }
+
+    /// Weak comparison.
+    pub fn resembles(self, other: Self) -> bool {
+        self.opaque == other.opaque
+    }
+
+    pub fn is_strong(self) -> bool {
+        !self.weak
+    }
+}
+
+/// The entity tags of a list (If-None-Match, If-Match). Commas inside quotes belong to the tag; a backslash is an ordinary character there.
+fn entity_tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = EntityTag<'a>> {
+    headers.get_all(name).iter().flat_map(|line| {
+        let mut rest = line.as_bytes();
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let mut quoted = false;
+            let end = rest.iter().position(|&octet| {
+                quoted ^= octet == b'"';
+                octet == b',' && !quoted
+            });
+            let (member, after) = rest.split_at(end.unwrap_or(rest.len()));
+            rest = after.get(1..).unwrap_or_default();
+            Some(EntityTag::parse(member))
+        })
+        .flatten()
+    })
+}
+
+fn lists_any(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.get_all(name).iter().any(|line| line.as_bytes().trim_ascii() == b"*")
+}
+
+/// The fields that make a request conditional or partial.
+pub(crate) const CONDITIONS: [HeaderName; 6] =
+    [IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, IF_RANGE, RANGE];
+
+/// Is the request conditional, apart from ranges?
+pub(crate) fn is_conditional(headers: &HeaderMap) -> bool {
+    CONDITIONS[..4].iter().any(|name| headers.contains_key(name))
+}
+
+/// If-Match and If-Unmodified-Since: does the stored response meet them? Absent conditions are met.
+///
+/// They are meant for the origin (RFC 9110 section 13.1.1 lets a cache ignore them). A stored response that meets them is as good an answer as the origin's; one that does
+/// not proves nothing, since the client may know a newer representation, so the request is then for the origin to judge.
+pub(crate) fn meets_preconditions(request: &HeaderMap, stored: &Stored, now: Time) -> bool {
+    if request.contains_key(IF_MATCH) {
+        return lists_any(request, &IF_MATCH)
+            || EntityTag::of(&stored.headers)
+                .is_some_and(|tag| entity_tags(request, &IF_MATCH).any(|other| other.is(tag)));
+    }
+    match request.get(IF_UNMODIFIED_SINCE).and_then(|value| date::parse(value.as_bytes(), now)) {
+        Some(since) => stored.last_modified.is_some_and(|modified| modified <= since),
+        None => true,
+    }
+}
+
+/// The status that the client's conditions lead to, in the order of RFC 9110 section 13.2.2; `None` if the request goes on as if it had none.
+pub(crate) fn evaluate(request: &Request<'_>, stored: &Stored, now: Time) -> Option<StatusCode> {
+    // Section 13.2.1: a response other than 2xx is sent as it is.
+    if !stored.status.is_success() || !is_conditional(request.headers) {
+        return None;
+    }
+    if !meets_preconditions(request.headers, stored, now) {
+        return Some(StatusCode::PRECONDITION_FAILED);
+    }
+    let unchanged = if request.headers.contains_key(IF_NONE_MATCH) {
+        lists_any(request.headers, &IF_NONE_MATCH)
+            || EntityTag::of(&stored.headers).is_some_and(|tag| {
+                entity_tags(request.headers, &IF_NONE_MATCH).any(|other| other.resembles(tag))
+            })
+    } else {
+        // RFC 9111 section 4.3.2: without Last-Modified, Date stands for it.
+        let modified = stored.last_modified.unwrap_or(stored.date);
+        let mut lines = request.headers.get_all(IF_MODIFIED_SINCE).iter();
+        match (lines.next(), lines.next()) {
+            (Some(line), None) => date::parse(line.as_bytes(), now).is_some_and(|since| modified <= since),
+            _ => false,
+        }
+    };
+    match *request.method {
+        Method::GET | Method::HEAD if unchanged => Some(StatusCode::NOT_MODIFIED),
+        _ => None,
+    }
+}
+
+/// If-Range: may the range be served from the stored response (RFC 9110 section 13.1.5)? True without the field.
+pub(crate) fn range_allowed(request: &HeaderMap, stored: &Stored, now: Time) -> bool {
+    let mut lines = request.get_all(IF_RANGE).iter();
+    let Some(line) = lines.next() else { return true };
+    if lines.next().is_some() {
+        return false;
+    }
+    let value = line.as_bytes();
+    if value.contains(&b'"') {
+        return matches!((EntityTag::parse(value), EntityTag::of(&stored.headers)), (Some(a), Some(b)) if a.is(b));
+    }
+    // A date must be the very one, and strong: the representation was not dated in the second it was sent.
+    match (date::parse(value, now), stored.last_modified) {
+        (Some(since), Some(modified)) => since == modified && stored.date > modified,
+        _ => false,
+    }
+}
+
+/// Conditions that ask the origin whether `stored` is still current (RFC 9111 section 4.3.1): all validators there are, as they were received.
+pub(crate) fn conditions_for(stored: &Stored, headers: &mut HeaderMap) {
+    if let Some(tag) = stored.headers.get(ETAG) {
+        headers.insert(IF_NONE_MATCH, tag.clone());
+    }
+    if stored.last_modified.is_some()
+        && let Some(modified) = stored.headers.get(LAST_MODIFIED)
+    {
+        headers.insert(IF_MODIFIED_SINCE, modified.clone());
+    }
+}
+
+/// How a validator in a response relates to a stored one (RFC 9111 section 4.3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Match {
+    Strong,
+    Weak,
+    /// The response has no validator to compare.
+    Silent,
+    Differs,
+}
+
+/// Do the validators of `response` name the representation that is stored?
+pub(crate) fn names(response: &HeaderMap, stored: &Stored) -> Match {
+    if response.contains_key(ETAG) {
+        return match (EntityTag::of(response), EntityTag::of(&stored.headers)) {
+            (Some(a), Some(b)) if a.is(b) => Match::Strong,
+            (Some(a), Some(b)) if a.resembles(b) => Match::Weak,
+            _ => Match::Differs,
+        };
+    }
+    match (response.get(LAST_MODIFIED), stored.headers.get(LAST_MODIFIED)) {
+        (None, _) => Match::Silent,
+        (Some(a), Some(b)) if a == b => Match::Weak,
+        (Some(_), _) => Match::Differs,
+    }
+}

@@ -1,0 +1,347 @@
+//! Selecting a stored response by the request fields that Vary names (RFC 9111 section 4.1).
+//!
+//! Values are compared in a normal form, so that requests which mean the same share a response. For the Accept fields order, case and
+//! spelling of weights do not matter; for others, lines are combined and white space around commas is dropped.
+
+use http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_LANGUAGE, VARY};
+use http::{HeaderMap, HeaderName};
+
+use crate::fields::Nominated;
+
+/// The request fields that selected a stored response, in normal form. `None`: the field was absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selecting(Box<[(HeaderName, Value)]>);
+
+type Value = Option<Box<[u8]>>;
+
+/// What Vary says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Vary {
+    /// `*` is among its members: no other request will match.
+    Star,
+    Fields(Vec<HeaderName>),
+}
+
+impl Vary {
+    /// Members that are no field names match nothing that a request could carry, so they make no difference.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut names = Vec::new();
+        for line in headers.get_all(VARY) {
+            for member in line.as_bytes().split(|&octet| octet == b',') {
+                match member.trim_ascii() {
+                    b"" => {}
+                    b"*" => return Self::Star,
+                    name => {
+                        if let Ok(name) = HeaderName::from_bytes(name)
+                            && !names.contains(&name)
+                        {
+                            names.push(name);
+                        }
+                    }
+                }
+            }
+        }
+        Self::Fields(names)
+    }
+}
+
+impl Selecting {
+    pub fn of(names: Vec<HeaderName>, request: &HeaderMap) -> Self {
+        let nominated = Nominated::of(request);
+        Self(
+            names
+                .into_iter()
+                .map(|name| {
+                    let value = value(request, &name, &nominated).map(Vec::into_boxed_slice);
+                    (name, value)
+                })
+                .collect(),
+        )
+    }
+
+    pub fn weight(&self) -> usize {
+        self.0
+            .iter()
+            .map(|(name, value)| {
+                size_of_val(name) + name.as_str().len() + value.as_ref().map_or(0, |value| value.len())
+            })
+            .sum()
+    }
+
+    /// Does `request` select a response with these selecting fields? `response` are that response's fields.
+    pub fn matches(&self, request: &HeaderMap, response: &HeaderMap) -> bool {
+        if self.0.is_empty() {
+            return true;
+        }
+        let nominated = Nominated::of(request);
+        self.0.iter().all(|(name, expected)| {
+            same_as_sent(request, name, expected.as_deref(), &nominated)
+                || value(request, name, &nominated).as_deref() == expected.as_deref()
+                || (name == ACCEPT_LANGUAGE && prefers_language_of(request, response, &nominated))
+        })
+    }
+}
+
+/// The common case without allocation: one line that is its own normal form.
+fn same_as_sent(
+    request: &HeaderMap,
+    name: &HeaderName,
+    expected: Option<&[u8]>,
+    nominated: &Nominated<'_>,
+) -> bool {
+    let mut lines = request.get_all(name).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => expected.is_none(),
+        (Some(line), None) => expected == Some(line.as_bytes()) && !nominated.contains(name),
+        _ => false,
+    }
+}
+
+/// The normal form of a request field. A field that Connection nominates does not reach the origin, so it selected nothing.
+fn value(request: &HeaderMap, name: &HeaderName, nominated: &Nominated<'_>) -> Option<Vec<u8>> {
+    if !request.contains_key(name) || nominated.contains(name) {
+        return None;
+    }
+    let members = members(request, name);
+    Some(
+        if *name == ACCEPT_ENCODING || *name == ACCEPT_LANGUAGE || *name == ACCEPT_CHARSET || *name == ACCEPT
+        {
+            weighted(members, *name == ACCEPT_ENCODING)
+        } else {
+            members.join(&b","[..])
+        },
+    )
+}
+
+/// The members of a list, from all its lines, without the white space around them. Commas in quoted strings separate nothing.
+fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
+    let mut members = Vec::new();
+    for line in headers.get_all(name) {
+        let line = line.as_bytes();
+        let (mut start, mut quoted, mut escaped) = (0, false, false);
+        for (index, &octet) in line.iter().enumerate() {
+            match octet {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                b',' if !quoted => {
+                    members.push(line[start..index].trim_ascii());
+                    start = index + 1;
+                }
+                _ => {}
+            }
+        }
+        members.push(line[start..].trim_ascii());
+    }
+    members
+}
+
+/// The normal form of a list of weighted members (RFC 9110 section 12.4.2): lower case, sorted, without repetition, weights as thousandths and left out
+/// when they are 1.
+fn weighted(members: Vec<&[u8]>, codings: bool) -> Vec<u8> {
+    let mut normal: Vec<Vec<u8>> = members
+        .into_iter()
+        .filter(|member| !member.is_empty())
+        .map(|member| {
+            let mut plain: Vec<u8> = member.to_vec();
+            if !member.contains(&b'"') {
+                plain.retain(|octet| !matches!(octet, b' ' | b'\t'));
+                plain.make_ascii_lowercase();
+            }
+            let Some((name, weight)) = weight(&plain) else { return plain };
+            let name = match name {
+                // RFC 9110 section 8.4.1: the old names mean the same.
+                b"x-gzip" if codings => &b"gzip"[..],
+                b"x-compress" if codings => b"compress",
+                name => name,
+            };
+            let mut member = name.to_vec();
+            if weight != 1000 {
+                member.extend_from_slice(format!(";q={weight}").as_bytes());
+            }
+            member
+        })
+        .collect();
+    normal.sort_unstable();
+    normal.dedup();
+    normal.join(&b","[..])
+}
+
+/// Splits a member into what is weighted and its weight in thousandths (1000 if none is given); `None` if the weight is malformed.
+fn weight(member: &[u8]) -> Option<(&[u8], u32)> {
+    let Some(start) = member.windows(3).rposition(|part| part.eq_ignore_ascii_case(b";q=")) else {
+        return Some((member, 1000));
+    };
+    let (name, digits) = (&member[..start], &member[start + 3..]);
+    let (whole, fraction) = match digits {
+        [whole] => (whole, &[][..]),
+        [whole, b'.', fraction @ ..] => (whole, fraction),
+        _ => return None,
+    };
+    if fraction.len() > 3 || !matches!(whole, b'0' | b'1') {
+        return None;
+    }
+    let mut thousandths = u32::from(whole - b'0');
+    for index in 0..3 {
+        let digit = *fraction.get(index).unwrap_or(&b'0');
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        thousandths = thousandths * 10 + u32::from(digit - b'0');
+    }
+    (thousandths <= 1000).then_some((name, thousandths))
+}
+
+/// Is the stored response in the one language that the request wants most?
+///
+/// The origin chose by Accept-Language, says which language it chose, and could not have chosen a better one for this request: the requests need not be equal
+/// to have the same answer (RFC 9111 section 4.1 lets a cache rank by preference).
+fn prefers_language_of(request: &HeaderMap, response: &HeaderMap, nominated: &Nominated<'_>) -> bool {
+    let mut languages = response.get_all(CONTENT_LANGUAGE).iter();
+    let (Some(language), None) = (languages.next(), languages.next()) else { return false };
+    if nominated.contains(&ACCEPT_LANGUAGE) {
+        return false;
+    }
+    let ranges: Option<Vec<_>> = members(request, &ACCEPT_LANGUAGE)
+        .into_iter()
+        .filter(|range| !range.is_empty())
+        .map(|range| {
+            let plain: Vec<u8> =
+                range.iter().copied().filter(|octet| !matches!(octet, b' ' | b'\t')).collect();
+            weight(&plain).map(|(name, weight)| (name.to_ascii_lowercase(), weight))
+        })
+        .collect();
+    let Some(ranges) = ranges else { return false };
+    let Some((most, weight)) = ranges.iter().max_by_key(|(_, weight)| *weight) else { return false };
+    let alone = ranges.iter().filter(|(_, other)| other == weight).count() == 1;
+    alone && *weight > 0 && language.as_bytes().trim_ascii().eq_ignore_ascii_case(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    fn appended(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in lines {
+            map.append(HeaderName::try_from(*name).unwrap(), value.parse().unwrap());
+        }
+        map
+    }
+
+    #[test]
+    fn vary_members() {
+        let star: &[&[&str]] = &[
+            &["*"],
+            &["*, *"],
+            &["*", "*"],
+            &[", *"],
+            &["", "*"],
+            &["*, Foo"],
+            &["Foo, *"],
+            &["Foo", "Bar,*"],
+        ];
+        for lines in star {
+            let lines: Vec<_> = lines.iter().map(|line| ("vary", *line)).collect();
+            assert_eq!(Vary::of(&appended(&lines)), Vary::Star, "{lines:?}");
+        }
+        let fields: &[(&[&str], &[&str])] = &[
+            (&[], &[]),
+            (&[""], &[]),
+            (&["Foo"], &["foo"]),
+            (&["Foo, Bar"], &["foo", "bar"]),
+            (&["Foo", "Bar"], &["foo", "bar"]),
+            (&["foo, FOO"], &["foo"]),
+            (&[",, foo ,"], &["foo"]),
+            (&["foo bar"], &[]),
+            (&["**"], &["**"]),
+        ];
+        for (lines, expected) in fields {
+            let lines: Vec<_> = lines.iter().map(|line| ("vary", *line)).collect();
+            let expected = expected.iter().map(|name| HeaderName::try_from(*name).unwrap()).collect();
+            assert_eq!(Vary::of(&appended(&lines)), Vary::Fields(expected), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn which_requests_match() {
+        type Lines = &'static [(&'static str, &'static str)];
+        let cases: &[(&str, Lines, Lines, bool)] = &[
+            ("foo", &[("foo", "1")], &[("foo", "1")], true),
+            ("foo", &[("foo", "1")], &[("foo", "2")], false),
+            ("foo", &[("foo", "a")], &[("foo", "A")], false),
+            ("foo", &[], &[("foo", "1")], false),
+            ("foo", &[("foo", "1")], &[], false),
+            ("foo", &[], &[], true),
+            ("foo", &[], &[("foo", "")], false),
+            ("foo", &[("foo", "")], &[("foo", "")], true),
+            ("foo", &[("foo", "1"), ("other", "2")], &[("foo", "1"), ("other", "3")], true),
+            ("foo", &[("foo", "1, 2")], &[("foo", "1"), ("foo", "2")], true),
+            ("foo", &[("foo", "1"), ("foo", "2")], &[("foo", "2"), ("foo", "1")], false),
+            ("foo", &[("foo", "1,2")], &[("foo", " 1, 2 ")], true),
+            ("foo", &[("foo", "1 2")], &[("foo", "12")], false),
+            ("foo", &[("foo", "\"1, 2\"")], &[("foo", "\"1,2\"")], false),
+            ("foo", &[("foo", "1,,2")], &[("foo", "1,2")], false),
+            ("foo, bar", &[("foo", "1"), ("bar", "x")], &[("bar", "x"), ("foo", "1")], true),
+            ("foo, bar", &[("foo", "1"), ("bar", "x")], &[("foo", "1"), ("bar", "y")], false),
+            ("foo, bar", &[("foo", "1")], &[("foo", "1")], true),
+            // What Connection nominates does not reach the origin.
+            ("foo", &[], &[("foo", "1"), ("connection", "foo")], true),
+            ("foo", &[("foo", "1")], &[("foo", "1"), ("connection", "close, Foo")], false),
+            ("foo", &[("foo", "1"), ("connection", "foo")], &[("foo", "1")], false),
+            ("foo", &[("foo", "1")], &[("foo", "1"), ("connection", "keep-alive")], true),
+            // Accept-Language: order, case and white space do not matter; weights do.
+            ("accept-language", &[("accept-language", "en, de")], &[("accept-language", "de, en")], true),
+            ("accept-language", &[("accept-language", "en, de")], &[("accept-language", "eN, De")], true),
+            ("accept-language", &[("accept-language", "en, de")], &[("accept-language", " en ,   de")], true),
+            (
+                "accept-language",
+                &[("accept-language", "en;q=0.8")],
+                &[("accept-language", "en; q=0.80")],
+                true,
+            ),
+            ("accept-language", &[("accept-language", "en;q=1.0")], &[("accept-language", "en")], true),
+            ("accept-language", &[("accept-language", "en;q=0.8")], &[("accept-language", "en")], false),
+            ("accept-language", &[("accept-language", "en, de")], &[("accept-language", "en")], false),
+            ("accept-encoding", &[("accept-encoding", "gzip, br")], &[("accept-encoding", "br,gzip")], true),
+            ("accept-encoding", &[("accept-encoding", "x-gzip")], &[("accept-encoding", "gzip")], true),
+            ("accept-encoding", &[("accept-encoding", "gzip;q=0")], &[("accept-encoding", "gzip")], false),
+            ("accept-encoding", &[("accept-encoding", "")], &[], false),
+            ("accept", &[("accept", "text/html, */*;q=0.1")], &[("accept", "*/*;q=0.1,text/html")], true),
+            ("accept", &[("accept", "text/html;level=1")], &[("accept", "text/html;level=2")], false),
+        ];
+        for (vary, stored, presented, expected) in cases {
+            let Vary::Fields(names) = Vary::of(&headers(&[("vary", vary)])) else { panic!() };
+            let selecting = Selecting::of(names, &appended(stored));
+            let found = selecting.matches(&appended(presented), &HeaderMap::new());
+            assert_eq!(found, *expected, "Vary: {vary}, stored for {stored:?}, asked with {presented:?}");
+        }
+    }
+
+    #[test]
+    fn language_by_preference() {
+        let cases: &[(&str, &str, bool)] = &[
+            ("fr;q=0.5, de;q=1.0", "de", true),
+            ("fr;q=0.5, DE", "de", true),
+            ("fr, de", "de", false),
+            ("fr, de;q=0.9", "de", false),
+            ("de-AT, fr;q=0.5", "de", false),
+            ("de;q=0", "de", false),
+            ("de;q=x, fr;q=0.1", "de", false),
+            ("*", "de", false),
+        ];
+        for (presented, language, expected) in cases {
+            let selecting = Selecting::of(vec![ACCEPT_LANGUAGE], &headers(&[("accept-language", "en, it")]));
+            let response = headers(&[("content-language", language)]);
+            let found = selecting.matches(&headers(&[("accept-language", presented)]), &response);
+            assert_eq!(found, *expected, "{presented:?} for a response in {language}");
+        }
+    }
+}
