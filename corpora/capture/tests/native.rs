@@ -1,5 +1,7 @@
 //! The native format: what is written is read, whatever happens to the file in between is noticed.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use bytes::Bytes;
 use capture::{About, Error, Ledger, Note, Reader, Record, Recorder, Writer};
 use exchange::{

@@ -1,5 +1,7 @@
 //! pcap and pcapng files.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use bytes::Bytes;
 use capture::{Input, LinkType, OpenError, Packet, PacketError, PacketFormat, PacketWriter, Packets};
 use exchange::Time;
