@@ -128,6 +128,7 @@ class Lab:
     """The laboratory: its directories, its namespaces, and what was recorded in it."""
 
     def __init__(self, work):
+        self.here = HERE
         self.work = pathlib.Path(work)
         self.captured = self.work / "captured"
         self.scratch = self.work / "scratch"
@@ -155,7 +156,7 @@ class Lab:
     def names(self, table):
         """Makes names known to every client here: a private /etc/hosts. `table`: address to names."""
         hosts = self.work / "hosts"
-        hosts.write_text("".join(f"{address} {' '.join(names)}\n" for address, names in table.items()))
+        hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {' '.join(names)}\n" for address, names in table.items()))
         self.sh(f"mount --bind {hosts} /etc/hosts")
 
     def pair(self, client="10.77.0.2", servers=("10.77.0.80",), client6=None, servers6=(), offload=True):
@@ -176,6 +177,22 @@ class Lab:
             if not offload:
                 network.sh(f"ethtool -K {interface} tso off gso off gro off tx off")
             network.sh(f"ip link set {interface} up")
+        return left, right
+
+    def relayed(self, seed, loss, reorder, duplicate, delay_ms, client="10.78.0.2", server="10.78.0.80"):
+        """Two namespaces joined by TUN devices and a relay that loses, delays and doubles packets."""
+        left, right = Network(self, "client"), Network(self, "server")
+        relay = self.network.spawn(
+            "/usr/bin/python3", "-B", HERE / "relay.py", seed, loss, reorder, duplicate, delay_ms, log="relay")
+        end = time.monotonic() + 20
+        while "ready" not in relay.log.read_text():
+            if relay.poll() is not None or time.monotonic() > end:
+                raise LabError(f"the relay did not start\n{relay.log.read_text()[-600:]}")
+            time.sleep(0.05)
+        for network, address in ((left, client), (right, server)):
+            network.sh("sysctl -q -w net.ipv6.conf.tun0.disable_ipv6=1")
+            network.sh(f"ip addr add {address}/24 dev tun0")
+            network.sh("ip link set tun0 up")
         return left, right
 
     def serve(self, network, template, argv, listen, **values):
@@ -219,6 +236,18 @@ class Lab:
         import chromium
 
         return chromium.Browser(self, network, profile)
+
+    def derive(self, source, file, change, *, transformation, contains, why, write):
+        """A capture made from another: `change` takes and gives packets, `write` puts them into a file."""
+        import pcapfile
+
+        _, packets = pcapfile.read(self.earlier / source)
+        write(self.captured / file, change(packets))
+        self.files.append(file)
+        self.notes.setdefault("about", {})[file] = {
+            "contains": contains, "why": why, "derived_from": source, "transformation": transformation,
+            "captured_at": f"where {source} was",
+        }
 
     def note(self, **about):
         """What the manifest says about this recipe's captures beyond what is read from them."""

@@ -90,7 +90,7 @@ def describe(path, name, recipe, made):
         "recorded": datetime.datetime.fromtimestamp(packets[0].time // 10**9, datetime.timezone.utc).date(),
         **count(path, made.get("decode_as", ())),
     }
-    for key in ("derived_from", "transformation"):
+    for key in ("derived_from", "transformation", "tshark_differs"):
         if key in about:
             entry[key] = about[key]
     if made.get("decode_as"):

@@ -263,14 +263,14 @@ def cookie(connection, request):
 
 # Framing: how a message's end is told.
 
-def chunked(connection, request, pieces, fields=(), trailers=(), extension=""):
+def chunked(connection, request, pieces, fields=(), trailers=(), extension="", pause=0.005):
     head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n"
     head += f"Date: {email.utils.formatdate(usegmt=True)}\r\n"
     connection.send((head + "".join(f"{name}: {value}\r\n" for name, value in fields) + "\r\n").encode("latin-1"))
     if request.method == "HEAD":
         return
     for piece in pieces:
-        connection.pause(0.005)
+        connection.pause(pause)
         connection.send(f"{len(piece):X}{extension}\r\n".encode() + piece + b"\r\n")
     connection.send(b"0\r\n" + "".join(f"{name}: {value}\r\n" for name, value in trailers).encode() + b"\r\n")
 
@@ -280,6 +280,13 @@ def many_chunks(connection, request):
     rng = seeded(request)
     pieces = [prose(rng, 1).encode() + b"\n" for _ in range(30)]
     chunked(connection, request, pieces, [("Cache-Control", "max-age=600")], extension=";part=text" if "framing" in request.path else "")
+
+
+@route("/framing/slow")
+def slow(connection, request):
+    """Takes three seconds."""
+    rng = seeded(request)
+    chunked(connection, request, [prose(rng, 2).encode() + b"\n" for _ in range(30)], pause=0.1)
 
 
 @route("/framing/trailers", "/news/digest")

@@ -68,8 +68,6 @@ def record(lab):
         # Four downloads over connections of their own at the same time.
         net.curl(f"-Z --parallel-immediate --remote-name-all {www}/img/plain.png "
                  f"{www}/img/noise.png {www}/files/notes.txt {www}/files/items.json")
-        # A client that goes away in the middle.
-        net.curl(f"--max-filesize 1000 {www}/files/medium.bin", ok=(63,))
 
 
 def head(net, url, field):
