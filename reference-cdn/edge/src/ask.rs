@@ -1,0 +1,315 @@
+//! One question to the origin, and what its answer means for the store.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_cache::{Ended, Failure, Fetch, NotStored, Received, Response, Stored, Time};
+
+use crate::edge::{Edge, view};
+use crate::http1::body::RequestBody;
+use crate::http1::head::RequestHead;
+use crate::origin::{Answer, OriginContent, Outbound};
+use crate::store::{Body, End, Filler, Landing, Next, Object, Registration, Variants};
+
+/// How often a response that answers nothing (a 304 to a question without conditions) is asked for again.
+const MOST_ROUNDS: usize = 3;
+
+/// What came of it.
+pub enum Outcome {
+    /// A response that is in the store, or on its way into it. `status`: what the origin answered.
+    Object { object: Object, status: StatusCode, confirmed: bool },
+    /// The origin failed; this stored response may be served stale.
+    Stale { object: Object, status: Option<StatusCode>, error: Option<&'static str> },
+    /// A response for this client only.
+    Relay(Box<Relayed>),
+    /// No response.
+    Failed { failure: Failure, error: &'static str },
+}
+
+/// A response that is passed on.
+pub struct Relayed {
+    pub answer: Answer,
+    pub request_time: Time,
+    pub response_time: Time,
+    pub why: NotStored,
+}
+
+/// A question.
+pub struct Question {
+    pub request: Arc<RequestHead>,
+    pub fetch: Fetch,
+    /// What the plan was made from.
+    pub variants: Arc<Variants>,
+    pub content: Option<RequestBody>,
+}
+
+impl Edge {
+    /// Asks the origin. Whoever waits on the registration's flight is told what came of it.
+    pub async fn ask(self: Arc<Self>, registration: Registration, question: Question) -> Outcome {
+        let Question { request, mut fetch, variants, mut content } = question;
+        let seen = view(&request);
+        for _ in 0..MOST_ROUNDS {
+            let validated = fetch.validate.and_then(|index| variants.stored.get(index));
+            let fields = self.decisions.origin_request(&seen, &fetch, validated.map(|stored| &**stored));
+            let request_time = self.clock.now();
+            self.metrics.origin_requests.add(1);
+            let outbound = Outbound {
+                method: request.method.clone(),
+                path_and_query: request.target.path_and_query().cloned(),
+                fields,
+                expects_continue: request.expects_continue && content.is_some(),
+                content: content.take(),
+                interim: self.relay_interim(&request, &registration),
+            };
+            let answer = match self.origin.send(outbound).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    self.metrics.origin_failures.add(1);
+                    tracing::warn!(target = %request.target, proxy_status = error.proxy_status(), %error);
+                    let failure = error.failure();
+                    let now = self.clock.now();
+                    let stale = self.decisions.failed(&seen, &fetch, failure, &variants.stored, now);
+                    let error = error.proxy_status();
+                    return match stale.and_then(|index| variants.object(index)) {
+                        Some(object) => self.stale(&registration, object, None, Some(error)),
+                        None => {
+                            registration.close();
+                            registration.flight().land(Landing::Failed(failure));
+                            Outcome::Failed { failure, error }
+                        }
+                    };
+                }
+            };
+            let response_time = self.clock.now();
+            let response =
+                Response { status: answer.status, headers: &answer.headers, request_time, response_time };
+            for key in self.decisions.invalidated(&seen, &response) {
+                self.store.purge(&self.store.hashed(key), Some(registration.flight()));
+            }
+            let status = answer.status;
+            match self.decisions.received(&seen, &fetch, &response, &variants.stored) {
+                Received::Store { stored, replaces } => {
+                    if self.is_too_large(&stored, answer.length) {
+                        return self.relay(
+                            &registration,
+                            answer,
+                            (request_time, response_time),
+                            NotStored::NotUnderstood,
+                        );
+                    }
+                    let replaces = bodies(&variants, &replaces);
+                    let plan = FillPlan { stored: *stored, replaces, before: None, after: None };
+                    return self.receive(registration, answer, plan);
+                }
+                Received::Combine { index, stored, content_at } => {
+                    let Some(old) = variants.object(index) else { break };
+                    let plan = combine(*stored, &old, content_at, answer.length);
+                    return self.receive(registration, answer, plan);
+                }
+                Received::Freshen(heads) => {
+                    let fresh = |(index, head): (usize, Box<Stored>)| {
+                        let body = Arc::clone(variants.bodies.get(index)?);
+                        Some((Object { stored: Arc::new(head.clone().at_rest()), body }, *head))
+                    };
+                    let (objects, mut heads): (Vec<Object>, Vec<Stored>) =
+                        heads.into_iter().filter_map(fresh).unzip();
+                    let Some(first) = objects.first().cloned() else { break };
+                    self.store.freshen(&registration, &objects);
+                    registration.close();
+                    registration.flight().land(Landing::Share(first.clone()));
+                    // The client that asked gets the fields meant for it alone, too.
+                    let object = Object { stored: Arc::new(heads.swap_remove(0)), body: first.body };
+                    return Outcome::Object { object, status, confirmed: true };
+                }
+                Received::ServeStale { index } => {
+                    let Some(object) = variants.object(index) else { break };
+                    return self.stale(&registration, object, Some(status), None);
+                }
+                Received::Again(next) => fetch = next,
+                Received::Relay { why, forget } => {
+                    self.store.forget(registration.key(), &bodies(&variants, &forget));
+                    return self.relay(&registration, answer, (request_time, response_time), why);
+                }
+            }
+        }
+        tracing::warn!(target = %request.target, "the origin's answers fit none of what was asked");
+        registration.close();
+        registration.flight().land(Landing::Failed(Failure::Response));
+        Outcome::Failed { failure: Failure::Response, error: "http_protocol_error" }
+    }
+
+    fn relay_interim(
+        self: &Arc<Self>,
+        request: &Arc<RequestHead>,
+        registration: &Registration,
+    ) -> impl Fn(StatusCode, &HeaderMap) + Clone + Send + Sync + 'static {
+        let (edge, request) = (Arc::clone(self), Arc::clone(request));
+        let flight = Arc::clone(registration.flight());
+        move |status, fields| {
+            if let Some(fields) = edge.decisions.interim(&view(&request), status, fields) {
+                flight.interim(status, fields);
+            }
+        }
+    }
+
+    fn stale(
+        &self,
+        registration: &Registration,
+        object: Object,
+        status: Option<StatusCode>,
+        error: Option<&'static str>,
+    ) -> Outcome {
+        registration.close();
+        registration.flight().land(Landing::Stale(object.clone()));
+        Outcome::Stale { object, status, error }
+    }
+
+    fn relay(
+        &self,
+        registration: &Registration,
+        answer: Answer,
+        (request_time, response_time): (Time, Time),
+        why: NotStored,
+    ) -> Outcome {
+        self.lonely.note(registration.key().hash, response_time);
+        registration.close();
+        registration.flight().land(Landing::Alone);
+        Outcome::Relay(Box::new(Relayed { answer, request_time, response_time, why }))
+    }
+
+    fn is_too_large(&self, stored: &Stored, length: Option<u64>) -> bool {
+        let announced = length.or(stored.extent().length).unwrap_or(0);
+        announced > self.store.limits().object
+    }
+
+    /// Begins to take in a response; readers may follow at once.
+    fn receive(self: &Arc<Self>, registration: Registration, answer: Answer, plan: FillPlan) -> Outcome {
+        let status = answer.status;
+        let filler = self.store.fill(registration.key());
+        let object = Object { stored: Arc::new(plan.stored.clone()), body: Arc::clone(filler.body()) };
+        self.lonely.clear(registration.key().hash);
+        let shared =
+            Object { stored: Arc::new(plan.stored.clone().at_rest()), body: Arc::clone(&object.body) };
+        registration.flight().land(Landing::Share(shared));
+        let fill = Fill { edge: Arc::clone(self), registration, filler, trailers: HeaderMap::new() };
+        tokio::spawn(fill.run(answer.content, plan));
+        Outcome::Object { object, status, confirmed: false }
+    }
+}
+
+fn bodies(variants: &Variants, indices: &[usize]) -> Vec<Arc<Body>> {
+    indices.iter().filter_map(|index| variants.bodies.get(*index).map(Arc::clone)).collect()
+}
+
+/// How stored content comes together.
+struct FillPlan {
+    stored: Stored,
+    replaces: Vec<Arc<Body>>,
+    /// Octets of an older part that go before, and after, what the origin sends.
+    before: Option<Piece>,
+    after: Option<Piece>,
+}
+
+/// Octets of stored content, counted from its first stored octet.
+struct Piece {
+    body: Arc<Body>,
+    from: u64,
+    octets: u64,
+}
+
+/// Where the octets of two parts of one representation go.
+fn combine(stored: Stored, old: &Object, content_at: u64, length: Option<u64>) -> FillPlan {
+    let old_first = old.stored.extent().first;
+    let old_end = old_first + old.body.received();
+    let new_end = content_at.saturating_add(length.unwrap_or(u64::MAX));
+    let piece = |from: u64, to: u64| {
+        (from < to).then(|| Piece { body: Arc::clone(&old.body), from: from - old_first, octets: to - from })
+    };
+    let before = piece(old_first, content_at.min(old_end));
+    let after = piece(new_end.clamp(old_first, old_end), old_end);
+    FillPlan { stored, replaces: vec![Arc::clone(&old.body)], before, after }
+}
+
+/// Takes in the content of one response.
+struct Fill {
+    edge: Arc<Edge>,
+    registration: Registration,
+    filler: Filler,
+    trailers: HeaderMap,
+}
+
+/// Why taking in ended before the content did.
+enum Broken {
+    Content,
+    Deserted,
+}
+
+impl Fill {
+    async fn run(mut self, content: OriginContent, plan: FillPlan) {
+        let ended = match self.take_in(content, &plan).await {
+            Ok(()) => Ended::Complete,
+            Err(Broken::Deserted) => Ended::Truncated,
+            Err(Broken::Content) => {
+                self.edge.metrics.origin_truncated.add(1);
+                Ended::Truncated
+            }
+        };
+        let Self { edge, registration, filler, trailers } = self;
+        let stored = plan.stored.with_length(filler.body().received());
+        let object = Object { stored: Arc::new(stored), body: Arc::clone(filler.body()) };
+        // In the store before readers see the end: who asks again after that finds it.
+        edge.store.keep(&registration, &object, &plan.replaces, |purged| {
+            edge.decisions.keep(&object.stored, ended, purged)
+        });
+        edge.store.make_room(registration.key());
+        drop(registration);
+        match ended {
+            Ended::Complete => filler.end(End::Complete(Arc::new(trailers))),
+            Ended::Truncated => filler.end(End::Truncated),
+        }
+    }
+
+    async fn take_in(&mut self, mut content: OriginContent, plan: &FillPlan) -> Result<(), Broken> {
+        self.copy(plan.before.as_ref()).await?;
+        while let Some(frame) = content.frame().await {
+            let frame = frame.map_err(|error| {
+                tracing::warn!(key = %self.registration.key().key, %error, "incomplete response from the origin");
+                Broken::Content
+            })?;
+            match frame.into_data() {
+                Ok(data) => self.append(&data).await?,
+                Err(frame) => self.trailers.extend(frame.into_trailers().unwrap_or_default()),
+            }
+        }
+        self.copy(plan.after.as_ref()).await
+    }
+
+    async fn append(&mut self, data: &Bytes) -> Result<(), Broken> {
+        self.filler.room().await.map_err(|_| Broken::Deserted)?;
+        self.filler.append(data);
+        let too_large = self.filler.body().received() > self.edge.store.limits().object;
+        if self.filler.is_kept() && (too_large || !self.edge.store.make_room(self.registration.key())) {
+            self.registration.close();
+            self.filler.pass_on();
+        }
+        Ok(())
+    }
+
+    async fn copy(&mut self, piece: Option<&Piece>) -> Result<(), Broken> {
+        let Some(piece) = piece else { return Ok(()) };
+        let mut reader = piece.body.read(piece.from);
+        let mut left = piece.octets;
+        while left > 0 {
+            match reader.next(left) {
+                Ok(Next::Data(data)) => {
+                    left -= data.len() as u64;
+                    self.append(&data).await?;
+                }
+                Ok(Next::Wait) => reader.arrival().await,
+                Ok(Next::End(_)) | Err(_) => return Err(Broken::Content),
+            }
+        }
+        Ok(())
+    }
+}

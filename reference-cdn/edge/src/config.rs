@@ -1,0 +1,123 @@
+//! What an edge is started with. The program that starts it checks values for sense; see there for the meaning of each.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::uri::Authority;
+
+use crate::http1::connection::ConnectionLimits;
+use crate::http1::head::HeadLimits;
+use crate::origin::OriginLimits;
+use crate::store::StoreLimits;
+
+/// Everything about one edge but its decisions.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clients connect; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Client connections open at once.
+    pub connections: usize,
+    pub client: ConnectionLimits,
+    pub origin: OriginConfig,
+    pub store: StoreLimits,
+    pub admin: Option<AdminConfig>,
+    /// Path of the access log; `-` for standard output.
+    pub access_log: Option<PathBuf>,
+    /// How long requests in flight may take to finish when the edge is told to stop.
+    pub drain: Duration,
+}
+
+#[derive(Clone, Debug)]
+pub struct OriginConfig {
+    /// Host and port to connect to.
+    pub authority: Authority,
+    /// Send the client's Host rather than the origin's.
+    pub keep_host: bool,
+    pub limits: OriginLimits,
+}
+
+#[derive(Clone, Debug)]
+pub struct AdminConfig {
+    pub listen: SocketAddr,
+    pub token: Token,
+}
+
+/// The admin listener's secret. Not shown when printed.
+#[derive(Clone)]
+pub struct Token(Vec<u8>);
+
+impl Token {
+    pub fn new(token: impl Into<Vec<u8>>) -> Self {
+        Self(token.into())
+    }
+
+    /// Takes the same time however much of `given` is right.
+    pub fn matches(&self, given: &[u8]) -> bool {
+        let mut difference = self.0.len() ^ given.len();
+        for (index, byte) in given.iter().enumerate() {
+            let expected = self.0.get(index % self.0.len().max(1)).copied().unwrap_or(0);
+            difference |= usize::from(std::hint::black_box(byte ^ expected));
+        }
+        std::hint::black_box(difference) == 0
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+impl Config {
+    /// The defaults, in front of an origin.
+    pub fn new(listen: SocketAddr, origin: Authority) -> Self {
+        Self {
+            listen,
+            connections: 10_000,
+            client: ConnectionLimits::default(),
+            origin: OriginConfig { authority: origin, keep_host: true, limits: OriginLimits::default() },
+            store: StoreLimits::default(),
+            admin: None,
+            access_log: None,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            head: HeadLimits { bytes: 32 * 1024, target: 8 * 1024, fields: 100 },
+            idle: Duration::from_secs(60),
+            head_time: Duration::from_secs(10),
+            content_stall: Duration::from_secs(30),
+            write_stall: Duration::from_secs(30),
+            write_time: Duration::from_secs(300),
+            request_content: 1 << 30,
+            unread_content: 256 * 1024,
+            drain_time: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for OriginLimits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            idle_connections: 64,
+            idle: Duration::from_secs(30),
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(30),
+            content_stall: Duration::from_secs(30),
+            head_bytes: 64 * 1024,
+            fields: 128,
+        }
+    }
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self { memory: 256 << 20, object: 32 << 20, variants: 64 }
+    }
+}

@@ -1,0 +1,139 @@
+//! The edge itself: what answering requests needs, shared by all connections.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http_cache::{Decisions, Request as View};
+
+use crate::access_log::{AccessLog, Record};
+use crate::clock::Clock;
+use crate::http1::connection::{Request, Service};
+use crate::http1::head::{HeadError, RequestHead};
+use crate::http1::respond::{Downstream, Stop};
+use crate::lonely::Lonely;
+use crate::metrics::{Metrics, Sample};
+use crate::origin::Origin;
+use crate::store::Store;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Edge {
+    pub(crate) decisions: Arc<dyn Decisions>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: AccessLog,
+    pub(crate) lonely: Lonely,
+}
+
+/// What `http-cache` looks at.
+pub(crate) fn view(head: &RequestHead) -> View<'_> {
+    View { method: &head.method, target: &head.target, headers: &head.headers }
+}
+
+impl Edge {
+    pub fn new(
+        decisions: Arc<dyn Decisions>,
+        store: Arc<Store>,
+        origin: Arc<Origin>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        log: AccessLog,
+    ) -> Arc<Self> {
+        Arc::new(Self { decisions, store, origin, clock, metrics, log, lonely: Lonely::new() })
+    }
+
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Everything that is counted.
+    pub fn samples(&self) -> Vec<Sample> {
+        let mut samples = self.metrics.samples();
+        let accounts = self.store.accounts();
+        let counters = self.store.counters();
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        samples.extend([
+            Sample::gauge("edge_store_objects", "Responses in the store.", self.store.objects()),
+            Sample::gauge("edge_store_octets", "Octets of the store in use.", accounts.held()),
+            Sample::gauge(
+                "edge_store_resident_octets",
+                "Octets of stored content in memory, with what readers pin.",
+                accounts.resident(),
+            ),
+            Sample::gauge("edge_store_limit_octets", "Octets the store may use.", accounts.limit()),
+            Sample::counter(
+                "edge_store_evicted_total",
+                "Responses evicted to make room.",
+                count(&counters.evicted),
+            ),
+            Sample::counter("edge_store_purged_total", "Responses purged.", count(&counters.purged)),
+            Sample::counter(
+                "edge_store_bad_blocks_total",
+                "Blocks that failed their check and were dropped.",
+                count(&counters.bad_blocks),
+            ),
+            Sample::counter(
+                "edge_store_overrun_readers_total",
+                "Clients cut off because they fell behind content too large to keep.",
+                count(&counters.overrun_readers),
+            ),
+            Sample::gauge(
+                "edge_origin_idle_connections",
+                "Connections to the origin kept open for later.",
+                self.origin.idle_connections() as u64,
+            ),
+            Sample::counter(
+                "edge_origin_connections_opened_total",
+                "Connections opened to the origin.",
+                self.origin.opened(),
+            ),
+        ]);
+        samples
+    }
+}
+
+/// The edge as connections know it.
+#[derive(Clone, Debug)]
+pub struct EdgeService(pub Arc<Edge>);
+
+impl Service for EdgeService {
+    async fn call<D: Downstream>(&self, request: Request, downstream: &mut D) -> Result<(), Stop> {
+        let edge = &self.0;
+        let in_flight = InFlight::new(&edge.metrics);
+        let mut record = Record::new(edge.log.is_on().then_some(&request), edge.clock.now());
+        let result = edge.answer(request, downstream, &mut record).await;
+        drop(in_flight);
+        if result.is_err() && downstream.started() {
+            edge.metrics.responses_aborted.add(1);
+        }
+        edge.metrics.answered(record.answered, record.status.as_u16(), record.octets);
+        if edge.log.is_on() {
+            edge.log.write(record, edge.clock.now(), result, &edge.metrics);
+        }
+        result
+    }
+
+    fn refused(&self, peer: SocketAddr, error: HeadError) {
+        self.0.metrics.heads_refused.add(1);
+        tracing::debug!(%peer, %error, "request head refused");
+    }
+}
+
+/// Counts a request while it is being answered, also when its answer is abandoned.
+struct InFlight<'a>(&'a Metrics);
+
+impl<'a> InFlight<'a> {
+    fn new(metrics: &'a Metrics) -> Self {
+        metrics.requests_open.add(1);
+        Self(metrics)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.requests_open.subtract(1);
+    }
+}

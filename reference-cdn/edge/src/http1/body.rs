@@ -1,0 +1,209 @@
+//! The content of a request, on its way from the client's connection to whoever wants it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::chunked::{ChunkError, Decoded, Decoder};
+use super::connection::ConnectionLimits;
+use super::head::Framing;
+
+/// Pieces that may wait between the client's connection and the origin's.
+const PIECES: usize = 4;
+/// How much is read from a client at once.
+const READ: usize = 64 * 1024;
+
+/// Why content did not arrive whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    #[error("the client closed the connection before the end of its content")]
+    Incomplete,
+    #[error("the client sent no content for too long")]
+    Stalled,
+    #[error("the content is larger than the limit")]
+    TooLarge,
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+}
+
+/// Content being received. Handed to the origin side as an `http_body::Body`.
+#[derive(Debug)]
+pub struct RequestBody {
+    /// From Content-Length; `None` when chunked.
+    length: Option<u64>,
+    pieces: mpsc::Receiver<Result<Frame<Bytes>, BodyError>>,
+}
+
+impl RequestBody {
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// All of it, unless it is longer than `most` octets.
+    ///
+    /// # Errors
+    /// As the client failed to send it, or [`BodyError::TooLarge`].
+    pub async fn collect(&mut self, most: usize) -> Result<Bytes, BodyError> {
+        let mut all = BytesMut::new();
+        while let Some(piece) = self.pieces.recv().await {
+            if let Ok(data) = piece?.into_data() {
+                if all.len() + data.len() > most {
+                    return Err(BodyError::TooLarge);
+                }
+                all.extend_from_slice(&data);
+            }
+        }
+        Ok(all.freeze())
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.pieces.poll_recv(context)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // Only what Content-Length announced; hyper then refuses to send more or less than that.
+        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+/// The connection's end of a request's content.
+#[derive(Debug)]
+pub struct Intake {
+    source: Source,
+    left_over: u64,
+    sender: Option<mpsc::Sender<Result<Frame<Bytes>, BodyError>>>,
+    pub(super) finished: bool,
+    pub(super) started: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    Length(u64),
+    Chunked(Box<Decoder>),
+}
+
+/// Two ends of a pipe for content framed as `framing`; none for none.
+pub fn content(framing: Framing, limits: &ConnectionLimits) -> Option<(Intake, RequestBody)> {
+    let (source, length) = match framing {
+        Framing::None => return None,
+        Framing::Length(length) => (Source::Length(length), Some(length)),
+        Framing::Chunked => (Source::Chunked(Box::new(Decoder::new(limits.head.bytes))), None),
+    };
+    let (sender, pieces) = mpsc::channel(PIECES);
+    let left_over = limits.request_content;
+    let intake = Intake { source, left_over, sender: Some(sender), finished: false, started: false };
+    Some((intake, RequestBody { length, pieces }))
+}
+
+impl Intake {
+    /// Reads the content and passes it on, as fast as it is taken, until its end or until nobody wants it.
+    ///
+    /// # Errors
+    /// As the client failed to send it. The receiving end is told too. The connection cannot be used further.
+    pub async fn pump<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut R,
+        buffer: &mut BytesMut,
+        limits: &ConnectionLimits,
+    ) -> Result<(), BodyError> {
+        while !self.finished {
+            let next = self.next(reader, buffer, limits).await;
+            let Some(sender) = &self.sender else { return Ok(()) };
+            let wanted = match next {
+                Ok(Some(frame)) => sender.send(Ok(frame)).await.is_ok(),
+                Ok(None) => true,
+                Err(error) => {
+                    let _ = sender.send(Err(error)).await;
+                    return Err(error);
+                }
+            };
+            if !wanted {
+                self.sender = None;
+                return Ok(());
+            }
+        }
+        self.sender = None;
+        Ok(())
+    }
+
+    /// Reads and drops what is left, at most `limits.unread_content` octets of it. True when the connection can carry
+    /// another request.
+    pub async fn drain<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut R,
+        buffer: &mut BytesMut,
+        limits: &ConnectionLimits,
+    ) -> bool {
+        self.sender = None;
+        self.left_over = self.left_over.min(limits.unread_content);
+        if matches!(self.source, Source::Length(length) if length > limits.unread_content) {
+            return false;
+        }
+        let all = async {
+            while !self.finished {
+                if self.next(reader, buffer, limits).await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        timeout(limits.drain_time, all).await.unwrap_or(false)
+    }
+
+    async fn next<R: AsyncRead + Unpin>(
+        &mut self,
+        reader: &mut R,
+        buffer: &mut BytesMut,
+        limits: &ConnectionLimits,
+    ) -> Result<Option<Frame<Bytes>>, BodyError> {
+        loop {
+            if !buffer.is_empty() {
+                self.started = true;
+            }
+            match self.decode(buffer)? {
+                Decoded::Data(data) => {
+                    self.left_over =
+                        self.left_over.checked_sub(data.len() as u64).ok_or(BodyError::TooLarge)?;
+                    return Ok(Some(Frame::data(data)));
+                }
+                Decoded::End(trailers) => {
+                    self.finished = true;
+                    return Ok((!trailers.is_empty()).then(|| Frame::trailers(trailers)));
+                }
+                Decoded::Pending => {}
+            }
+            buffer.reserve(READ);
+            match timeout(limits.content_stall, reader.read_buf(buffer)).await {
+                Err(_) => return Err(BodyError::Stalled),
+                Ok(Ok(0) | Err(_)) => return Err(BodyError::Incomplete),
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+
+    fn decode(&mut self, buffer: &mut BytesMut) -> Result<Decoded, ChunkError> {
+        match &mut self.source {
+            Source::Length(0) => Ok(Decoded::End(http::HeaderMap::new())),
+            Source::Length(_) if buffer.is_empty() => Ok(Decoded::Pending),
+            Source::Length(left) => {
+                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(buffer.len());
+                *left -= take as u64;
+                Ok(Decoded::Data(buffer.split_to(take).freeze()))
+            }
+            Source::Chunked(decoder) => decoder.decode(buffer),
+        }
+    }
+}

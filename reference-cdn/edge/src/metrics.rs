@@ -1,0 +1,217 @@
+//! Counters, as Prometheus reads them and as JSON.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows, or a gauge that goes both ways.
+#[derive(Debug, Default)]
+pub struct Count(AtomicU64);
+
+impl Count {
+    pub fn add(&self, by: u64) {
+        self.0.fetch_add(by, Ordering::Relaxed);
+    }
+
+    pub fn subtract(&self, by: u64) {
+        self.0.fetch_sub(by, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How a request was answered, for counters and the access log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answered {
+    /// From the store, fresh.
+    Hit,
+    /// From the store, stale.
+    Stale,
+    /// With the response of a fetch made for another request.
+    Collapsed,
+    /// With a stored response that the origin confirmed.
+    Revalidated,
+    /// With a response of the origin that is being stored.
+    Miss,
+    /// With a response of the origin that is not stored.
+    Relayed,
+    /// By the edge itself.
+    #[default]
+    Generated,
+    /// With an error, because the origin failed.
+    OriginFailed,
+}
+
+impl Answered {
+    pub const ALL: [Self; 8] = [
+        Self::Hit,
+        Self::Stale,
+        Self::Collapsed,
+        Self::Revalidated,
+        Self::Miss,
+        Self::Relayed,
+        Self::Generated,
+        Self::OriginFailed,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Collapsed => "collapsed",
+            Self::Revalidated => "revalidated",
+            Self::Miss => "miss",
+            Self::Relayed => "relayed",
+            Self::Generated => "generated",
+            Self::OriginFailed => "origin_failed",
+        }
+    }
+}
+
+/// What the edge counts beside the store's own counters.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    pub connections_open: Count,
+    pub connections_accepted: Count,
+    pub connections_shed: Count,
+    pub requests_open: Count,
+    requests: [Count; 8],
+    /// By the first digit of the status.
+    statuses: [Count; 6],
+    pub heads_refused: Count,
+    pub octets_sent: Count,
+    pub responses_aborted: Count,
+    pub origin_requests: Count,
+    pub origin_failures: Count,
+    pub origin_truncated: Count,
+    pub background_refreshes: Count,
+    pub log_lines_dropped: Count,
+}
+
+/// One sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sample {
+    pub name: &'static str,
+    pub help: &'static str,
+    pub gauge: bool,
+    pub label: Option<(&'static str, String)>,
+    pub value: u64,
+}
+
+impl Sample {
+    pub fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, gauge: false, label: None, value }
+    }
+
+    pub fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { gauge: true, ..Self::counter(name, help, value) }
+    }
+}
+
+impl Metrics {
+    pub fn answered(&self, how: Answered, status: u16, octets: u64) {
+        self.requests[how as usize].add(1);
+        self.statuses[usize::from(status / 100).min(5)].add(1);
+        self.octets_sent.add(octets);
+    }
+
+    pub fn samples(&self) -> Vec<Sample> {
+        let mut samples = vec![
+            Sample::gauge("edge_connections", "Client connections open.", self.connections_open.get()),
+            Sample::counter(
+                "edge_connections_accepted_total",
+                "Client connections accepted.",
+                self.connections_accepted.get(),
+            ),
+            Sample::counter(
+                "edge_connections_shed_total",
+                "Idle client connections closed to make room for new ones.",
+                self.connections_shed.get(),
+            ),
+            Sample::gauge("edge_requests_in_flight", "Requests being answered.", self.requests_open.get()),
+        ];
+        for how in Answered::ALL {
+            samples.push(Sample {
+                label: Some(("answered", how.name().to_owned())),
+                ..Sample::counter(
+                    "edge_requests_total",
+                    "Requests answered, by how.",
+                    self.requests[how as usize].get(),
+                )
+            });
+        }
+        for class in 1..=5 {
+            samples.push(Sample {
+                label: Some(("class", format!("{class}xx"))),
+                ..Sample::counter(
+                    "edge_responses_total",
+                    "Final responses, by class of status.",
+                    self.statuses[class].get(),
+                )
+            });
+        }
+        samples.extend([
+            Sample::counter(
+                "edge_heads_refused_total",
+                "Request heads refused as malformed or too large.",
+                self.heads_refused.get(),
+            ),
+            Sample::counter(
+                "edge_content_octets_sent_total",
+                "Octets of content given to clients.",
+                self.octets_sent.get(),
+            ),
+            Sample::counter(
+                "edge_responses_aborted_total",
+                "Responses broken off after their head was sent.",
+                self.responses_aborted.get(),
+            ),
+            Sample::counter(
+                "edge_origin_requests_total",
+                "Requests sent to the origin.",
+                self.origin_requests.get(),
+            ),
+            Sample::counter(
+                "edge_origin_failures_total",
+                "Requests to the origin that brought no response head.",
+                self.origin_failures.get(),
+            ),
+            Sample::counter(
+                "edge_origin_truncated_total",
+                "Responses of the origin that broke off within their content.",
+                self.origin_truncated.get(),
+            ),
+            Sample::counter(
+                "edge_background_refreshes_total",
+                "Fetches made while a stale response was served.",
+                self.background_refreshes.get(),
+            ),
+            Sample::counter(
+                "edge_access_log_dropped_total",
+                "Access log lines dropped because the log could not keep up.",
+                self.log_lines_dropped.get(),
+            ),
+        ]);
+        samples
+    }
+}
+
+/// The Prometheus text format, version 0.0.4. Samples of one name must be neighbours.
+pub fn prometheus(samples: &[Sample]) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for sample in samples {
+        // Writing to a String cannot fail.
+        if sample.name != last {
+            let kind = if sample.gauge { "gauge" } else { "counter" };
+            let _ = writeln!(text, "# HELP {} {}\n# TYPE {} {kind}", sample.name, sample.help, sample.name);
+            last = sample.name;
+        }
+        let _ = match &sample.label {
+            Some((label, value)) => writeln!(text, "{}{{{label}=\"{value}\"}} {}", sample.name, sample.value),
+            None => writeln!(text, "{} {}", sample.name, sample.value),
+        };
+    }
+    text
+}

@@ -1,0 +1,319 @@
+//! The origin side: requests over pooled HTTP/1.1 connections, with a bound on every wait.
+
+mod content;
+mod pool;
+mod watched;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING};
+use http::uri::{Authority, PathAndQuery};
+use http::{Method, StatusCode, Uri, Version};
+use http_body::Body as _;
+use http_cache::Failure;
+use hyper::ext::ReasonPhrase;
+use tokio::time::timeout;
+
+use crate::http1::body::RequestBody;
+pub use content::OriginContent;
+use content::OutboundContent;
+use pool::{Connection, Pool};
+
+/// Bounds of the origin side.
+#[derive(Clone, Copy, Debug)]
+pub struct OriginLimits {
+    /// Connections in use at once; further requests wait for one.
+    pub connections: usize,
+    /// Connections kept open for later.
+    pub idle_connections: usize,
+    /// How long an unused connection is kept.
+    pub idle: Duration,
+    /// How long a connection, or a turn to open one, may take.
+    pub connect: Duration,
+    /// How long the origin may take from the whole request (or its head, for a request with content) to a response head.
+    pub response: Duration,
+    /// How long it may send nothing within content.
+    pub content_stall: Duration,
+    /// Octets of a response head.
+    pub head_bytes: usize,
+    /// Field lines of a response head.
+    pub fields: usize,
+}
+
+/// An origin and the connections to it.
+#[derive(Debug)]
+pub struct Origin {
+    authority: Authority,
+    host: HeaderValue,
+    /// Send the client's Host rather than the origin's own name.
+    keep_host: bool,
+    limits: OriginLimits,
+    pool: Pool,
+}
+
+/// A request to the origin.
+pub struct Outbound<I> {
+    pub method: Method,
+    pub path_and_query: Option<PathAndQuery>,
+    /// End-to-end fields.
+    pub fields: HeaderMap,
+    pub content: Option<RequestBody>,
+    /// The client waits for 100 (Continue).
+    pub expects_continue: bool,
+    /// Called with each interim response.
+    pub interim: I,
+}
+
+/// A response of the origin: its head, and content still to come.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub reason: Option<ReasonPhrase>,
+    pub headers: HeaderMap,
+    pub content: OriginContent,
+    /// Length of the content, when announced.
+    pub length: Option<u64>,
+}
+
+/// The origin gave no usable response head.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    #[error("no connection to the origin {origin}: {source}")]
+    Connect { origin: String, source: std::io::Error },
+    #[error("no connection to the origin {origin} within {} s", .limit.as_secs_f64())]
+    ConnectTimeout { origin: String, limit: Duration },
+    #[error("all {most} connections to the origin {origin} stayed in use for {} s", .limit.as_secs_f64())]
+    Busy { origin: String, most: usize, limit: Duration },
+    #[error("no response head from the origin {origin} within {} s", .limit.as_secs_f64())]
+    ResponseTimeout { origin: String, limit: Duration },
+    #[error("no usable response from the origin {origin}: {}", causes(.source))]
+    Response { origin: String, source: hyper::Error },
+    #[error("the origin {origin} answered {what}, which was not asked for")]
+    NotUnderstood { origin: String, what: &'static str },
+    #[error("the request could not be written: {0}")]
+    Request(#[from] http::Error),
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+impl OriginError {
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Busy { .. } => Failure::Connect,
+            Self::ResponseTimeout { .. } => Failure::Timeout,
+            Self::Response { .. } | Self::NotUnderstood { .. } | Self::Request(_) => Failure::Response,
+        }
+    }
+
+    /// The error type of RFC 9209 that fits.
+    pub fn proxy_status(&self) -> &'static str {
+        match self {
+            Self::Connect { source, .. } if source.kind() == std::io::ErrorKind::ConnectionRefused => {
+                "connection_refused"
+            }
+            Self::Connect { .. } => "destination_unavailable",
+            Self::ConnectTimeout { .. } => "connection_timeout",
+            Self::Busy { .. } => "connection_limit_reached",
+            Self::ResponseTimeout { .. } => "http_response_timeout",
+            Self::Response { source, .. } if source.is_incomplete_message() => "http_response_incomplete",
+            Self::Response { source, .. } if source.is_parse() => "http_protocol_error",
+            Self::Response { .. } => "connection_terminated",
+            Self::NotUnderstood { .. } => "http_protocol_error",
+            Self::Request(_) => "proxy_internal_error",
+        }
+    }
+}
+
+impl Origin {
+    /// `authority` is where to connect (port 80 when it names none).
+    pub fn new(
+        authority: Authority,
+        keep_host: bool,
+        limits: OriginLimits,
+    ) -> Result<Arc<Self>, http::Error> {
+        let host = HeaderValue::try_from(authority.as_str())?;
+        let pool = Pool::new(&authority, limits);
+        Ok(Arc::new(Self { authority, host, keep_host, limits, pool }))
+    }
+
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Open connections not in use.
+    pub fn idle_connections(&self) -> usize {
+        self.pool.idle()
+    }
+
+    /// Connections opened since the start.
+    pub fn opened(&self) -> u64 {
+        self.pool.opened()
+    }
+
+    /// Closes connections that have been idle for too long.
+    pub fn sweep(&self) {
+        self.pool.sweep();
+    }
+
+    /// Sends a request and waits for the head of the final response.
+    ///
+    /// A request without content whose method is idempotent is sent once more, on a new connection, when a kept
+    /// connection was closed before any octet of the answer (RFC 9112 section 9.3.1): the origin most likely closed it
+    /// for idleness just then.
+    ///
+    /// # Errors
+    /// When no final response head comes.
+    pub async fn send<I>(self: &Arc<Self>, outbound: Outbound<I>) -> Result<Answer, OriginError>
+    where
+        I: Fn(StatusCode, &HeaderMap) + Clone + Send + Sync + 'static,
+    {
+        let again = outbound.content.is_none() && is_idempotent(&outbound.method);
+        let interim = outbound.interim.clone();
+        let method = outbound.method.clone();
+        let request = self.request(outbound)?;
+        let connection = self.pool.connection().await?;
+        let spare = (again && connection.reused).then(|| {
+            let mut spare = http::Request::new(OutboundContent::none());
+            spare.method_mut().clone_from(request.method());
+            spare.uri_mut().clone_from(request.uri());
+            spare.headers_mut().clone_from(request.headers());
+            hyper::ext::on_informational(&mut spare, move |response| {
+                interim(response.status(), response.headers());
+            });
+            spare
+        });
+        let first = self.exchange(connection, request).await;
+        let (response, connection) = match (first, spare) {
+            (Err(Broken { before_any_octet: true, error: OriginError::Response { .. } }), Some(spare)) => {
+                let connection = self.pool.open().await?;
+                self.exchange(connection, spare).await.map_err(|broken| broken.error)?
+            }
+            (result, _) => result.map_err(|broken| broken.error)?,
+        };
+        self.accept(&method, response, connection)
+    }
+
+    fn request<I>(&self, outbound: Outbound<I>) -> Result<http::Request<OutboundContent>, OriginError>
+    where
+        I: Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
+    {
+        let mut given = outbound.fields;
+        let host = given.remove(HOST).filter(|_| self.keep_host).unwrap_or_else(|| self.host.clone());
+        for field in [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT] {
+            given.remove(field);
+        }
+        // Host goes first (RFC 9110 section 7.2).
+        let mut fields = HeaderMap::with_capacity(given.len() + 4);
+        fields.insert(HOST, host);
+        let mut last = None;
+        for (name, value) in given {
+            last = name.or(last);
+            if let Some(name) = &last {
+                fields.append(name.clone(), value);
+            }
+        }
+        let content = match outbound.content {
+            None => {
+                fields.remove(TRAILER);
+                OutboundContent::none()
+            }
+            Some(content) => {
+                match content.length() {
+                    Some(length) => fields.insert(CONTENT_LENGTH, HeaderValue::from(length)),
+                    None => fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+                };
+                if outbound.expects_continue {
+                    fields.insert(EXPECT, HeaderValue::from_static("100-continue"));
+                }
+                OutboundContent::some(content)
+            }
+        };
+        let mut request = http::Request::new(content);
+        *request.method_mut() = outbound.method;
+        *request.uri_mut() = Uri::from(outbound.path_and_query.unwrap_or(PathAndQuery::from_static("/")));
+        *request.headers_mut() = fields;
+        let interim = outbound.interim;
+        hyper::ext::on_informational(&mut request, move |response| {
+            interim(response.status(), response.headers());
+        });
+        Ok(request)
+    }
+
+    async fn exchange(
+        &self,
+        mut connection: Connection,
+        request: http::Request<OutboundContent>,
+    ) -> Result<(http::Response<hyper::body::Incoming>, Connection), Broken> {
+        let before = connection.octets_received();
+        let limit = self.limits.response;
+        let origin = || self.authority.to_string();
+        match timeout(limit, connection.sender.send_request(request)).await {
+            Ok(Ok(response)) => Ok((response, connection)),
+            Ok(Err(source)) => Err(Broken {
+                before_any_octet: connection.octets_received() == before && !source.is_user(),
+                error: OriginError::Response { origin: origin(), source },
+            }),
+            Err(_) => Err(Broken {
+                before_any_octet: false,
+                error: OriginError::ResponseTimeout { origin: origin(), limit },
+            }),
+        }
+    }
+
+    fn accept(
+        self: &Arc<Self>,
+        method: &Method,
+        response: http::Response<hyper::body::Incoming>,
+        connection: Connection,
+    ) -> Result<Answer, OriginError> {
+        let (mut parts, incoming) = response.into_parts();
+        let not_understood = |what| OriginError::NotUnderstood { origin: self.authority.to_string(), what };
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(not_understood("101 (Switching Protocols)"));
+        }
+        // We send no TE, so anything but chunked is not ours to decode (RFC 9112 section 6.1).
+        let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+        let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        let odd_coding = codings.next().is_some_and(|coding| !chunked(coding)) || codings.next().is_some();
+        if odd_coding && method != Method::HEAD {
+            return Err(not_understood("with a transfer coding other than chunked"));
+        }
+        // With both framings the coding wins and the length is void (section 6.3).
+        if parts.headers.contains_key(TRANSFER_ENCODING) {
+            parts.headers.remove(CONTENT_LENGTH);
+        }
+        let bodiless = method == Method::HEAD
+            || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let length = if bodiless { Some(0) } else { incoming.size_hint().exact() };
+        let keep = parts.version == Version::HTTP_11 || connection.keeps_http10(&parts.headers);
+        let content =
+            OriginContent::new(incoming, Arc::clone(self), connection, keep, self.limits.content_stall);
+        Ok(Answer {
+            status: parts.status,
+            reason: parts.extensions.remove::<ReasonPhrase>(),
+            headers: parts.headers,
+            content,
+            length,
+        })
+    }
+}
+
+/// A request that got no response head.
+struct Broken {
+    before_any_octet: bool,
+    error: OriginError,
+}
+
+fn is_idempotent(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE].contains(method)
+}

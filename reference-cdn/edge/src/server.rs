@@ -1,0 +1,282 @@
+//! Starts an edge: binds, accepts, and stops in good order.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::Scheme;
+use http_cache::Decisions;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::access_log::AccessLog;
+use crate::admin::Admin;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::edge::{Edge, EdgeService};
+use crate::http1::connection::{ConnectionLimits, Service, Shared, serve};
+use crate::metrics::{Count, Metrics};
+use crate::origin::Origin;
+use crate::store::Store;
+
+/// Connections that the kernel may hold for us.
+const BACKLOG: u32 = 4096;
+/// Connections of operators at once.
+const ADMIN_CONNECTIONS: usize = 64;
+/// How long accepting rests when the machine has no descriptor left.
+const BREATH: Duration = Duration::from_millis(50);
+/// How often connections to the origin that idled too long are closed.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// Why an edge did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address} ({what}): {source}{}", hint(.source))]
+    Listen { what: &'static str, address: SocketAddr, source: io::Error },
+    #[error("cannot open the access log {}: {source}", .path.display())]
+    AccessLog { path: PathBuf, source: io::Error },
+    #[error("the origin's name cannot be sent as a Host field: {0}")]
+    Origin(#[from] http::Error),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another program listens there: stop it, or choose another port (0 takes a free one)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need the capability to bind them: choose a higher one"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
+
+/// An edge that is bound and not yet serving.
+#[derive(Debug)]
+pub struct Server {
+    edge: Arc<Edge>,
+    listener: TcpListener,
+    listen: SocketAddr,
+    admin: Option<(TcpListener, SocketAddr, Admin)>,
+    config: Config,
+}
+
+/// How an edge stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// Connections that were cut because they did not finish in time.
+    pub cut: usize,
+}
+
+/// Binds an edge. Connections are accepted, and wait, from now on; [`Server::serve`] answers them.
+///
+/// # Errors
+/// When an address cannot be bound or the access log cannot be opened.
+pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Result<Server, StartError> {
+    let origin = Origin::new(config.origin.authority.clone(), config.origin.keep_host, config.origin.limits)?;
+    let metrics = Arc::new(Metrics::default());
+    let log = match &config.access_log {
+        None => AccessLog::off(),
+        Some(path) => {
+            let failed = |source| StartError::AccessLog { path: path.clone(), source };
+            let (log, writer) = AccessLog::open(path).map_err(failed)?;
+            std::thread::Builder::new()
+                .name("access-log".into())
+                .spawn(move || writer.run())
+                .map_err(|source| StartError::AccessLog { path: path.clone(), source })?;
+            log
+        }
+    };
+    let (listener, listen) = listen(config.listen, "for clients")?;
+    let edge = Edge::new(decisions, Arc::new(Store::new(config.store)), origin, clock, metrics, log);
+    let admin = match &config.admin {
+        None => None,
+        Some(admin) => {
+            let (admin_listener, address) = self::listen(admin.listen, "for operators")?;
+            let admin = Admin::new(Arc::clone(&edge), admin.token.clone(), listen);
+            Some((admin_listener, address, admin))
+        }
+    };
+    Ok(Server { edge, listener, listen, admin, config })
+}
+
+fn listen(address: SocketAddr, what: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bound = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let local = listener.local_addr()?;
+        Ok((listener, local))
+    };
+    bound().map_err(|source| StartError::Listen { what, address, source })
+}
+
+impl Server {
+    /// Where clients connect.
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where operators connect.
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(|(_, address, _)| *address)
+    }
+
+    pub fn edge(&self) -> &Arc<Edge> {
+        &self.edge
+    }
+
+    /// Answers connections until `stop` is ready; then finishes the requests in flight, for as long as the
+    /// configuration allows.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> Stopped {
+        let Self { edge, listener, admin, config, .. } = self;
+        let (stopping, stopped) = watch::channel(false);
+        let clients = Gate {
+            listener,
+            permits: Arc::new(Semaphore::new(config.connections)),
+            shared: shared(config.client, &stopped),
+            metrics: Some(Arc::clone(&edge.metrics)),
+        };
+        let client_service = Arc::new(EdgeService(Arc::clone(&edge)));
+        let operators = admin.map(|(listener, _, admin)| {
+            let gate = Gate {
+                listener,
+                permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
+                shared: shared(config.client, &stopped),
+                metrics: None,
+            };
+            (gate, Arc::new(admin))
+        });
+        let mut connections = JoinSet::new();
+        let mut admin_connections = JoinSet::new();
+        {
+            let accept_clients = clients.accept(&client_service, &mut connections);
+            let accept_operators = async {
+                match &operators {
+                    Some((gate, service)) => gate.accept(service, &mut admin_connections).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let sweep = async {
+                loop {
+                    sleep(SWEEP).await;
+                    edge.origin.sweep();
+                }
+            };
+            tokio::select! {
+                () = stop => {}
+                () = accept_clients => {}
+                () = accept_operators => {}
+                () = sweep => {}
+            }
+        }
+        // New connections are refused from here on; idle ones close; the operators' end with the clients'.
+        drop(clients);
+        let _ = stopping.send(true);
+        let finish = async { while connections.join_next().await.is_some() {} };
+        let _ = timeout(config.drain, finish).await;
+        let cut = connections.len();
+        connections.shutdown().await;
+        admin_connections.shutdown().await;
+        Stopped { cut }
+    }
+}
+
+fn shared(limits: ConnectionLimits, stopping: &watch::Receiver<bool>) -> Shared {
+    Shared {
+        limits: Arc::new(limits),
+        scheme: Scheme::HTTP,
+        stopping: stopping.clone(),
+        make_room: Arc::new(Notify::new()),
+    }
+}
+
+/// A listener, and how many may come in.
+struct Gate {
+    listener: TcpListener,
+    permits: Arc<Semaphore>,
+    shared: Shared,
+    metrics: Option<Arc<Metrics>>,
+}
+
+impl Gate {
+    async fn accept<S: Service>(&self, service: &Arc<S>, connections: &mut JoinSet<()>) {
+        loop {
+            while connections.try_join_next().is_some() {}
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    let Some(permit) = self.permit().await else { return };
+                    let task = self.connection(stream, peer, permit, Arc::clone(service));
+                    connections.spawn(task);
+                }
+                Err(error) => {
+                    // A client that left before it was accepted is nothing; no descriptors left is.
+                    if !matches!(
+                        error.kind(),
+                        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+                    ) {
+                        tracing::warn!(%error, "cannot accept a connection; raise the limit of open files, or lower client.connections");
+                        self.shared.make_room.notify_one();
+                        sleep(BREATH).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A place for one more connection. When all are taken, the connection that has been idle for longest gives its
+    /// own up, or the next that becomes idle.
+    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Some(permit);
+        }
+        self.shared.make_room.notify_one();
+        if let Some(metrics) = &self.metrics {
+            metrics.connections_shed.add(1);
+        }
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    fn connection<S: Service>(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        permit: OwnedSemaphorePermit,
+        service: Arc<S>,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let shared = self.shared.clone();
+        let open = self.metrics.as_ref().map(|metrics| Open::new(metrics));
+        async move {
+            // Without it the last segment of an answer may wait; failing to set it costs only time.
+            let _ = stream.set_nodelay(true);
+            let (reader, writer) = stream.split();
+            serve(reader, writer, peer, shared, &*service).await;
+            drop((open, permit));
+        }
+    }
+}
+
+/// Counts a connection while it lives.
+struct Open(Arc<Metrics>);
+
+impl Open {
+    fn new(metrics: &Arc<Metrics>) -> Self {
+        metrics.connections_accepted.add(1);
+        let open: &Count = &metrics.connections_open;
+        open.add(1);
+        Self(Arc::clone(metrics))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.connections_open.subtract(1);
+    }
+}
