@@ -1,5 +1,6 @@
 //! Tolerances and bounds of a comparison.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// Tolerances and bounds. [`Settings::default`] suits tools on one machine or one network.
@@ -21,6 +22,10 @@ pub struct Settings {
     /// Whether differences in hop-by-hop fields (RFC 9110 section 7.6.1) are listed. They never count, except
     /// where a field that concerns one connection was relayed to another, which is always listed.
     pub hop_by_hop: bool,
+    /// What explanations call the left side.
+    pub left_name: Cow<'static, str>,
+    /// What explanations call the right side.
+    pub right_name: Cow<'static, str>,
 }
 
 impl Default for Settings {
@@ -33,6 +38,20 @@ impl Default for Settings {
             max_diff: 16 << 10,
             max_decoded: 16 << 20,
             hop_by_hop: false,
+            left_name: Cow::Borrowed("reference"),
+            right_name: Cow::Borrowed("candidate"),
         }
+    }
+}
+
+impl Settings {
+    /// These settings for two sides of other names.
+    #[must_use]
+    pub fn named(&self, left: &'static str, right: &'static str) -> Settings {
+        Settings { left_name: Cow::Borrowed(left), right_name: Cow::Borrowed(right), ..self.clone() }
+    }
+
+    pub(crate) fn tolerance_seconds(&self) -> u64 {
+        self.time_tolerance.as_secs()
     }
 }

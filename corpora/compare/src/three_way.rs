@@ -59,8 +59,8 @@ pub fn three_way(
     candidate: &Response,
 ) -> ThreeWay {
     let builds = responses(settings, request, reference, candidate);
-    let to_reference = responses(settings, request, recorded, reference);
-    let to_candidate = responses(settings, request, recorded, candidate);
+    let to_reference = responses(&settings.named("recording", "reference"), request, recorded, reference);
+    let to_candidate = responses(&settings.named("recording", "candidate"), request, recorded, candidate);
     let mut paths = BTreeMap::<&str, [Option<&crate::Difference>; 3]>::new();
     for (index, comparison) in [&builds, &to_reference, &to_candidate].into_iter().enumerate() {
         for difference in &comparison.differences {

@@ -1,0 +1,85 @@
+//! Gathers differences, in order and within bounds.
+
+use crate::{Class, Difference, Rule, Settings};
+use std::fmt::Write as _;
+
+/// The differences found so far.
+pub(crate) struct Collector<'a> {
+    pub settings: &'a Settings,
+    pub found: Vec<Difference>,
+    pub omitted: u64,
+}
+
+/// One side's value at a path: its bytes, or nothing.
+pub(crate) type Value<'v> = Option<&'v [u8]>;
+
+impl<'a> Collector<'a> {
+    pub fn new(settings: &'a Settings) -> Self {
+        Collector { settings, found: Vec::new(), omitted: 0 }
+    }
+
+    /// Adds a difference that counts if its class does. Later ones may still change what counts.
+    pub fn add(
+        &mut self,
+        path: impl Into<String>,
+        (left, right): (Value<'_>, Value<'_>),
+        rule: &Rule,
+        class: Class,
+        explanation: impl Into<String>,
+    ) -> Option<&mut Difference> {
+        if self.found.len() >= self.settings.max_differences {
+            self.omitted += u64::from(class.counts());
+            return None;
+        }
+        let max = self.settings.max_value;
+        self.found.push(Difference {
+            path: path.into(),
+            left: left.map(|v| show(v, max)),
+            right: right.map(|v| show(v, max)),
+            rule: rule.clone(),
+            class,
+            counts: class.counts(),
+            explanation: explanation.into(),
+            diff: None,
+            waived: None,
+        });
+        self.found.last_mut()
+    }
+
+    /// What the two sides are called.
+    pub fn names(&self) -> (&'a str, &'a str) {
+        (&self.settings.left_name, &self.settings.right_name)
+    }
+
+    /// `only the reference has it`, `only the candidate has it`, or `otherwise` where both do.
+    pub fn presence(&self, left: bool, right: bool, otherwise: &str) -> String {
+        match (left, right) {
+            (true, false) => format!("only the {} has it", self.settings.left_name),
+            (false, true) => format!("only the {} has it", self.settings.right_name),
+            _ => otherwise.to_owned(),
+        }
+    }
+}
+
+/// Printable and at most about `max` bytes long: what is longer loses its middle.
+pub(crate) fn show(bytes: &[u8], max: usize) -> String {
+    if bytes.len() <= max {
+        return exchange::escape(bytes);
+    }
+    let half = max / 2;
+    let mut text = exchange::escape(&bytes[..half]);
+    // Writing to a String cannot fail.
+    let _ = write!(text, " [... {} bytes ...] ", bytes.len() - 2 * half);
+    text + &exchange::escape(&bytes[bytes.len() - half..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_lose_their_middle() {
+        assert_eq!(show(b"abc\xff", 4), "abc\\xff");
+        assert_eq!(show(b"0123456789", 4), "01 [... 6 bytes ...] 89");
+    }
+}
