@@ -121,3 +121,22 @@ impl fmt::Display for Anomaly {
         }
     }
 }
+
+/// Anomalies of one message: each once, not more than a bound.
+#[derive(Debug, Default)]
+pub(crate) struct Noted {
+    pub list: Vec<Anomaly>,
+    most: usize,
+}
+
+impl Noted {
+    pub fn new(most: usize) -> Self {
+        Noted { list: Vec::new(), most }
+    }
+
+    pub fn add(&mut self, anomaly: Anomaly) {
+        if self.list.len() < self.most && !self.list.contains(&anomaly) {
+            self.list.push(anomaly);
+        }
+    }
+}

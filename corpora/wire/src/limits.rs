@@ -19,6 +19,9 @@ pub struct Limits {
     pub interim: usize,
     /// Bytes of each body that [`crate::Connection`] and [`crate::Assembler`] keep; all are hashed. Default 1 MiB.
     pub keep_body: usize,
+    /// Body bytes that the unfinished exchanges of one [`crate::Connection`] keep together; for those that begin
+    /// over it lengths and digests are all. Default 16 MiB.
+    pub keep_total: usize,
     /// Requests of a connection without answer. Default 10 000.
     pub outstanding: usize,
     /// Bytes of one direction held until the other one shows what they mean: a response before its request,
@@ -37,6 +40,7 @@ impl Default for Limits {
             anomalies: 64,
             interim: 100,
             keep_body: 1 << 20,
+            keep_total: 16 << 20,
             outstanding: 10_000,
             held: 1 << 20,
         }

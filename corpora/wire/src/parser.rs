@@ -1,105 +1,15 @@
 //! One direction of an HTTP/1 connection.
 
-use crate::{Anomaly, Error, Head, Limits};
-use bytes::Bytes;
-use exchange::{Ending, Fields, Time};
-
-/// How a direction of a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Close {
-    /// The sender closed it (TCP FIN).
-    Fin,
-    /// It was reset (TCP RST).
-    Reset,
-    /// The capture stopped, or bytes are missing from it.
-    Lost,
-}
-
-/// What a [`Parser`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A message begins. Interim responses have a head and an end of their own.
-    Head(Box<Head>),
-    /// Bytes of the body, transfer coding removed.
-    Body { bytes: Bytes, time: Time },
-    /// The trailer section, where there is one that is not empty.
-    Trailers(Trailers),
-    /// The message ended, as promised or not.
-    End(MessageEnd),
-    /// Bytes of another protocol, after a message with [`crate::Framing::Tunnel`].
-    Tunnel { bytes: Bytes, time: Time },
-}
-
-/// A trailer section.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trailers {
-    pub fields: Fields,
-    /// The exact bytes, the empty line at the end included.
-    pub raw: Bytes,
-}
-
-/// The end of a message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MessageEnd {
-    pub ending: Ending,
-    /// When its last byte was seen, or what cut it short.
-    pub time: Time,
-    /// What was odd after the head.
-    pub anomalies: Vec<Anomaly>,
-    /// Chunks with data.
-    pub chunks: u64,
-    pub extensions: Vec<Extension>,
-    /// All bytes of the message: head, body with its chunk framing, trailers.
-    pub wire_length: u64,
-}
-
-/// Chunk extensions (RFC 9112 section 7.1.1) of one chunk.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Extension {
-    /// Body bytes before this chunk.
-    pub at: u64,
-    /// From the semicolon to the line's end, which is left out.
-    pub raw: Bytes,
-}
-
-/// What a response parser must know about a request to tell where its response ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Asked {
-    /// HEAD: the response has no body.
-    pub head: bool,
-    /// CONNECT: after a 2xx response comes a tunnel.
-    pub connect: bool,
-    /// HTTP/0.9: the response is a body and nothing else.
-    pub http09: bool,
-}
-
-impl Asked {
-    pub fn by(head: &Head) -> Self {
-        Asked { http09: head.version == exchange::Version::Http09, ..Asked::with_method(head.method()) }
-    }
-
-    /// By an HTTP/1 request with this method; methods are case-sensitive.
-    pub fn with_method(method: &[u8]) -> Self {
-        Asked { head: method == b"HEAD", connect: method == b"CONNECT", http09: false }
-    }
-}
-
-/// Where each pushed byte went; `pushed` is the sum of all the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Counts {
-    pub pushed: u64,
-    /// Heads and the blank lines before them.
-    pub heads: u64,
-    /// Body bytes after transfer decoding.
-    pub bodies: u64,
-    /// Chunk framing and trailers.
-    pub framing: u64,
-    pub tunnel: u64,
-    /// After an error, or before a start was found when looking for one.
-    pub discarded: u64,
-    /// Not parsed yet.
-    pub waiting: u64,
-}
+use crate::anomaly::Noted;
+use crate::chunked::{self, ChunkState};
+use crate::resync::{self, Found};
+use crate::{
+    Anomaly, Asked, Close, Counts, Error, ErrorKind, Event, Extension, Framing, Head, Limits, MessageEnd,
+    StartLine, Trailers, framing, head,
+};
+use bytes::{Buf as _, Bytes};
+use exchange::{Ending, Fields, Time, Version};
+use std::collections::VecDeque;
 
 /// Parses one direction of a connection: push bytes, take events until there are none.
 ///
@@ -111,52 +21,672 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Parser {
     limits: Limits,
+    is_request: bool,
+    /// What came and was not read: bytes, gaps and the end, in order.
+    input: VecDeque<Input>,
+    state: State,
+    /// Found and not taken.
+    events: VecDeque<Event>,
+    failed: Option<Error>,
+    /// Requests that no final response was seen for.
+    asked: VecDeque<Asked>,
+    /// Interim responses since the last final one.
+    interim: usize,
+    /// Bytes read.
+    offset: u64,
+    counts: Counts,
+}
+
+/// Which of the counts.
+type Counter = fn(&mut Counts) -> &mut u64;
+
+#[derive(Debug)]
+enum Input {
+    Bytes(Time, Bytes),
+    Gap(Time),
+    End(Time, Close),
+}
+
+#[derive(Debug)]
+enum State {
+    Head(Partial),
+    Body(Message, Body),
+    /// After a request that may end HTTP.
+    AwaitSwitch,
+    Tunnel,
+    /// Looking for a start: bytes that may belong to one, and when the first of them was seen.
+    Resync {
+        buffer: Vec<u8>,
+        time: Time,
+        skipped: u64,
+    },
+    /// Nothing more comes: an error, or the end.
+    Over,
+}
+
+/// Lines of a head so far.
+#[derive(Debug, Default)]
+struct Partial {
+    buffer: Vec<u8>,
+    /// Where the last line begins.
+    line: usize,
+    blank_lines: u32,
+    blank_bytes: usize,
+    start: Time,
+    /// Whether the first line was looked at.
+    checked: bool,
+}
+
+/// A message whose head is done.
+#[derive(Debug)]
+struct Message {
+    start: u64,
+    noted: Noted,
+    chunks: u64,
+    extensions: Vec<Extension>,
+    kept_extensions: usize,
+    body: u64,
+    switches: bool,
+}
+
+#[derive(Debug)]
+enum Body {
+    Length(u64),
+    UntilClose,
+    Chunked { state: ChunkState, buffer: Vec<u8>, line: usize },
 }
 
 impl Parser {
     /// A parser for what a client sends.
     pub fn requests(limits: Limits) -> Self {
-        Parser { limits }
+        Parser::new(limits, true)
     }
 
     /// A parser for what a server sends. Tell it of each request with [`Parser::expect`].
     pub fn responses(limits: Limits) -> Self {
-        Parser { limits }
+        Parser::new(limits, false)
+    }
+
+    fn new(limits: Limits, is_request: bool) -> Self {
+        Parser {
+            limits,
+            is_request,
+            input: VecDeque::new(),
+            state: State::Head(Partial::default()),
+            events: VecDeque::new(),
+            failed: None,
+            asked: VecDeque::new(),
+            interim: 0,
+            offset: 0,
+            counts: Counts::default(),
+        }
     }
 
     /// The next response that nothing was said about yet answers this request. Where nothing is said, a response
     /// is read as the answer to a GET, with [`Anomaly::Unsolicited`].
-    pub fn expect(&mut self, _asked: Asked) {}
+    pub fn expect(&mut self, asked: Asked) {
+        self.asked.push_back(asked);
+    }
+
+    /// The very next response answers this request, before all that [`Parser::expect`] told of.
+    pub fn expect_first(&mut self, asked: Asked) {
+        self.asked.push_front(asked);
+    }
+
+    /// Takes back the first `count` requests that [`Parser::expect`] told of and that have no response: none will
+    /// come.
+    pub fn skip_expected(&mut self, count: usize) {
+        self.asked.drain(..count.min(self.asked.len()));
+    }
 
     /// Bytes have come. Take all events before pushing more, else they pile up.
-    pub fn push(&mut self, _now: Time, _bytes: impl Into<Bytes>) {}
+    pub fn push(&mut self, now: Time, bytes: impl Into<Bytes>) {
+        let bytes = bytes.into();
+        if !bytes.is_empty() {
+            self.counts.pushed += bytes.len() as u64;
+            self.counts.waiting += bytes.len() as u64;
+            self.input.push_back(Input::Bytes(now, bytes));
+        }
+    }
 
-    /// The direction has ended: what is unfinished ends now. Later pushes are ignored.
-    pub fn finish(&mut self, _now: Time, _how: Close) {}
+    /// The direction has ended: what is unfinished ends now. What is pushed later is counted as discarded.
+    pub fn finish(&mut self, now: Time, how: Close) {
+        self.input.push_back(Input::End(now, how));
+    }
 
     /// Bytes are missing here, or before here: ends what is unfinished as [`Ending::Truncated`], then discards
-    /// bytes until something looks like the start of a message.
-    pub fn resync(&mut self, _now: Time) {}
+    /// bytes until something looks like the start of a message, which [`Event::Resumed`] tells.
+    pub fn resync(&mut self, now: Time) {
+        self.input.push_back(Input::Gap(now));
+    }
 
     /// Whether a request that may end HTTP on this connection has ended, and bytes after it wait for
     /// [`Parser::switch`].
     pub fn awaits_switch(&self) -> bool {
-        false
+        matches!(self.state, State::AwaitSwitch) && self.events.is_empty()
     }
 
-    /// Says what follows a request with CONNECT or Upgrade: another protocol, or further requests.
-    pub fn switch(&mut self, _to_tunnel: bool) {}
+    /// Says what follows a request with CONNECT or Upgrade: another protocol, or further requests. Ignored unless
+    /// [`Parser::awaits_switch`].
+    pub fn switch(&mut self, to_tunnel: bool) {
+        if matches!(self.state, State::AwaitSwitch) {
+            self.state = if to_tunnel { State::Tunnel } else { State::Head(Partial::default()) };
+        }
+    }
+
+    /// When the first byte not yet read was seen, where a message may begin with it.
+    pub fn next_start(&self) -> Option<Time> {
+        match (&self.state, self.events.is_empty(), self.input.front()) {
+            (State::Head(partial), true, _) if !partial.buffer.is_empty() => Some(partial.start),
+            (State::Head(_), true, Some(Input::Bytes(time, _))) => Some(*time),
+            _ => None,
+        }
+    }
+
+    /// Whether a message is under way: its head was given out, its end was not.
+    pub fn in_message(&self) -> bool {
+        matches!(self.state, State::Body(..)) || !self.events.is_empty()
+    }
+
+    /// Whether no event can come any more: an error was told, or the end was reached.
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over) && self.events.is_empty() && self.failed.is_none()
+    }
+
+    /// Reads no further: what comes is counted as discarded.
+    pub fn abandon(&mut self) {
+        self.cut(Time::default(), Close::Lost);
+        self.events.clear();
+        self.failed = None;
+        self.state = State::Over;
+    }
+
+    /// Bytes pushed and not read yet.
+    pub fn waiting(&self) -> u64 {
+        self.counts.waiting
+    }
 
     /// The next event, if the bytes so far give one. After an error there are no more.
     ///
     /// # Errors
-    /// The bytes have no meaning; a message under way has got its [`Event::End`] before.
+    /// The bytes have no meaning. A message under way has got its [`Event::End`], with the same error, before.
     pub fn next_event(&mut self) -> Option<Result<Event, Error>> {
-        let _ = &self.limits;
-        None
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(Ok(event));
+            }
+            if let Some(error) = self.failed.take() {
+                return Some(Err(error));
+            }
+            if matches!(self.state, State::AwaitSwitch) && !matches!(self.input.front(), Some(Input::Gap(_)))
+            {
+                return None;
+            }
+            match self.input.pop_front()? {
+                Input::Bytes(time, bytes) => self.read(time, bytes),
+                Input::Gap(time) => self.gap(time),
+                Input::End(time, how) => self.end(time, how),
+            }
+        }
     }
 
+    /// Where each byte went so far.
     pub fn counts(&self) -> Counts {
-        Counts::default()
+        self.counts
+    }
+
+    /// Reads bytes up to the first event or their end, and puts back what it did not read.
+    fn read(&mut self, time: Time, mut bytes: Bytes) {
+        while !bytes.is_empty() && self.events.is_empty() && self.failed.is_none() {
+            match std::mem::replace(&mut self.state, State::Over) {
+                State::Head(partial) => self.read_head(time, &mut bytes, partial),
+                State::Body(message, body) => self.read_body(time, &mut bytes, message, body),
+                State::AwaitSwitch => {
+                    self.state = State::AwaitSwitch;
+                    break;
+                }
+                State::Tunnel => {
+                    self.state = State::Tunnel;
+                    let bytes = self.take_all(&mut bytes, |counts| &mut counts.tunnel);
+                    self.events.push_back(Event::Tunnel { bytes, time });
+                }
+                State::Resync { buffer, time: first, skipped } => {
+                    self.search(time, &mut bytes, buffer, first, skipped);
+                }
+                State::Over => {
+                    self.take_all(&mut bytes, |counts| &mut counts.discarded);
+                }
+            }
+        }
+        if !bytes.is_empty() {
+            self.input.push_front(Input::Bytes(time, bytes));
+        }
+    }
+
+    fn take_all(&mut self, bytes: &mut Bytes, counter: Counter) -> Bytes {
+        let length = bytes.len();
+        self.take(bytes, length, counter)
+    }
+
+    /// Reads `length` bytes and counts them.
+    fn take(&mut self, bytes: &mut Bytes, length: usize, counter: Counter) -> Bytes {
+        self.offset += length as u64;
+        self.counts.waiting -= length as u64;
+        *counter(&mut self.counts) += length as u64;
+        bytes.split_to(length)
+    }
+
+    /// Appends to `buffer` up to and with the next LF. `Some(true)` where there was one, `None` over the limit.
+    fn take_line(
+        &mut self,
+        bytes: &mut Bytes,
+        buffer: &mut Vec<u8>,
+        most: usize,
+        head: bool,
+    ) -> Option<bool> {
+        let end = bytes.iter().position(|&b| b == b'\n');
+        let length = end.map_or(bytes.len(), |at| at + 1);
+        // What is over the limit is the same however the bytes were cut.
+        let room = most.saturating_sub(buffer.len());
+        let fits = length <= room;
+        let counter: Counter = if head { |c| &mut c.heads } else { |c| &mut c.framing };
+        let taken = self.take(bytes, length.min(room), counter);
+        buffer.extend_from_slice(&taken);
+        fits.then_some(end.is_some())
+    }
+
+    fn read_head(&mut self, time: Time, bytes: &mut Bytes, mut partial: Partial) {
+        if partial.buffer.is_empty() {
+            partial.start = time;
+        }
+        if let Some(asked) = self.asked.front().filter(|a| !self.is_request && a.http09).copied() {
+            self.asked.pop_front();
+            return self.begin_http09(time, asked);
+        }
+        let most = self.limits.head - partial.blank_bytes.min(self.limits.head);
+        let Some(ended) = self.take_line(bytes, &mut partial.buffer, most, true) else {
+            return self.fail_head(partial, ErrorKind::Limit("head"));
+        };
+        if !partial.checked
+            && let Some(wrong) = self.wrong_start(&partial.buffer)
+        {
+            return self.fail_head(partial, wrong);
+        }
+        if !ended {
+            self.state = State::Head(partial);
+            return;
+        }
+        let line = &partial.buffer[partial.line..];
+        let is_empty = line == b"\r\n" || line == b"\n";
+        if is_empty && partial.line == 0 {
+            partial.blank_lines += 1;
+            partial.blank_bytes += partial.buffer.len();
+            partial.buffer.clear();
+            self.state = State::Head(partial);
+            return;
+        }
+        partial.line = partial.buffer.len();
+        if !partial.checked {
+            partial.checked = true;
+            let mut scratch = Noted::default();
+            let raw = Bytes::copy_from_slice(&partial.buffer);
+            match head::first_line(&raw, self.is_request, &mut scratch) {
+                Ok(first) if first.version == Version::Http09 => return self.finish_head(time, partial),
+                Ok(_) => {}
+                Err(wrong) => return self.fail_head(partial, wrong),
+            }
+        }
+        if is_empty {
+            self.finish_head(time, partial);
+        } else {
+            self.state = State::Head(partial);
+        }
+    }
+
+    /// Whether a first line cannot be one, before it is whole.
+    fn wrong_start(&self, line: &[u8]) -> Option<ErrorKind> {
+        if self.is_request {
+            let first = *line.first()?;
+            let may_begin = head::is_token(first) || matches!(first, b' ' | b'\t' | b'\r' | b'\n');
+            return (!may_begin).then_some(ErrorKind::RequestLine);
+        }
+        let begins = line.iter().zip(b"HTTP/").all(|(a, b)| a.eq_ignore_ascii_case(b));
+        (!begins && !b"\r\n".starts_with(&line[..line.len().min(2)]) && line != b"\n")
+            .then_some(ErrorKind::StatusLine)
+    }
+
+    fn fail_head(&mut self, partial: Partial, kind: ErrorKind) {
+        // These bytes were counted as a head, which they are not.
+        let length = partial.buffer.len() as u64;
+        self.counts.heads -= length;
+        self.counts.discarded += length;
+        self.fail(kind, self.offset - length, &partial.buffer);
+    }
+
+    fn fail(&mut self, kind: ErrorKind, offset: u64, near: &[u8]) -> Error {
+        let near = Bytes::copy_from_slice(&near[..near.len().min(Error::NEAR)]);
+        let error = Error { kind, offset, near };
+        self.failed = Some(error.clone());
+        self.state = State::Over;
+        error
+    }
+
+    fn begin_http09(&mut self, time: Time, _asked: Asked) {
+        let head = Head {
+            start_line: StartLine::Response { status: 200, reason: Bytes::new() },
+            version: Version::Http09,
+            fields: Fields::new(),
+            framing: Framing::UntilClose,
+            anomalies: vec![Anomaly::Http09],
+            raw: Bytes::new(),
+            start: time,
+            end: time,
+        };
+        self.events.push_back(Event::Head(Box::new(head)));
+        self.state = State::Body(self.message(self.offset, false), Body::UntilClose);
+    }
+
+    fn message(&self, start: u64, switches: bool) -> Message {
+        Message {
+            start,
+            noted: Noted::new(self.limits.anomalies),
+            chunks: 0,
+            extensions: Vec::new(),
+            kept_extensions: 0,
+            body: 0,
+            switches,
+        }
+    }
+
+    fn finish_head(&mut self, time: Time, partial: Partial) {
+        let raw = Bytes::copy_from_slice(&partial.buffer);
+        let start = self.offset - raw.len() as u64;
+        let mut noted = Noted::new(self.limits.anomalies);
+        if partial.blank_lines > 0 {
+            noted.add(Anomaly::BlankLinesBefore(partial.blank_lines));
+        }
+        let parsed = head::first_line(&raw, self.is_request, &mut noted).and_then(|first| {
+            let fields = head::fields(first.rest.clone(), self.limits.fields, &mut noted)?;
+            Ok((first, fields))
+        });
+        let (first, fields) = match parsed {
+            Ok(parsed) => parsed,
+            Err(wrong) => return self.fail_head(partial, wrong),
+        };
+        let asked = match (self.is_request, self.asked.front()) {
+            (true, _) => Asked::default(),
+            (false, Some(asked)) => *asked,
+            (false, None) => {
+                noted.add(Anomaly::Unsolicited);
+                Asked::default()
+            }
+        };
+        let framing = framing::decide(&first.start_line, first.version, &fields, asked, &mut noted);
+        if self.is_request && first.version == Version::Http11 {
+            let hosts = fields.get_all("host").count();
+            if hosts != 1 {
+                noted.add(Anomaly::HostCount(hosts));
+            }
+        }
+        let head = Head {
+            start_line: first.start_line,
+            version: first.version,
+            fields,
+            framing: *framing.as_ref().unwrap_or(&Framing::Undefined),
+            anomalies: noted.list,
+            raw,
+            start: partial.start,
+            end: time,
+        };
+        if head.is_interim() {
+            self.interim += 1;
+            if self.interim > self.limits.interim {
+                return self.fail_head(partial, ErrorKind::Limit("interim"));
+            }
+        } else if !self.is_request {
+            self.interim = 0;
+            self.asked.pop_front();
+        }
+        let message = self.message(start, head.may_switch());
+        let near = head.raw.clone();
+        let chosen = head.framing;
+        self.events.push_back(Event::Head(Box::new(head)));
+        match (framing, chosen) {
+            (Err(kind), _) => {
+                let error = self.fail(kind, start, &near);
+                self.end_message(message, time, Ending::Truncated, None, Some(error));
+            }
+            (_, Framing::Length(length)) if length > 0 => {
+                self.state = State::Body(message, Body::Length(length));
+            }
+            (_, Framing::Chunked) => {
+                let chunks = Body::Chunked { state: ChunkState::Size, buffer: Vec::new(), line: 0 };
+                self.state = State::Body(message, chunks);
+            }
+            (_, Framing::UntilClose) => self.state = State::Body(message, Body::UntilClose),
+            (_, Framing::Tunnel) => {
+                self.end_message(message, time, Ending::Complete, None, None);
+                self.state = State::Tunnel;
+            }
+            _ => self.complete(message, time),
+        }
+    }
+
+    /// A message has ended as promised.
+    fn complete(&mut self, message: Message, time: Time) {
+        self.state = if message.switches { State::AwaitSwitch } else { State::Head(Partial::default()) };
+        self.end_message(message, time, Ending::Complete, None, None);
+    }
+
+    fn end_message(
+        &mut self,
+        message: Message,
+        time: Time,
+        ending: Ending,
+        closed: Option<Close>,
+        error: Option<Error>,
+    ) {
+        self.events.push_back(Event::End(MessageEnd {
+            ending,
+            time,
+            anomalies: message.noted.list,
+            chunks: message.chunks,
+            extensions: message.extensions,
+            wire_length: self.offset - message.start,
+            closed,
+            error,
+        }));
+    }
+
+    fn read_body(&mut self, time: Time, bytes: &mut Bytes, mut message: Message, body: Body) {
+        match body {
+            Body::UntilClose => {
+                self.give_body(time, bytes, u64::MAX, &mut message);
+                self.state = State::Body(message, Body::UntilClose);
+            }
+            Body::Length(left) => match left - self.give_body(time, bytes, left, &mut message) {
+                0 => self.complete(message, time),
+                left => self.state = State::Body(message, Body::Length(left)),
+            },
+            Body::Chunked { state, buffer, line } => {
+                self.read_chunked(time, bytes, message, state, buffer, line);
+            }
+        }
+    }
+
+    /// Gives out body bytes, `most` of them, and says how many.
+    fn give_body(&mut self, time: Time, bytes: &mut Bytes, most: u64, message: &mut Message) -> u64 {
+        let length = usize::try_from(most).unwrap_or(usize::MAX).min(bytes.len());
+        let bytes = self.take(bytes, length, |counts| &mut counts.bodies);
+        message.body += length as u64;
+        self.events.push_back(Event::Body { bytes, time });
+        length as u64
+    }
+
+    fn read_chunked(
+        &mut self,
+        time: Time,
+        bytes: &mut Bytes,
+        mut message: Message,
+        state: ChunkState,
+        mut buffer: Vec<u8>,
+        mut line: usize,
+    ) {
+        let state = match state {
+            ChunkState::Size => match self.take_line(bytes, &mut buffer, self.limits.chunk_line, false) {
+                None => return self.fail_body(time, message, ErrorKind::Limit("chunk_line"), &buffer),
+                Some(false) => ChunkState::Size,
+                Some(true) => match chunked::size_line(&buffer, &mut message.noted) {
+                    Err(wrong) => return self.fail_body(time, message, wrong, &buffer),
+                    Ok((size, extension)) => {
+                        buffer.clear();
+                        if let Some(raw) = extension {
+                            let extension = Extension { at: message.body, raw };
+                            let kept = &mut message.kept_extensions;
+                            chunked::keep(&mut message.extensions, kept, extension, &self.limits);
+                        }
+                        if size == 0 {
+                            ChunkState::Trailers
+                        } else {
+                            message.chunks += 1;
+                            ChunkState::Data(size)
+                        }
+                    }
+                },
+            },
+            ChunkState::Data(left) => match left - self.give_body(time, bytes, left, &mut message) {
+                0 => ChunkState::DataEnd,
+                left => ChunkState::Data(left),
+            },
+            ChunkState::DataEnd => {
+                let next = self.take(bytes, 1, |counts| &mut counts.framing);
+                buffer.extend_from_slice(&next);
+                match &buffer[..] {
+                    b"\r" => ChunkState::DataEnd,
+                    b"\r\n" | b"\n" => {
+                        if buffer.len() == 1 {
+                            message.noted.add(Anomaly::BareLf);
+                        }
+                        buffer.clear();
+                        ChunkState::Size
+                    }
+                    _ => return self.fail_body(time, message, ErrorKind::BadChunkEnd, &buffer),
+                }
+            }
+            ChunkState::Trailers => match self.take_line(bytes, &mut buffer, self.limits.trailers, false) {
+                None => return self.fail_body(time, message, ErrorKind::Limit("trailers"), &buffer),
+                Some(false) => ChunkState::Trailers,
+                Some(true) if matches!(&buffer[line..], b"\r\n" | b"\n") => {
+                    return self.finish_trailers(time, message, &buffer);
+                }
+                Some(true) => {
+                    line = buffer.len();
+                    ChunkState::Trailers
+                }
+            },
+        };
+        self.state = State::Body(message, Body::Chunked { state, buffer, line });
+    }
+
+    fn finish_trailers(&mut self, time: Time, mut message: Message, raw: &[u8]) {
+        let raw = Bytes::copy_from_slice(raw);
+        match head::fields(raw.clone(), self.limits.fields, &mut message.noted) {
+            Err(wrong) => self.fail_body(time, message, wrong, &raw),
+            Ok(fields) => {
+                for field in fields.iter().filter(|f| chunked::forbidden_in_trailers(&f.name)) {
+                    message.noted.add(Anomaly::ForbiddenTrailer(field.name.clone()));
+                }
+                if raw.len() > 2 {
+                    self.events.push_back(Event::Trailers(Trailers { fields, raw }));
+                }
+                self.complete(message, time);
+            }
+        }
+    }
+
+    fn fail_body(&mut self, time: Time, message: Message, kind: ErrorKind, near: &[u8]) {
+        let error = self.fail(kind, self.offset - near.len() as u64, near);
+        self.end_message(message, time, Ending::Truncated, None, Some(error));
+    }
+
+    /// Ends what is unfinished.
+    fn cut(&mut self, time: Time, how: Close) {
+        let ending = if how == Close::Reset { Ending::Reset } else { Ending::Truncated };
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Head(partial) if !partial.buffer.is_empty() => {
+                let length = partial.buffer.len() as u64;
+                self.counts.heads -= length;
+                self.counts.discarded += length;
+                let raw = Bytes::from(partial.buffer);
+                self.events.push_back(Event::PartialHead { raw, start: partial.start, time });
+            }
+            State::Body(message, Body::UntilClose) if how == Close::Fin => {
+                self.end_message(message, time, Ending::Complete, Some(how), None);
+            }
+            State::Body(message, _) => self.end_message(message, time, ending, Some(how), None),
+            State::Resync { buffer, .. } => self.discard(buffer.len()),
+            // An HTTP/0.9 response may be empty.
+            State::Head(_) if how == Close::Fin && self.asked.front().is_some_and(|a| a.http09) => {
+                self.asked.pop_front();
+                self.begin_http09(time, Asked::default());
+                let message = self.message(self.offset, false);
+                self.end_message(message, time, Ending::Complete, Some(how), None);
+                self.state = State::Over;
+            }
+            _ => {}
+        }
+    }
+
+    fn gap(&mut self, time: Time) {
+        match self.state {
+            // No start is to be found in another protocol, nor after the end.
+            State::Tunnel | State::Over => {}
+            _ => {
+                self.cut(time, Close::Lost);
+                self.state = State::Resync { buffer: Vec::new(), time, skipped: 0 };
+            }
+        }
+    }
+
+    fn end(&mut self, time: Time, how: Close) {
+        self.cut(time, how);
+    }
+
+    /// Counts bytes that a search had read.
+    fn discard(&mut self, length: usize) {
+        self.offset += length as u64;
+        self.counts.waiting -= length as u64;
+        self.counts.discarded += length as u64;
+    }
+
+    fn search(&mut self, time: Time, bytes: &mut Bytes, mut buffer: Vec<u8>, first: Time, skipped: u64) {
+        let before = buffer.len();
+        buffer.extend_from_slice(bytes);
+        let first = if before == 0 { time } else { first };
+        let found = if self.is_request { resync::request(&buffer) } else { resync::response(&buffer) };
+        bytes.advance(bytes.len());
+        match found {
+            Found::At(at) => {
+                self.discard(at);
+                let start = if at < before { first } else { time };
+                self.events.push_back(Event::Resumed { skipped: skipped + at as u64, time: start });
+                self.state = State::Head(Partial::default());
+                // The start keeps the time it was seen; what follows it has its own.
+                let mut rest = Bytes::from(buffer).slice(at..);
+                if at < before {
+                    let later = rest.split_off(before - at);
+                    if !later.is_empty() {
+                        self.input.push_front(Input::Bytes(time, later));
+                    }
+                }
+                self.input.push_front(Input::Bytes(start, rest));
+            }
+            Found::NotBefore(at) => {
+                self.discard(at);
+                let first = if at < before { first } else { time };
+                buffer.drain(..at);
+                self.state = State::Resync { buffer, time: first, skipped: skipped + at as u64 };
+            }
+        }
     }
 }

@@ -1,0 +1,2 @@
+//! How fast segments become streams.
+fn main() {}
