@@ -92,7 +92,7 @@ class Network:
         raise LabError(f"{server.args}: does not listen on {listen}\n{server.log.read_text()[-800:]}")
 
     @contextlib.contextmanager
-    def capture(self, interface, file, tool="dumpcap", options="", capture_filter="", settle=0.8):
+    def capture(self, interface, file, tool="dumpcap", options="", capture_filter="", settle=2.2):
         """Captures on an interface while the body of the `with` runs. `file` decides the format by its ending."""
         path = self.lab.captured / file
         if tool == "dumpcap":
@@ -114,7 +114,7 @@ class Network:
         try:
             yield path
         finally:
-            # Both tools read the kernel's ring in steps; the last packets need one more step to reach the file.
+            # Both tools get packets from the kernel in blocks, at most a second old; a stop does not wait for the last one.
             time.sleep(settle)
             process.send_signal(signal.SIGINT)
             process.wait(timeout=20)
@@ -237,17 +237,19 @@ class Lab:
 
         return chromium.Browser(self, network, profile)
 
-    def derive(self, source, file, change, *, transformation, contains, why, write):
-        """A capture made from another: `change` takes and gives packets, `write` puts them into a file."""
+    def derive(self, source, file, change, *, write, **about):
+        """A capture made from another: `change` takes and gives packets, `write` puts them into a file.
+
+        `about` tells the manifest its `transformation`, what it `contains` and `why` it is there.
+        """
         import pcapfile
 
+        if not (self.earlier / source).exists():
+            raise LabError(f"{file} is derived from {source}, which is not in {self.earlier}: make that first")
         _, packets = pcapfile.read(self.earlier / source)
         write(self.captured / file, change(packets))
         self.files.append(file)
-        self.notes.setdefault("about", {})[file] = {
-            "contains": contains, "why": why, "derived_from": source, "transformation": transformation,
-            "captured_at": f"where {source} was",
-        }
+        self.notes.setdefault("about", {})[file] = {**about, "derived_from": source, "captured_at": f"where {source} was"}
 
     def note(self, **about):
         """What the manifest says about this recipe's captures beyond what is read from them."""

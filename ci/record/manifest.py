@@ -34,7 +34,7 @@ def docstring(path):
 
 
 def first_sentence(path):
-    return re.split(r"(?<=[.:])\s", docstring(path).replace("\n", " "))[0]
+    return re.split(r"(?<=[.;:])\s", docstring(path).replace("\n", " "))[0]
 
 
 def version_of(program):
@@ -106,6 +106,13 @@ def describe(path, name, recipe, made):
     return entry
 
 
+def derive(entry, source):
+    """Adds to a derived file's entry what it has from its source's."""
+    entry["peer"] = source["peer"]
+    entry["recorded"] = source["recorded"]
+    entry["source_sha256"] = source["sha256"]
+
+
 def load(directory):
     path = directory / NAME
     return tomllib.loads(path.read_text()).get("recording", []) if path.exists() else []
@@ -123,7 +130,8 @@ def write(directory, entries):
     text = HEAD
     for entry in sorted(entries, key=lambda entry: entry["file"]):
         text += "\n[[recording]]\n"
-        text += "".join(f"{key} = {value(item)}\n" for key, item in entry.items() if key != "peer")
+        plain = {key: item for key, item in entry.items() if key != "peer"}
+        text += "".join(f"{key} = {value(item)}\n" for key, item in plain.items())
         for peer in entry["peer"]:
             text += "\n[[recording.peer]]\n" + "".join(f"{key} = {value(item)}\n" for key, item in peer.items())
     (directory / NAME).write_text(text)
@@ -138,8 +146,14 @@ def verify(directory):
     listed = {entry["file"] for entry in entries}
     problems += [f"{name}: not in the manifest; run its recipe, or remove it" for name in sorted(present - listed)]
     problems += [f"{name}: in the manifest, but there is no such file" for name in sorted(listed - present)]
+    by_name = {entry["file"]: entry for entry in entries}
+    readme = (directory / "README.md").read_text() if (directory / "README.md").exists() else ""
+    problems += [f"{name}: README.md does not tell what it is" for name in sorted(listed) if name not in readme]
     for entry in entries:
         path = directory / entry["file"]
+        source = by_name.get(entry.get("derived_from"), {})
+        if "derived_from" in entry and source.get("sha256") != entry.get("source_sha256"):
+            problems.append(f"{path.name}: made from another {entry['derived_from']} than the one here; run {entry['command']}")
         if entry["file"] not in present:
             continue
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

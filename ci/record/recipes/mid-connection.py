@@ -21,13 +21,13 @@ def record(lab):
     lab.origin(server, "10.77.0.80")
     news, api = "http://news.example.test", "http://api.example.test"
     body = lab.scratch / "body.txt"
-    body.write_text("one line of an upload that is under way\n" * 400)
+    body.write_text("one line of an upload that is under way\n" * 20)
     quiet = ("curl", "-q", "-sS", "-o", "/dev/null")
     running = [
         client.spawn(*quiet, f"{news}/framing/slow", "-o", "/dev/null", f"{news}/news/sport", "-o", "/dev/null", f"{news}/news/live", log="a"),
         client.spawn(*quiet, "--rate", "60/m", f"{api}/api/items?[1-4]", log="b"),
-        client.spawn(*quiet, "--limit-rate", "8k", "-T", body, f"{api}/api/upload", "--next", "-sS", f"{api}/api/clock",
-                     "--next", "-sS", f"{api}/api/settings", log="c"),
+        client.spawn("bash", "-c", f"for n in 1 2 3 4 5 6 7 8; do cat {body}; sleep 0.3; done | {' '.join(quiet)} -T - {api}/api/upload "
+                     f"--next -sS -o /dev/null {api}/api/clock --next -sS -o /dev/null {api}/api/settings", log="c"),
     ]
     time.sleep(1.3)
     with server.capture("s0", "mid-connection.pcap", tool="tcpdump"):
