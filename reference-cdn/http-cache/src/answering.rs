@@ -94,7 +94,7 @@ fn selected(request: &Request<'_>, stored: &Stored, now: Time) -> Selected {
         // Without the length of the whole only ranges with both ends have a meaning.
         None => match specs.as_slice() {
             &[range::Spec::From { first, last: Some(last) }] if extent.partial && last < u64::MAX => {
-                Ranges::Satisfiable(Vec::from([first..last + 1]))
+                Ranges::Satisfiable(std::iter::once(first..last + 1).collect())
             }
             _ => Ranges::Ignored,
         },

@@ -68,8 +68,6 @@ fn combined(mut new: Stored, index: usize, old: &Stored) -> Received {
     new.status = if whole { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
     new.extent =
         Extent { first, length: end.map(|end| end - first), complete: new.extent.complete, partial: !whole };
-    if whole {
-        new.answered_range = None;
-    }
+    new.answered_range = None;
     Received::Combine { index, stored: Box::new(new), content_at }
 }

@@ -158,6 +158,7 @@ impl Qualified {
     fn take(&mut self, directive: &Directive<'_>) {
         let names = match directive.argument {
             Argument::Text(ref text) if directive.trusted => field_names(text),
+            Argument::Words(words) => field_names(words.as_bytes()),
             _ => None,
         };
         // A list that cannot be read may have named anything.
@@ -185,6 +186,8 @@ enum Argument<'a> {
     Text(std::borrow::Cow<'a, [u8]>),
     /// A number (structured fields only).
     Number(i64),
+    /// A token or string of a structured field: never a number (RFC 9213 section 2.1).
+    Words(&'a str),
     /// A type that no directive has.
     Other,
 }
@@ -195,8 +198,8 @@ fn argument(member: &sfv::ListEntry) -> Argument<'_> {
     match &item.bare_item {
         BareItem::Boolean(true) => Argument::None,
         BareItem::Integer(number) => Argument::Number(i64::from(*number)),
-        BareItem::Token(token) => Argument::Text(token.as_str().as_bytes().into()),
-        BareItem::String(text) => Argument::Text(text.as_str().as_bytes().into()),
+        BareItem::Token(token) => Argument::Words(token.as_str()),
+        BareItem::String(text) => Argument::Words(text.as_str()),
         _ => Argument::Other,
     }
 }
@@ -228,7 +231,7 @@ impl Directive<'_> {
                 Some(u32::try_from(*number).map_or(MAX_DELTA, |number| number.min(MAX_DELTA)))
                     .filter(|_| *number >= 0)
             }
-            Argument::None | Argument::Other => None,
+            Argument::None | Argument::Words(_) | Argument::Other => None,
         }
     }
 }

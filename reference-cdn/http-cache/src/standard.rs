@@ -278,7 +278,7 @@ impl Decisions for Standard {
         if !answering::covers(request, chosen, now) {
             return fetch(completion(request, chosen, index).unwrap_or(pass(ForwardReason::Partial)));
         }
-        if !validation::meets_preconditions(request.headers, chosen, now) {
+        if chosen.status.is_success() && !validation::meets_preconditions(request.headers, chosen, now) {
             return fetch(pass(ForwardReason::Request));
         }
         let age = chosen.age(now);
