@@ -159,7 +159,11 @@ def verify(directory):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         if digest != entry["sha256"]:
             problems.append(f"{path.name}: SHA-256 is {digest}, the manifest says {entry['sha256']}")
-        counts = count(path, entry.get("decode_as", ()))
+        try:
+            counts = count(path, entry.get("decode_as", ()))
+        except RuntimeError as error:
+            problems.append(str(error))
+            continue
         problems += [
             f"{path.name}: tshark counts {counts[key]} {key}, the manifest says {entry[key]}"
             for key in COUNTED if counts[key] != entry[key]
