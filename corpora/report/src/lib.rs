@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clean;
 mod evidence;
 mod html;
 mod json;
@@ -20,7 +21,5 @@ mod text;
 
 pub use evidence::{Evidence, EvidenceKind};
 pub use ledger::{Count, Ledger};
-pub use model::{
-    Check, Difference, Fault, Level, Outcome, Reason, Report, Severity, Subject, Tool, Verdict,
-};
+pub use model::{Check, Difference, Fault, Level, Outcome, Reason, Report, Severity, Subject, Tool, Verdict};
 pub use output::{Outputs, Style, WriteError};

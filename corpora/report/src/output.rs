@@ -2,7 +2,8 @@
 
 use crate::Report;
 use std::fmt;
-use std::io;
+use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The report flags that all tools share; flatten it into a clap parser.
@@ -85,13 +86,133 @@ impl std::error::Error for WriteError {
 }
 
 impl Outputs {
-    /// Writes the forms that were asked for, and the text form to standard output unless another form goes there.
-    /// Colour and width come from the terminal. Files appear whole or not at all: a reader never sees half a report.
+    /// Writes the forms that were asked for, and the text form to standard output, or to standard error where another
+    /// form goes to standard output. Colour and width come from the terminal. Files appear whole or not at all: a
+    /// reader never sees half a report.
     ///
     /// # Errors
-    /// The first file that could not be written; the others are still tried.
+    /// The first output that could not be written; the others are still tried.
     pub fn write(&self, report: &Report) -> Result<(), WriteError> {
-        let _ = (report, Path::new("-"));
-        Ok(())
+        let mut result = Ok(());
+        let mut standard_output = false;
+        type Form = fn(&Report) -> String;
+        let forms: [(&Option<PathBuf>, Form); 3] =
+            [(&self.json, Report::to_json), (&self.junit, Report::to_junit), (&self.html, Report::to_html)];
+        for (path, form) in forms {
+            let Some(path) = path else { continue };
+            let written = if path.as_os_str() != "-" {
+                atomically(path, form(report).as_bytes())
+            } else if standard_output {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "standard output can take one report only"))
+            } else {
+                standard_output = true;
+                all(&mut io::stdout().lock(), &form(report))
+            };
+            result = result.and(written.map_err(|source| WriteError { path: path.clone(), source }));
+        }
+        let text = if standard_output {
+            let style = Style::of_terminal(&io::stderr());
+            all(&mut io::stderr().lock(), &report.to_text(style))
+        } else {
+            let style = Style::of_terminal(&io::stdout());
+            all(&mut io::stdout().lock(), &report.to_text(style))
+        };
+        result.and(text.map_err(|source| WriteError { path: PathBuf::from("-"), source }))
+    }
+}
+
+impl Style {
+    /// Colour where the stream is a terminal that wants it, and that terminal's width.
+    fn of_terminal(stream: &(impl anstream::stream::RawStream + std::os::fd::AsFd)) -> Self {
+        let colour = anstream::AutoStream::choice(stream) != anstream::ColorChoice::Never;
+        let width = terminal_size::terminal_size_of(stream).map(|(width, _)| usize::from(width.0));
+        Style { colour, width: width.map_or(Style::default().width, |w| w.min(140)) }
+    }
+}
+
+/// Writes all of it. A reader that has seen enough and went away is no error.
+fn all(stream: &mut impl Write, text: &str) -> io::Result<()> {
+    match stream.write_all(text.as_bytes()).and_then(|()| stream.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
+}
+
+/// Writes a file beside its place and moves it there. What is no regular file, such as a pipe, is written to directly.
+fn atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let place = match fs::metadata(path) {
+        Ok(there) if there.is_file() => fs::canonicalize(path)?,
+        Ok(_) => return fs::OpenOptions::new().write(true).open(path)?.write_all(bytes),
+        Err(_) => path.to_owned(),
+    };
+    let name = place
+        .file_name()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "this is no file name"))?;
+    let mut hidden = std::ffi::OsString::from(".");
+    hidden.push(name);
+    hidden.push(format!(".{}.tmp", std::process::id()));
+    let beside = place.with_file_name(hidden);
+    let written = fs::File::create(&beside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&beside, &place));
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Outcome, Reason};
+
+    fn report() -> Report {
+        let time = exchange::Time::new(1_795_298_820, 0);
+        Report::new("replay", "0.1.0", "test", time, time)
+    }
+
+    #[test]
+    fn files_are_replaced_whole_and_nothing_is_left_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        for title in ["a", "b"] {
+            let report = Report { title: title.to_owned(), ..report() };
+            let outputs = Outputs { json: Some(path.clone()), ..Outputs::default() };
+            outputs.write(&report).unwrap();
+            assert_eq!(Report::from_json(&fs::read_to_string(&path).unwrap()), Ok(report));
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_stays_a_link_and_its_target_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link"));
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        atomically(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let json = folder.path().join("missing/report.json");
+        let error = Outputs { json: Some(json.clone()), ..Outputs::default() }.write(&report()).unwrap_err();
+        assert_eq!(error.path, json);
+        let here = Outputs { html: Some(folder.path().to_owned()), ..Outputs::default() }
+            .write(&report())
+            .unwrap_err();
+        assert!(here.to_string().contains("directory"), "{here}");
+    }
+
+    #[test]
+    fn a_new_report_passes_nothing() {
+        let mut report = report();
+        assert_eq!(report.outcome.exit_status(), 2);
+        report.reasons.push(Reason::warning(crate::Fault::Nobody, "x"));
+        assert_eq!(Outcome::Pass.exit_status(), 0);
     }
 }
