@@ -252,7 +252,7 @@ impl Gate {
         service: Arc<S>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let shared = self.shared.clone();
-        let open = self.metrics.as_ref().map(|metrics| Open::new(metrics));
+        let open = self.metrics.as_ref().map(Open::new);
         async move {
             // Without it the last segment of an answer may wait; failing to set it costs only time.
             let _ = stream.set_nodelay(true);

@@ -1,1 +1,66 @@
-//! The reference CDN.
+//! The program of the reference CDN, as a library: its commands, and its configuration.
+
+pub mod cli;
+pub mod config;
+pub mod edge;
+mod log;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use cli::{Cli, Command};
+use config::explain::{example, explain};
+use config::file::Settings;
+
+/// Runs the program with these arguments, the first being its name.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match cli.command {
+        Command::Edge(args) => edge::run(&args, |decisions| decisions),
+        Command::Check { file } => check(&file),
+        Command::Config { explain: true } => print(&explain()),
+        Command::Config { explain: false } => print(&example()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "reference-cdn", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+fn check(path: &Path) -> ExitCode {
+    match Settings::read(path).and_then(Settings::finish) {
+        Ok(_) => print(&format!("{} is valid\n", path.display())),
+        Err(faults) => {
+            let colored = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            anstream::eprint!("{}", faults.render(colored));
+            ExitCode::from(if path.is_file() { 1 } else { 2 })
+        }
+    }
+}
+
+/// To standard output. A reader that has had enough (`| head`) is no error.
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(2),
+    }
+}
+
+/// Marks a text as an error, once.
+fn prefixed(text: &str) -> String {
+    let text = text.trim_end_matches('\n');
+    if text.starts_with(|c: char| c.is_alphanumeric() || c == '-') {
+        format!("error: {text}\n")
+    } else {
+        format!("{text}\n")
+    }
+}

@@ -234,10 +234,7 @@ fn target(method: &Method, path: &Bytes, host: Option<Authority>, scheme: &Schem
         parts.authority = Some(authority(path).map_err(|_| HeadError::Target)?);
         return Uri::from_parts(parts).map_err(|_| HeadError::Target);
     }
-    let path_and_query = if path.starts_with(b"/") {
-        parts.authority = host;
-        path.clone()
-    } else if path == "*" && method == Method::OPTIONS {
+    let path_and_query = if path.starts_with(b"/") || (path == "*" && method == Method::OPTIONS) {
         parts.authority = host;
         path.clone()
     } else {

@@ -1,0 +1,165 @@
+//! `reference-cdn edge`: runs one edge until it is told to stop.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use edge::{Clock, Server, bind};
+use http_cache::{Decisions, Standard};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Checked;
+use crate::config::file::Settings;
+use crate::config::value::Given;
+
+/// The command could not do what it was asked to.
+const FAILED: u8 = 2;
+
+/// How to start an edge: a file for everything, flags for the simple case. A flag wins over the file.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EdgeArgs {
+    /// Configuration file (TOML); `reference-cdn config --explain` lists its fields
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where clients connect; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: Option<String>,
+    /// Where the content comes from
+    #[arg(long, value_name = "URL", required_unless_present = "config")]
+    pub origin: Option<String>,
+    /// Whether Cache-Control and Pragma in requests are obeyed: honor or ignore [default: ignore]
+    #[arg(long, value_name = "honor|ignore")]
+    pub client_directives: Option<String>,
+    /// Name of this CDN in Via, CDN-Loop and Cache-Status [default: reference-cdn]
+    #[arg(long, value_name = "TOKEN")]
+    pub name: Option<String>,
+    /// Memory for stored responses [default: 256MiB]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
+    /// Where operators connect: purge, health, metrics, status [default: off]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub admin: Option<String>,
+    /// File with the secret of the admin listener, at least 16 characters
+    #[arg(long, value_name = "FILE")]
+    pub admin_token_file: Option<PathBuf>,
+    /// Append one JSON line for each request to this file; - for standard output [default: off]
+    #[arg(long, value_name = "FILE")]
+    pub access_log: Option<PathBuf>,
+    /// Print the bound addresses as one JSON line on standard output when ready
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl EdgeArgs {
+    /// The configuration that the file and the flags give.
+    ///
+    /// # Errors
+    /// What is wrong with them, for people.
+    pub fn resolve(&self) -> Result<Checked, String> {
+        let colored = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let mut settings = match &self.config {
+            Some(path) => Settings::read(path),
+            None => Settings::parse("the command line", ""),
+        }
+        .map_err(|faults| faults.render(colored))?;
+        let path = |path: &PathBuf| path.to_string_lossy().into_owned();
+        let flags = [
+            ("--listen", "listen", self.listen.clone()),
+            ("--origin", "origin.url", self.origin.clone()),
+            ("--client-directives", "client-directives", self.client_directives.clone()),
+            ("--name", "name", self.name.clone()),
+            ("--memory", "store.memory", self.memory.clone()),
+            ("--admin", "admin.listen", self.admin.clone()),
+            ("--admin-token-file", "admin.token-file", self.admin_token_file.as_ref().map(path)),
+            ("--access-log", "access-log", self.access_log.as_ref().map(path)),
+        ];
+        let mut wrongs = String::new();
+        for (flag, field, text) in flags {
+            let Some(text) = text else { continue };
+            if let Err(wrong) = settings.draft_mut().set(field, Given::Text(&text)) {
+                wrongs.push_str(&format!("{flag}: {}\n", wrong.message));
+                if let Some(hint) = wrong.hint {
+                    wrongs.push_str(&format!("  hint: {hint}\n"));
+                }
+            }
+        }
+        if !wrongs.is_empty() {
+            return Err(wrongs);
+        }
+        // A small store given by a flag brings the limit for one response down with it.
+        let store = &mut settings.draft_mut().config.store;
+        if self.memory.is_some() {
+            store.object = store.object.min(store.memory / 2);
+        }
+        settings.finish().map_err(|faults| faults.render(colored))
+    }
+}
+
+/// Runs an edge until SIGTERM or SIGINT, its decisions those of the RFCs, wrapped by `wrap`.
+pub fn run(args: &EdgeArgs, wrap: impl FnOnce(Arc<dyn Decisions>) -> Arc<dyn Decisions>) -> ExitCode {
+    crate::log::start();
+    let result = args.resolve().and_then(|checked| {
+        crate::log::raise_descriptor_limit(
+            checked.config.connections,
+            checked.config.origin.limits.connections,
+        );
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("cannot start the runtime: {error}\n"))?;
+        let decisions = wrap(Arc::new(Standard::new(checked.settings.clone())));
+        let cut = runtime.block_on(serve(args, checked, decisions))?;
+        runtime.shutdown_background();
+        Ok(cut)
+    });
+    match result {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(cut) => {
+            anstream::eprintln!("stopped; {cut} connections did not finish in time and were cut");
+            ExitCode::SUCCESS
+        }
+        Err(text) => {
+            anstream::eprint!("{}", crate::prefixed(&text));
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+async fn serve(args: &EdgeArgs, checked: Checked, decisions: Arc<dyn Decisions>) -> Result<usize, String> {
+    // Asked for before anybody is told that the edge is ready.
+    let signals = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}\n"));
+    let mut terminate = signals(SignalKind::terminate())?;
+    let mut interrupt = signals(SignalKind::interrupt())?;
+    let origin = checked.config.origin.authority.to_string();
+    let server = bind(checked.config, decisions, Clock::system()).map_err(|error| format!("{error}\n"))?;
+    announce(args.json, &server, &origin)
+        .map_err(|error| format!("cannot write to standard output: {error}\n"))?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: requests in flight may finish");
+    };
+    Ok(server.serve(stop).await.cut)
+}
+
+fn announce(json: bool, server: &Server, origin: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        let line = serde_json::json!({
+            "listen": server.listen().to_string(),
+            "admin": server.admin().map(|address| address.to_string()),
+            "origin": origin,
+        });
+        writeln!(out, "{line}")?;
+    } else {
+        writeln!(out, "reference-cdn edge: http://{} in front of http://{origin}", server.listen())?;
+        if let Some(admin) = server.admin() {
+            writeln!(out, "admin: http://{admin}/status")?;
+        }
+    }
+    out.flush()
+}

@@ -1,0 +1,36 @@
+//! What the program tells its surroundings: a log on standard error, and a limit of open files that fits.
+
+use tracing_subscriber::EnvFilter;
+
+/// Environment variable with the log's filter, such as `debug` or `edge=debug`.
+pub const VARIABLE: &str = "REFERENCE_CDN_LOG";
+
+/// Starts the log, once; later calls change nothing.
+pub fn start() {
+    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let colored = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colored)
+        .with_target(false)
+        .try_init();
+}
+
+/// Raises the limit of open files to what the configured connections need, as far as the system lets us.
+pub fn raise_descriptor_limit(clients: usize, origins: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let needed = clients as u64 + 2 * origins as u64 + 64;
+    let limit = getrlimit(Resource::Nofile);
+    let Some(current) = limit.current.filter(|current| *current < needed) else { return };
+    let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
+    let granted = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    let now = if granted.is_ok() { raised } else { current };
+    if now < needed {
+        tracing::warn!(
+            needed,
+            open_files = now,
+            "the limit of open files is below what client.connections and origin.connections may need: raise it (ulimit -n), or lower those"
+        );
+    }
+}
