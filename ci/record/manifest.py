@@ -54,7 +54,8 @@ def count(path, decode_as=()):
         command += ["-e", field]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode:
-        raise RuntimeError(f"{path.name}: tshark: {done.stderr.strip()}")
+        said = [line for line in done.stderr.splitlines() if not line.startswith("Running as")]
+        raise RuntimeError(f"{path.name}: {' '.join(said)}")
     counts = dict.fromkeys(COUNTED, 0)
     streams = set()
     for line in done.stdout.splitlines():
