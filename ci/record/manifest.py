@@ -3,19 +3,25 @@
 import ast
 import datetime
 import hashlib
+import importlib.machinery
+import importlib.util
+import itertools
 import json
+import pathlib
 import re
 import subprocess
 import tomllib
 
 import pcapfile
 
+HERE = pathlib.Path(__file__).resolve().parent
 NAME = "manifest.toml"
 LIMIT = 8 * 1024 * 1024
 COUNTED = ("packets", "connections", "requests", "responses", "informational")
 
 HEAD = """# Written by ci/record-corpus; change the recipes in ci/record/recipes, not this file.
-# Counts are tshark's, with tcp.reassemble_out_of_order on. `responses` are final ones, `informational` are 1xx.
+# Counts are tshark's, with tcp.reassemble_out_of_order on. `responses` are final ones (101 too), `informational` are
+# 1xx. Where `same_messages_as` names another file, both must give the same messages, direction by direction.
 
 version = 1
 """
@@ -91,7 +97,7 @@ def describe(path, name, recipe, made):
         "recorded": datetime.datetime.fromtimestamp(packets[0].time // 10**9, datetime.timezone.utc).date(),
         **count(path, made.get("decode_as", ())),
     }
-    for key in ("derived_from", "transformation", "tshark_differs"):
+    for key in ("derived_from", "transformation", "same_messages_as", "tshark_differs"):
         if key in about:
             entry[key] = about[key]
     if made.get("decode_as"):
@@ -138,6 +144,32 @@ def write(directory, entries):
     (directory / NAME).write_text(text)
 
 
+def messages(path):
+    """What tshark makes of a capture: for each direction of each connection, its messages in order."""
+    loader = importlib.machinery.SourceFileLoader("tshark_transactions", str(HERE / "tshark-transactions"))
+    tool = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(tool)
+    directions = {}
+    for found in tool.messages(str(path)):
+        content = [found[key] for key in ("start", "fields", "trailers", "body_length", "body_sha256")]
+        directions.setdefault(f"{found['from']} to {found['to']}", []).append(content)
+    return directions
+
+
+def unequal(path, other):
+    """Whether two captures of the same traffic give the same messages; a sentence with the first difference if not."""
+    ours, theirs = messages(path), messages(other)
+    differ = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
+    if not differ:
+        return []
+    pairs = itertools.zip_longest(ours.get(differ[0], []), theirs.get(differ[0], []))
+    number, (mine, its) = next((number, pair) for number, pair in enumerate(pairs, 1) if pair[0] != pair[1])
+    return [
+        f"{path.name}: tshark finds other messages than in {other.name} in {len(differ)} directions; first, from {differ[0]}, "
+        f"message {number}: {json.dumps(mine)} here, {json.dumps(its)} there"
+    ]
+
+
 def verify(directory):
     """Every disagreement between the manifest and the files, as a sentence each."""
     problems, entries = [], load(directory)
@@ -169,6 +201,8 @@ def verify(directory):
             f"{path.name}: tshark counts {counts[key]} {key}, the manifest says {entry[key]}"
             for key in COUNTED if counts[key] != entry[key]
         ]
+        if "same_messages_as" in entry and entry["same_messages_as"] in present:
+            problems += unequal(path, directory / entry["same_messages_as"])
     total = sum((directory / name).stat().st_size for name in present)
     if total >= LIMIT:
         problems.append(f"{directory}: {total} bytes, the limit is {LIMIT}")

@@ -13,6 +13,7 @@ def record(lab):
         transformation="Ethernet headers replaced by the BSD loopback header; written in big-endian byte order",
         contains="curl and wget against lighttpd over IPv6, as a big-endian machine with BSD's loopback would have it.",
         why="the other byte order, and link type NULL, whose family numbers depend on the system (30 for IPv6 here).",
+        same_messages_as="ipv6-lighttpd.pcap",
         write=lambda path, packets: pcapfile.write_pcap(path, packets, order=">"),
     )
     lab.derive(
@@ -20,6 +21,7 @@ def record(lab):
         transformation="written as pcapng in big-endian byte order, times in nanoseconds",
         contains="Connections that switch protocols, in a big-endian pcapng file.",
         why="pcapng's byte order is told by each section, not by the file's name.",
+        same_messages_as="upgrade.pcap",
         write=lambda path, packets: pcapfile.write_ng(path, packets, order=">"),
     )
     lab.derive(
@@ -27,6 +29,7 @@ def record(lab):
         transformation="an 802.1Q tag (VLAN 77) put into every frame",
         contains="Pipelined requests in tagged frames.",
         why="a header between Ethernet and IP; this kernel has no VLAN devices to capture from.",
+        same_messages_as="pipelined.pcap",
         write=lambda path, packets: pcapfile.write_ng(path, packets, names=("c0",)),
     )
     lab.derive(

@@ -72,6 +72,7 @@ def record(lab):
         transformation="seed 7: data segments split, overlapped, doubled and exchanged with their neighbours",
         contains="Uploads whose segments come in pieces, twice, overlapping and out of order; nothing is missing.",
         why="however segments fall, the stream is the same: what is found here must equal what is found in the source.",
+        same_messages_as="curl-uploads.pcapng",
         write=lambda path, packets: pcapfile.write_ng(path, packets, names=("s0",)),
     )
     lab.derive(
@@ -80,6 +81,7 @@ def record(lab):
         transformation="sequence numbers moved so that they pass 2**32 after 700 bytes in each direction",
         contains="Pipelined requests whose sequence numbers wrap within the first messages.",
         why="sequence numbers are compared modulo 2**32; what is found here must equal what is found in the source.",
+        same_messages_as="pipelined.pcap",
         write=pcapfile.write_pcap,
     )
     lab.derive(

@@ -17,7 +17,7 @@ def record(lab):
         ],
         about={
             "lossy-client.pcapng": {"captured_at": "the client's TUN device"},
-            "lossy-server.pcap": {"captured_at": "the server's TUN device"},
+            "lossy-server.pcap": {"captured_at": "the server's TUN device", "same_messages_as": "lossy-client.pcapng"},
         },
     )
     lab.nginx(server, "10.78.0.80:80")
