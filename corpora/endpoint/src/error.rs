@@ -12,8 +12,8 @@ pub enum Error {
     /// The peer's: nobody there, or refused.
     #[error("cannot connect to {peer}: {source}")]
     Connect { peer: SocketAddr, source: std::io::Error },
-    /// Nothing happened in time.
-    #[error("{who}: {step}: nothing happened for {} ms", .after.as_millis())]
+    /// A step was not done in time.
+    #[error("{who}: {step}: not done after {} ms", .after.as_millis())]
     Deadline {
         /// A peer's address, or `events`, or an origin's route.
         who: String,
@@ -23,6 +23,9 @@ pub enum Error {
     /// The peer ended the connection before this step was done.
     #[error("{peer}: {step}: the peer {} the connection", verb(.how))]
     Closed { peer: SocketAddr, step: String, how: wire::Close },
+    /// The response ended with fewer body bytes than were waited for.
+    #[error("{peer}: {step}: the body ended after {got} bytes, {wanted} were waited for")]
+    Short { peer: SocketAddr, step: String, got: u64, wanted: u64 },
     /// The connection failed in another way.
     #[error("{peer}: {step}: {source}")]
     Io { peer: SocketAddr, step: String, source: std::io::Error },

@@ -14,6 +14,8 @@ pub enum Step {
     Trickle { bytes: Bytes, piece: usize, pause: Duration },
     /// Send the first `length` bytes of [`crate::Filler`] with this seed, without holding them.
     Fill { seed: u64, length: u64 },
+    /// Send a zero byte, which begins no message, and then bytes as `Fill` does, `length` in all.
+    Garbage { seed: u64, length: u64 },
     /// As `Fill`, each block as a chunk; the last chunk is not included.
     FillChunked { seed: u64, length: u64 },
     /// Signal this event.
@@ -94,6 +96,11 @@ impl Script {
     #[must_use]
     pub fn fill_chunked(self, seed: u64, length: u64) -> Self {
         self.step(Step::FillChunked { seed, length })
+    }
+
+    #[must_use]
+    pub fn garbage(self, seed: u64, length: u64) -> Self {
+        self.step(Step::Garbage { seed, length })
     }
 
     #[must_use]
