@@ -1,0 +1,110 @@
+//! What the judge has found so far, for the pages of the admin listener and for the report at the end.
+
+use crate::diffs::{CachePair, Differing, Stability};
+use crate::ledger::State;
+use compare::CacheState;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Most kinds of differences and most requests that are told apart; further ones are only counted.
+const MAX_KINDS: usize = 2000;
+const MAX_REQUESTS: usize = 100_000;
+
+/// One kind of difference, over all requests that show it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Kind {
+    /// How many answers show it.
+    pub count: u64,
+    /// How many of them nobody waived.
+    pub standing: u64,
+    /// The first request that showed it, with all its differences.
+    pub example: Box<Differing>,
+    /// Which of the example's differences; `None` for a broken answer.
+    pub at: Option<usize>,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    pub(crate) kinds: BTreeMap<String, Kind>,
+    /// Differences of kinds beyond the bound.
+    pub(crate) more_kinds: u64,
+    /// Answers by where primary and candidate took them from.
+    pub(crate) caches: BTreeMap<(&'static str, &'static str), u64>,
+    /// By hash of method and URL.
+    compared: HashMap<u64, u64>,
+    /// By method and URL.
+    different: BTreeMap<(String, String), u64>,
+    pub(crate) diffs_written: u64,
+    pub(crate) diffs_lost: u64,
+    pub(crate) diffs_error: Option<String>,
+    pub(crate) recorded: u64,
+    pub(crate) unrecorded: u64,
+    pub(crate) record_error: Option<String>,
+}
+
+impl Findings {
+    /// A request was judged; `differing` where its answers differ or the candidate's broke off.
+    pub(crate) fn judged(
+        &mut self,
+        method: &str,
+        url: &str,
+        caches: Option<CachePair>,
+        differing: Option<&Differing>,
+    ) {
+        if let Some(pair) = caches {
+            *self.caches.entry((name(pair.primary), name(pair.candidate))).or_default() += 1;
+        }
+        let mut hasher = DefaultHasher::new();
+        (method, url).hash(&mut hasher);
+        let key = hasher.finish();
+        if self.compared.len() < MAX_REQUESTS || self.compared.contains_key(&key) {
+            *self.compared.entry(key).or_default() += 1;
+        }
+        let Some(differing) = differing else { return };
+        let request = (method.to_owned(), url.to_owned());
+        if self.different.len() < MAX_REQUESTS || self.different.contains_key(&request) {
+            *self.different.entry(request).or_default() += 1;
+        }
+        for (at, found) in differing.differences.iter().enumerate() {
+            if found.difference.counts {
+                self.kind(&found.fingerprint, differing, Some(at), found.difference.stands());
+            }
+        }
+        if differing.outcome != State::Different {
+            self.kind(differing.outcome.reason(), differing, None, true);
+        }
+    }
+
+    fn kind(&mut self, fingerprint: &str, example: &Differing, at: Option<usize>, stands: bool) {
+        if let Some(kind) = self.kinds.get_mut(fingerprint) {
+            kind.count += 1;
+            kind.standing += u64::from(stands);
+        } else if self.kinds.len() < MAX_KINDS {
+            let kind = Kind { count: 1, standing: u64::from(stands), example: Box::new(example.clone()), at };
+            self.kinds.insert(fingerprint.to_owned(), kind);
+        } else {
+            self.more_kinds += 1;
+        }
+    }
+
+    /// How often the requests that differed were compared.
+    pub(crate) fn stability(&self) -> impl Iterator<Item = Stability> {
+        self.different.iter().map(|((method, url), &different)| {
+            let mut hasher = DefaultHasher::new();
+            (method.as_str(), url.as_str()).hash(&mut hasher);
+            let compared = self.compared.get(&hasher.finish()).copied().unwrap_or(0).max(different);
+            Stability { method: method.clone(), url: url.clone(), compared, different }
+        })
+    }
+}
+
+fn name(state: CacheState) -> &'static str {
+    match state {
+        CacheState::Hit => "hit",
+        CacheState::Revalidated => "revalidated",
+        CacheState::Miss => "miss",
+        CacheState::Unknown => "unknown",
+    }
+}

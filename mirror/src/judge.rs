@@ -1,0 +1,200 @@
+//! Compares answers, and writes differences and the record: on a thread of its own, which neither the relay nor the
+//! candidate's connections wait for.
+
+use crate::budget::Permit;
+use crate::candidate::{Answer, Key};
+use crate::clock;
+use crate::diffs::{CachePair, DiffWriter, Differing, Found, Line};
+use crate::findings::Findings;
+use crate::ledger::{State, Ticket};
+use capture::{Record, Recorder};
+use compare::{Settings, Waivers};
+use exchange::{Request, Response, Source, Transaction};
+use std::fs::File;
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+/// Most cases that wait for the judge, whatever they weigh.
+const QUEUE: usize = 4096;
+
+/// A request with the primary's answer, and the candidate's where it was asked.
+#[derive(Debug)]
+pub(crate) struct Case {
+    pub key: Key,
+    pub request: Request,
+    pub response: Response,
+    pub candidate: Option<Result<Answer, State>>,
+    /// Missing where the request is in the ledger already.
+    pub ticket: Option<Ticket>,
+    pub _room: (Permit, Permit),
+}
+
+/// Hands cases to the judge.
+#[derive(Clone, Debug)]
+pub(crate) struct Verdicts(SyncSender<Case>);
+
+impl Verdicts {
+    /// Queues a case without waiting; where there is no place, its request is dropped.
+    pub(crate) fn submit(&self, case: Case) {
+        if let Err(TrySendError::Full(case) | TrySendError::Disconnected(case)) = self.0.try_send(case) {
+            if let Some(ticket) = case.ticket {
+                ticket.end(State::Judge);
+            }
+        }
+    }
+}
+
+/// How to judge, and where to write.
+pub(crate) struct Judge {
+    pub settings: Settings,
+    pub waivers: Waivers,
+    pub diffs: Option<DiffWriter>,
+    pub recorder: Option<Recorder<File>>,
+    pub findings: Arc<Mutex<Findings>>,
+    /// What the record says transactions were seen at.
+    pub source: Source,
+}
+
+/// Starts the judge's thread, which ends when nobody holds [`Verdicts`] any more, and gives back the files.
+pub(crate) fn start(judge: Judge, prepare: fn()) -> io::Result<(Verdicts, JoinHandle<Judge>)> {
+    let (sender, cases) = sync_channel(QUEUE);
+    let thread = std::thread::Builder::new().name("judge".into()).spawn(move || {
+        prepare();
+        judge.run(&cases)
+    })?;
+    Ok((Verdicts(sender), thread))
+}
+
+impl Judge {
+    fn run(mut self, cases: &Receiver<Case>) -> Self {
+        loop {
+            let case = match cases.try_recv() {
+                Ok(case) => case,
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    self.flush();
+                    match cases.recv() {
+                        Ok(case) => case,
+                        Err(_) => break,
+                    }
+                }
+            };
+            self.judge(case);
+        }
+        self.flush();
+        self
+    }
+
+    fn judge(&mut self, case: Case) {
+        let Case { key, request, response, candidate, ticket, _room } = case;
+        if let (Some(candidate), Some(ticket)) = (candidate, ticket) {
+            let (state, differing, caches) = self.compare(key, &request, &response, candidate);
+            let (method, url) = (exchange::escape(&request.method), url(&request));
+            self.with_findings(|findings| findings.judged(&method, &url, caches, differing.as_ref()));
+            if let (Some(diffs), Some(differing)) = (&mut self.diffs, differing) {
+                diffs.write(&Line::Difference(Box::new(differing)));
+            }
+            ticket.end(state);
+        }
+        if let Some(recorder) = &self.recorder {
+            let transaction = Transaction {
+                source: self.source.clone(),
+                client_request: Some(request),
+                client_response: Some(response),
+                ..Transaction::default()
+            };
+            let offered = recorder.offer(Record::Transaction(Box::new(transaction))).is_ok();
+            self.with_findings(|f| if offered { f.recorded += 1 } else { f.unrecorded += 1 });
+        }
+    }
+
+    /// The request's state, and what is to be written about it.
+    fn compare(
+        &self,
+        key: Key,
+        request: &Request,
+        primary: &Response,
+        candidate: Result<Answer, State>,
+    ) -> (State, Option<Differing>, Option<CachePair>) {
+        let now = clock::now();
+        let (url, mut state) = (url(request), State::Different);
+        let differing = |state, stands, differences: Vec<Found>, omitted, cache| Differing {
+            id: format!("{}-{}", key.0, key.1),
+            time: request.seen.start.to_string(),
+            method: exchange::escape(&request.method),
+            fingerprint: fingerprint(&request.method, &url, &differences, state),
+            url: url.clone(),
+            outcome: state,
+            stands,
+            status: primary.status,
+            cache,
+            differences,
+            omitted,
+        };
+        let answer = match candidate {
+            Ok(answer) => answer,
+            Err(broken) => {
+                let told = broken.is_broken_answer().then(|| differing(broken, true, Vec::new(), 0, None));
+                return (broken, told, None);
+            }
+        };
+        let mut comparison = compare::responses(&self.settings, request, primary, &answer.response);
+        self.waivers.apply(&mut comparison, &url, now);
+        let cache = CachePair { primary: comparison.left_cache, candidate: comparison.right_cache };
+        let agrees = comparison.agrees();
+        if agrees {
+            state = State::Same;
+        }
+        // Waived differences are written, so that a reader sees what the waivers cover.
+        let written = !agrees || comparison.differences.iter().any(|d| d.counts);
+        if !written {
+            return (state, None, Some(cache));
+        }
+        let differences = comparison
+            .differences
+            .into_iter()
+            .map(|difference| Found { fingerprint: difference.fingerprint().to_string(), difference })
+            .collect();
+        (state, Some(differing(state, !agrees, differences, comparison.omitted, Some(cache))), Some(cache))
+    }
+
+    fn flush(&mut self) {
+        if let Some(diffs) = &mut self.diffs {
+            diffs.flush();
+            let (written, lost, failed) = (diffs.written(), diffs.lost(), diffs.failed().map(str::to_owned));
+            let first = self.with_findings(|f| {
+                (f.diffs_written, f.diffs_lost) = (written, lost);
+                let first = f.diffs_error.is_none() && failed.is_some();
+                f.diffs_error.clone_from(&failed);
+                first
+            });
+            if let (true, Some(error)) = (first, failed) {
+                crate::say(&format!(
+                    "the file of differences cannot be written any more: {error}. The service goes on; further differences are counted as lost"
+                ));
+            }
+        }
+    }
+
+    fn with_findings<T>(&self, with: impl FnOnce(&mut Findings) -> T) -> T {
+        // Counters stay whole whatever a thread that panicked was about to do with them.
+        with(&mut self.findings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The absolute URL, escaped.
+fn url(request: &Request) -> String {
+    let authority = request.authority().map_or_else(String::new, exchange::escape);
+    format!("http://{authority}{}", exchange::escape(request.path_and_query()))
+}
+
+/// The same for the same request and the same kinds of differences.
+fn fingerprint(method: &[u8], url: &str, differences: &[Found], state: State) -> String {
+    let mut kinds: Vec<&str> =
+        differences.iter().filter(|d| d.difference.counts).map(|d| d.fingerprint.as_str()).collect();
+    kinds.sort_unstable();
+    let shape = format!("{}\n{url}\n{}\n{}", exchange::escape(method), state.reason(), kinds.join("\n"));
+    exchange::Sha256::of(shape.as_bytes()).to_string()[..16].to_owned()
+}
