@@ -13,7 +13,7 @@ use crate::range::Ranges;
 use crate::{Handling, Outcome, Part, Reply, Request, Selection, Stored, Time, range, storing, validation};
 
 /// Fields about a representation that a response without one does not carry (RFC 9110 sections 15.4.5 and 8).
-const REPRESENTATION: [HeaderName; 3] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE];
+const REPRESENTATION: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_RANGE];
 
 /// The answer from a stored response, without the fields that name this cache.
 pub(crate) fn reply(request: &Request<'_>, stored: &Stored, now: Time, handling: &Handling) -> Reply {
@@ -43,7 +43,11 @@ pub(crate) fn reply(request: &Request<'_>, stored: &Stored, now: Time, handling:
             Reply { status: stored.status, headers, content }
         }
         Selected::One(range) => {
-            headers.insert(CONTENT_RANGE, content_range(&range, complete));
+            // What the origin said goes to the client it said it to as it is; later answers are this cache's, and true.
+            let told = stored.answered.as_ref().filter(|_| first_hand && repeats(request, stored));
+            let content_range =
+                told.map_or_else(|| content_range(&range, complete), |told| told.content_range.clone());
+            headers.insert(CONTENT_RANGE, content_range);
             headers.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
             Reply { status: StatusCode::PARTIAL_CONTENT, headers, content: Selection::Range(range) }
         }
@@ -82,10 +86,7 @@ fn selected(request: &Request<'_>, stored: &Stored, now: Time) -> Selected {
     let extent = stored.extent;
     let held = extent.first..extent.end().unwrap_or(u64::MAX);
     // The request that brought a part gets that part, and so does one that asks in the same words, whatever the origin made of them.
-    if extent.partial
-        && request.headers.get(RANGE) == stored.answered_range.as_ref()
-        && extent.length.is_some()
-    {
+    if repeats(request, stored) {
         return Selected::One(held);
     }
     let Some(specs) = range::parse(request.headers) else { return Selected::Whole };
@@ -110,6 +111,15 @@ fn selected(request: &Request<'_>, stored: &Stored, now: Time) -> Selected {
             Err(ranges) => Selected::Several(ranges),
         },
     }
+}
+
+/// Does the request ask in the very words that the stored part answered?
+fn repeats(request: &Request<'_>, stored: &Stored) -> bool {
+    stored.extent.length.is_some()
+        && stored
+            .answered
+            .as_ref()
+            .is_some_and(|answered| request.headers.get(RANGE) == Some(&answered.range))
 }
 
 fn content_range(range: &Range<u64>, complete: Option<u64>) -> HeaderValue {

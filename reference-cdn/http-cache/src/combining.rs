@@ -29,7 +29,7 @@ pub(crate) fn complete(
     }
     let mut whole = Stored::clone(part);
     whole.status = StatusCode::OK;
-    whole.answered_range = None;
+    whole.answered = None;
     whole.extent = Extent { first: 0, length: complete, complete, partial: false };
     Some(Received::Combine { index, stored: Box::new(whole), content_at: range.start })
 }
@@ -68,6 +68,6 @@ fn combined(mut new: Stored, index: usize, old: &Stored) -> Received {
     new.status = if whole { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
     new.extent =
         Extent { first, length: end.map(|end| end - first), complete: new.extent.complete, partial: !whole };
-    new.answered_range = None;
+    new.answered = None;
     Received::Combine { index, stored: Box::new(new), content_at }
 }

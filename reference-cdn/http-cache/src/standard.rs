@@ -398,7 +398,8 @@ impl Decisions for Standard {
             return combining::complete(response, range, fetch.validate, stored)
                 .unwrap_or(Received::Again(Fetch::unconditional(ForwardReason::Partial)));
         }
-        match storing::stored(request, response, self.settings.heuristic) {
+        let honor = self.settings.client_directives == ClientDirectives::Honor;
+        match storing::stored(request, response, self.settings.heuristic, honor) {
             Ok(new) if new.extent.partial => combining::part(new, selected(), stored),
             Ok(new) => Received::Store { stored: Box::new(new), replaces: selected() },
             Err(why) => {

@@ -28,8 +28,15 @@ pub struct Stored {
     /// Date, or when the response was received.
     pub(crate) date: Time,
     pub(crate) last_modified: Option<Time>,
-    /// The Range that a 206 answered, as it was sent.
-    pub(crate) answered_range: Option<HeaderValue>,
+    /// The question and the answer that a stored part came from.
+    pub(crate) answered: Option<Answered>,
+}
+
+/// A Range as it was sent, and the Content-Range that the origin answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub range: HeaderValue,
+    pub content_range: HeaderValue,
 }
 
 /// Which octets of the representation are stored.
@@ -91,13 +98,10 @@ impl Stored {
         self.age(now).saturating_sub(self.freshness.lifetime)
     }
 
-    /// What is left of its lifetime, in seconds; negative once it is stale.
+    /// Lifetime minus age, both in whole seconds as Age has them; negative once it is stale.
     pub fn ttl(&self, now: Time) -> i64 {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-        match self.freshness.lifetime.checked_sub(self.age(now)) {
-            Some(left) => seconds(left),
-            None => -seconds(self.staleness(now)),
-        }
+        seconds(self.freshness.lifetime) - seconds(self.age(now))
     }
 
     /// The response as it is kept: without the fields meant for the first client only. An edge replies with the original, and stores this.

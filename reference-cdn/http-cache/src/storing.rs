@@ -10,14 +10,17 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::directives::ResponseDirectives;
 use crate::freshness::{Freshness, Heuristic};
+use crate::stored::Answered;
 use crate::vary::{Selecting, Vary};
 use crate::{Extent, Key, NotStored, Request, Response, Stored, age, date, fields, key, range, status};
 
 /// The stored form of a final response to a request that may be answered from the store, or the reason not to store it.
+/// `client_may_want_stale`: clients are heard when they ask for stale responses.
 pub(crate) fn stored(
     request: &Request<'_>,
     response: &Response<'_>,
     heuristic: Heuristic,
+    client_may_want_stale: bool,
 ) -> Result<Stored, NotStored> {
     let directives = ResponseDirectives::of(response.headers);
     let stored = build(request, response, &directives, heuristic)?;
@@ -43,7 +46,9 @@ pub(crate) fn stored(
     }
     let allowed =
         stored.freshness.explicit || directives.public || status::is_heuristically_cacheable(response.status);
-    if !allowed || !is_useful(&stored) {
+    let wanted_stale =
+        client_may_want_stale && stored.freshness.explicit && stored.freshness.at_client_risk();
+    if !allowed || !(is_useful(&stored) || wanted_stale) {
         return Err(NotStored::NoLifetime);
     }
     Ok(stored)
@@ -86,9 +91,12 @@ fn build(
     let mut stored = head(response, directives, heuristic, headers, Selecting::of(names, request.headers));
     stored.status = status;
     stored.extent = extent;
-    if extent.partial {
-        stored.answered_range = request.headers.get(RANGE).cloned();
-    }
+    stored.answered = match (request.headers.get(RANGE), response.headers.get(CONTENT_RANGE)) {
+        (Some(range), Some(content_range)) if extent.partial => {
+            Some(Answered { range: range.clone(), content_range: content_range.clone() })
+        }
+        _ => None,
+    };
     Ok(stored)
 }
 
@@ -114,8 +122,10 @@ pub(crate) fn head(
         // one client's cookie to others.
         freshness.lifetime = Duration::ZERO;
     }
-    for name in [AGE, CONTENT_LENGTH, CONTENT_RANGE] {
-        headers.remove(name);
+    headers.remove(AGE);
+    headers.remove(CONTENT_LENGTH);
+    if response.status == StatusCode::PARTIAL_CONTENT {
+        headers.remove(CONTENT_RANGE);
     }
     let mut once = HeaderMap::new();
     for name in directives.no_cache.fields.iter().chain(&directives.private.fields) {
@@ -139,7 +149,7 @@ pub(crate) fn head(
         aged: origin_age.is_some(),
         date,
         headers,
-        answered_range: None,
+        answered: None,
     }
 }
 

@@ -14,6 +14,8 @@
 //!
 //! `{n}` in a value is an HTTP-date n seconds from now (`{0}`), `{t+n}` one n seconds from the start of the case.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod simulated_edge;
 
 use std::path::Path;
