@@ -180,8 +180,9 @@ def verify(directory):
     problems += [f"{name}: not in the manifest; run its recipe, or remove it" for name in sorted(present - listed)]
     problems += [f"{name}: in the manifest, but there is no such file" for name in sorted(listed - present)]
     by_name = {entry["file"]: entry for entry in entries}
-    readme = (directory / "README.md").read_text() if (directory / "README.md").exists() else ""
-    problems += [f"{name}: README.md does not tell what it is" for name in sorted(listed) if name not in readme]
+    if (directory / "README.md").exists():
+        readme = (directory / "README.md").read_text()
+        problems += [f"{name}: README.md does not tell what it is" for name in sorted(listed) if name not in readme]
     for entry in entries:
         path = directory / entry["file"]
         source = by_name.get(entry.get("derived_from"), {})
