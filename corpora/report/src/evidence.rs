@@ -55,7 +55,12 @@ impl Evidence {
     pub fn response(label: impl Into<String>, response: &Response) -> Self {
         let mut text = String::new();
         for one in response.interim.iter().chain([response]) {
-            text += &format!("{} {} {}\n", one.version, one.status, escape(&one.reason));
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            let line = format!("{} {} {}", one.version, one.status, escape(&one.reason));
+            text += line.trim_end();
+            text.push('\n');
             section(&mut text, &one.fields);
         }
         body(&mut text, &response.body);
@@ -70,20 +75,20 @@ fn section(text: &mut String, fields: &exchange::Fields) {
     }
 }
 
+/// After an empty line: the body's first bytes, its line ends kept, and what is to say about the rest.
 fn body(text: &mut String, body: &exchange::Body) {
+    let whole = body.ending == exchange::Ending::Complete;
+    if body.is_empty() && whole {
+        return;
+    }
     *text += "\n";
-    if let Some(bytes) = &body.bytes {
-        let shown = &bytes[..bytes.len().min(Evidence::BODY)];
-        // Line ends of text bodies stay line ends.
-        for line in shown.split_inclusive(|&b| b == b'\n') {
-            match line.strip_suffix(b"\n") {
-                Some(line) => *text += &(escape(line) + "\n"),
-                None => *text += &(escape(line) + "\n"),
-            }
-        }
-        if shown.len() as u64 == body.length && body.ending == exchange::Ending::Complete {
-            return;
-        }
+    let shown = body.bytes.as_ref().map_or(&[][..], |bytes| &bytes[..bytes.len().min(Evidence::BODY)]);
+    for line in shown.split_inclusive(|&b| b == b'\n') {
+        *text += &escape(line.strip_suffix(b"\n").unwrap_or(line));
+        text.push('\n');
+    }
+    if shown.len() as u64 == body.length && whole {
+        return;
     }
     *text += &format!("[body: {} bytes, SHA-256 {}, {:?}]\n", body.length, body.sha256, body.ending);
 }

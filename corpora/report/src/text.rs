@@ -101,25 +101,23 @@ fn head(out: &mut Out, report: &Report) {
 }
 
 fn checks(out: &mut Out, report: &Report) {
-    let shown = |verdict: Verdict| report.checks.iter().filter(move |c| c.verdict == verdict);
+    // Worst first, the more binding before the less.
+    let mut shown: Vec<&Check> = report.checks.iter().filter(|c| c.verdict != Verdict::Pass).collect();
+    shown.sort_by_key(|c| (c.verdict, c.level));
     let mut detailed = 0;
-    let mut listed = 0;
-    for check in shown(Verdict::Fail).chain(shown(Verdict::NotJudged)).chain(shown(Verdict::Waived)) {
-        if listed == LISTED {
-            break;
-        }
-        listed += 1;
+    let mut apart = true;
+    for check in shown.iter().take(LISTED) {
         let detail = check.verdict == Verdict::Fail && detailed < DETAILED;
         detailed += usize::from(detail);
-        if detail || listed == 1 {
+        if detail || apart {
             out.line("");
         }
+        apart = detail;
         one(out, check, detail);
     }
-    let all = report.checks.iter().filter(|c| c.verdict != Verdict::Pass).count();
-    if all > listed {
+    if shown.len() > LISTED {
         out.line("");
-        let more = format!("... and {} more; --json or --html shows all of them", all - listed);
+        let more = format!("... and {} more; --json or --html shows all of them", shown.len() - LISTED);
         out.line(&more);
     }
 }
