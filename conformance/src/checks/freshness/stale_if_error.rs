@@ -1,0 +1,36 @@
+//! RFC 5861 section 4: stale content may be served when the origin fails.
+
+use crate::prelude::*;
+
+pub const CHECK: Check = Check {
+    id: "freshness/stale-if-error",
+    area: Area::Freshness,
+    level: Level::May,
+    cite: "RFC 5861 section 4",
+    rule: "Within stale-if-error a stale response is served when the origin answers 503 or closes the connection.",
+    reason: "An origin that is down for a minute need not be noticed. Caches often cover the error status and forget \
+             the connection that fails.",
+    depends_on: &["freshness/stored-response-reused"],
+    judge: |t| Box::pin(judge(t)),
+};
+
+async fn judge(t: Trial) -> Outcome {
+    let fresh = Reply::ok().field("Cache-Control", "max-age=2, stale-if-error=60");
+    let error = t.pages("error", [fresh.clone(), Reply::new(503)]);
+    let broken = t.switch();
+    let gone = broken.clone();
+    let closed = t.script("closed", move |_, _| if gone.on() { Reply::nothing() } else { fresh.clone() });
+    error.stored().await?;
+    closed.stored().await?;
+    broken.turn_on();
+    t.pass(Duration::from_millis(3200)).await;
+    let late = error.get().answer().await?;
+    ensure!(
+        late.status == 200,
+        "stale, within stale-if-error, the origin answered 503: status {}",
+        late.status
+    );
+    let late = closed.get().answer().await?;
+    ensure!(late.status == 200, "stale, within stale-if-error, the origin closed: status {}", late.status);
+    Ok(())
+}

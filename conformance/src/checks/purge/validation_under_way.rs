@@ -1,0 +1,41 @@
+//! A validation that was under way when the purge came does not bring the object back.
+
+use crate::prelude::*;
+
+pub const CHECK: Check = Check {
+    id: "purge/validation-under-way",
+    area: Area::Purge,
+    level: Level::Must,
+    cite: "RFC 9111 sections 4.3.4 and 4.4; the profile's purge",
+    rule: "A 304 to a validation that began before the purge does not make the purged object fresh again.",
+    reason: "The 304 says that the object was unchanged when the origin was asked, not that it may be shown after \
+             somebody withdrew it.",
+    depends_on: &["purge/removes", "purge/fetch-under-way"],
+    judge: |t| Box::pin(judge(t)),
+};
+
+async fn judge(t: Trial) -> Outcome {
+    let gate = t.gate();
+    let held = Reply::not_modified().etag("\"v1\"").field("Cache-Control", "max-age=3600").held(&gate);
+    let page = t.script("page", move |number, request| match number {
+        1 => Reply::ok().field("Cache-Control", "no-cache").etag("\"v1\""),
+        2 if request.fields.contains("If-None-Match") => held.clone(),
+        _ => Reply::fresh(3600).etag("\"v2\""),
+    });
+    let purge = t.purger()?;
+    page.fill().await?;
+    let validating = page.get().start();
+    let second = page.arrival(2).await?;
+    if !second.fields.contains("If-None-Match") {
+        validating.answer().await?;
+        return Err(Stop::Nothing(
+            "the candidate asked again without a condition: it does not validate".into(),
+        ));
+    }
+    purge.accepted(&page).await?;
+    gate.open();
+    validating.answer().await?;
+    let next = page.get().answer().await?;
+    ensure!(next.number() != Some(1), "the purged object was served after its validation ended");
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! Caches from the distribution's packages, started in front of an origin.
+
+pub mod nginx;
