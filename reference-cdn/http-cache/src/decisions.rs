@@ -27,15 +27,23 @@ pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
     /// Which of the responses stored under the request's key, if any, matches the request (RFC 9111 section 4.1).
     fn select(&self, request: &Request<'_>, stored: &[Arc<Stored>]) -> Option<usize>;
 
+    /// What to do with a request for which `select` chose one of the responses `stored` under its key, or none.
+    fn reuse(&self, request: &Request<'_>, chosen: Option<usize>, stored: &[Arc<Stored>], now: Time) -> Plan;
+
     /// What to do with a request whose key holds `stored` (RFC 9111 section 4).
-    fn plan(&self, request: &Request<'_>, stored: &[Arc<Stored>], now: Time) -> Plan;
+    fn plan(&self, request: &Request<'_>, stored: &[Arc<Stored>], now: Time) -> Plan {
+        self.reuse(request, self.select(request, stored), stored, now)
+    }
 
     /// May the request start, or wait for, a fetch shared with others? Asked before the origin's response is known; `fetch` is what
     /// `plan` told.
     fn collapsing(&self, request: &Request<'_>, fetch: &Fetch) -> Collapsing;
 
-    /// May `request`, which waited for a fetch, be answered with the response that it brought?
-    fn may_share(&self, request: &Request<'_>, stored: &Arc<Stored>, now: Time) -> bool;
+    /// May `request`, which waited for a fetch, be answered with the response that it brought? If it could be answered from that response
+    /// alone, without asking anyone.
+    fn may_share(&self, request: &Request<'_>, stored: &Arc<Stored>, now: Time) -> bool {
+        matches!(self.plan(request, std::slice::from_ref(stored), now), Plan::Serve { stale: false, .. })
+    }
 
     /// The fields of the request to the origin: end-to-end fields of the client's request, conditions for the stored
     /// response under validation (`stored`, the one that `fetch` names), Via and CDN-Loop.

@@ -260,7 +260,7 @@ impl Decisions for Standard {
             .map(|(index, _)| index)
     }
 
-    fn plan(&self, request: &Request<'_>, stored: &[Arc<Stored>], now: Time) -> Plan {
+    fn reuse(&self, request: &Request<'_>, chosen: Option<usize>, stored: &[Arc<Stored>], now: Time) -> Plan {
         let directives = self.directives(request);
         let fetch = |fetch: Fetch| {
             if directives.only_if_cached {
@@ -270,11 +270,10 @@ impl Decisions for Standard {
             Plan::Fetch(fetch)
         };
         let pass = |reason| Fetch { reason, validate: None, complete: None, whole: false };
-        let Some(index) = self.select(request, stored) else {
+        let Some((index, chosen)) = chosen.and_then(|index| Some((index, stored.get(index)?))) else {
             let reason = if stored.is_empty() { ForwardReason::UriMiss } else { ForwardReason::VaryMiss };
             return fetch(pass(reason));
         };
-        let chosen = &stored[index];
         if !answering::covers(request, chosen, now) {
             return fetch(completion(request, chosen, index).unwrap_or(pass(ForwardReason::Partial)));
         }
@@ -323,11 +322,6 @@ impl Decisions for Standard {
             lead: get && open && fetch.complete.is_none() && (fetch.whole || !own),
             join: open && !directives.no_cache && directives.max_age.is_none(),
         }
-    }
-
-    fn may_share(&self, request: &Request<'_>, stored: &Arc<Stored>, now: Time) -> bool {
-        let plan = self.plan(request, std::slice::from_ref(stored), now);
-        matches!(plan, Plan::Serve { stale: false, .. })
     }
 
     fn origin_request(&self, request: &Request<'_>, fetch: &Fetch, stored: Option<&Stored>) -> HeaderMap {
