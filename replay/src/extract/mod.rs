@@ -8,6 +8,7 @@ mod summary;
 pub(crate) use recorded::is_whole;
 pub use recorded::{Recorded, Unusable};
 pub use segment::{Skipped, segment};
+pub use stream::Flow;
 pub use summary::{Foreign, Summary};
 
 use capture::{Input, OpenError, Packets, Record};
@@ -24,6 +25,15 @@ pub struct Options {
     pub keep_body: usize,
 }
 
+/// What [`read`] finds in a capture.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A transaction has ended.
+    Transaction(Box<Recorded>),
+    /// A connection has ended, after all its transactions.
+    Flow(Box<Flow>),
+}
+
 /// All transactions of a capture in the order of their requests' first bytes, and what became of everything else.
 /// A transaction's place in this order is its number in reports, the same for every tool that reads the file.
 ///
@@ -32,16 +42,20 @@ pub struct Options {
 /// before, and [`Summary::file_error`].
 pub fn load(path: &Path, options: &Options) -> Result<(Vec<Recorded>, Summary), OpenError> {
     let mut all = Vec::new();
-    let summary = read(path, options, |recorded| all.push(recorded))?;
+    let summary = read(path, options, |found| {
+        if let Found::Transaction(recorded) = found {
+            all.push(*recorded);
+        }
+    })?;
     all.sort_by_key(Recorded::order);
     Ok((all, summary))
 }
 
-/// As [`load`], but hands each transaction on as it ends, so that nothing piles up.
+/// As [`load`], but hands each transaction and connection on as it ends, so that nothing piles up.
 ///
 /// # Errors
 /// As [`load`].
-pub fn read(path: &Path, options: &Options, mut sink: impl FnMut(Recorded)) -> Result<Summary, OpenError> {
+pub fn read(path: &Path, options: &Options, mut sink: impl FnMut(Found)) -> Result<Summary, OpenError> {
     let at = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let source = Source { tool: "replay".into(), at };
     match capture::open(path)? {
@@ -54,7 +68,7 @@ fn read_packets<R: Read>(
     packets: Packets<R>,
     source: Source,
     options: &Options,
-    sink: &mut dyn FnMut(Recorded),
+    sink: &mut dyn FnMut(Found),
 ) -> Summary {
     let mut streams = Streams::new(source, options);
     let mut summary = Summary::default();
@@ -81,7 +95,7 @@ fn read_packets<R: Read>(
     summary
 }
 
-fn read_records<R: Read>(mut records: capture::Reader<R>, sink: &mut dyn FnMut(Recorded)) -> Summary {
+fn read_records<R: Read>(mut records: capture::Reader<R>, sink: &mut dyn FnMut(Found)) -> Summary {
     let mut summary = Summary { is_native: true, ..Summary::default() };
     loop {
         match records.read() {
@@ -89,7 +103,7 @@ fn read_records<R: Read>(mut records: capture::Reader<R>, sink: &mut dyn FnMut(R
             Ok(Some(Record::Transaction(transaction))) => {
                 let recorded = Recorded::new(client_side(*transaction), Notes::default(), Notes::default());
                 summary.saw_transaction(&recorded);
-                sink(recorded);
+                sink(Found::Transaction(Box::new(recorded)));
             }
             Ok(Some(Record::Dns(_))) => summary.dns += 1,
             Ok(Some(Record::About(_) | Record::Ledger(_) | Record::Note(_))) => {}

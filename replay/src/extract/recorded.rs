@@ -70,17 +70,31 @@ impl Recorded {
         self.transaction.client_response.as_ref()
     }
 
-    /// Request and response where both are whole, or the first thing that is wrong.
+    /// Request and response where both are whole and all that has to be sent was kept.
     ///
     /// # Errors
     /// Why it cannot be replayed.
     pub fn usable(&self) -> Result<(&Request, &Response), Unusable> {
+        if let Some(fault) = self.fault() {
+            return Err(fault);
+        }
+        let request = self.request().ok_or(Unusable::NoRequest)?;
+        let response = self.response().ok_or(Unusable::NoResponse)?;
+        if request.body.whole().is_none() {
+            return Err(Unusable::RequestNotKept);
+        }
+        Ok((request, response))
+    }
+
+    /// What is wrong with the recording, whether or not its bodies were kept.
+    pub fn fault(&self) -> Option<Unusable> {
+        self.check().err()
+    }
+
+    fn check(&self) -> Result<(), Unusable> {
         let request = self.request().ok_or(Unusable::NoRequest)?;
         if request.body.ending != Ending::Complete {
             return Err(Unusable::RequestIncomplete);
-        }
-        if request.body.whole().is_none() {
-            return Err(Unusable::RequestNotKept);
         }
         let is_http1 = |version| matches!(version, Version::Http10 | Version::Http11);
         if !is_http1(request.version) {
@@ -99,7 +113,7 @@ impl Recorded {
         if response.body.ending != Ending::Complete {
             return Err(Unusable::ResponseIncomplete);
         }
-        Ok((request, response))
+        Ok(())
     }
 
     /// When the first byte of it was seen.
@@ -120,7 +134,8 @@ impl Recorded {
         seen.map_or((u64::MAX, u64::MAX), |seen| (seen.connection, seen.stream))
     }
 
-    pub(super) fn order(&self) -> (Time, u64, u64) {
+    /// The order of a capture's transactions.
+    pub(crate) fn order(&self) -> (Time, u64, u64) {
         let (connection, stream) = self.place();
         (self.start(), connection, stream)
     }

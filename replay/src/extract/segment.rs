@@ -187,7 +187,7 @@ mod tests {
         ] {
             assert_eq!(segment(&packet(link, data), Time(1)), Ok(expected.clone()), "{link:?}");
         }
-        let v6 = tcp(PacketBuilder::ipv6([1; 16], [2; 16], 9).into());
+        let v6 = tcp(PacketBuilder::ipv6([1; 16], [2; 16], 9));
         let got = segment(&packet(LinkType::ETHERNET, ethernet(&[], 0x86dd, &v6)), Time(1)).unwrap();
         assert_eq!((got.payload, got.cut_off), (expected.payload, 0));
     }

@@ -1,10 +1,11 @@
 //! From segments to transactions.
 
-use super::{Foreign, Options, Recorded, Summary};
+use super::{Foreign, Found, Options, Recorded, Summary};
 use bytes::Bytes;
 use exchange::{Source, Time};
 use std::collections::HashMap;
-use wire::tcp::{FlowEvent, FlowLimits, Flows, Segment};
+use std::net::SocketAddr;
+use wire::tcp::{FlowEvent, FlowLimits, Flows, Segment, StreamCounts};
 use wire::{Connection, ConnectionEvent, Counts, Direction, Exchanged, Limits};
 
 /// All connections of a capture.
@@ -22,7 +23,28 @@ struct Stream {
     begun: bool,
     transactions: u64,
     failed: bool,
-    name: String,
+    client: SocketAddr,
+    server: SocketAddr,
+    mid_stream: bool,
+    gaps: u64,
+}
+
+/// A TCP connection of a capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// From 0 in the order of the connections' first segments; `seen.connection` of its messages.
+    pub number: u64,
+    pub client: SocketAddr,
+    pub server: SocketAddr,
+    /// Its start was not captured.
+    pub mid_stream: bool,
+    /// What it carries, where that is no HTTP/1.
+    pub foreign: Option<Foreign>,
+    pub transactions: u64,
+    /// Places where bytes are missing.
+    pub gaps: u64,
+    pub to_server: StreamCounts,
+    pub to_client: StreamCounts,
 }
 
 impl Streams {
@@ -31,32 +53,42 @@ impl Streams {
         Streams { flows: Flows::new(FlowLimits::default()), open: HashMap::new(), limits, source }
     }
 
-    pub fn push(&mut self, segment: &Segment, summary: &mut Summary, sink: &mut dyn FnMut(Recorded)) {
+    pub fn push(&mut self, segment: &Segment, summary: &mut Summary, sink: &mut dyn FnMut(Found)) {
         self.flows.push(segment);
         self.drain(summary, sink);
     }
 
     /// The capture has ended.
-    pub fn finish(mut self, summary: &mut Summary, sink: &mut dyn FnMut(Recorded)) {
+    pub fn finish(mut self, summary: &mut Summary, sink: &mut dyn FnMut(Found)) {
         self.flows.finish();
         self.drain(summary, sink);
         summary.payload = self.flows.counts();
         // Every connection has been closed by now; this is for a reassembly that forgets to say so.
-        for stream in std::mem::take(&mut self.open).into_values() {
-            stream.close(summary);
+        for (number, stream) in std::mem::take(&mut self.open) {
+            sink(Found::Flow(Box::new(stream.close(number, summary))));
         }
     }
 
-    fn drain(&mut self, summary: &mut Summary, sink: &mut dyn FnMut(Recorded)) {
+    fn drain(&mut self, summary: &mut Summary, sink: &mut dyn FnMut(Found)) {
         while let Some(event) = self.flows.next_event() {
             match event {
                 FlowEvent::Opened { connection, client, server, mid_stream, .. } => {
                     summary.connections += 1;
                     summary.mid_stream += u64::from(mid_stream);
-                    let http = Connection::new(connection, self.limits.clone()).between(client, server);
-                    let name = format!("{client} to {server}");
-                    let stream =
-                        Stream { http, foreign: None, begun: false, transactions: 0, failed: false, name };
+                    let http = Connection::new(connection, self.limits.clone())
+                        .between(client, server)
+                        .whole_messages();
+                    let stream = Stream {
+                        http,
+                        foreign: None,
+                        begun: false,
+                        transactions: 0,
+                        failed: false,
+                        client,
+                        server,
+                        mid_stream,
+                        gaps: 0,
+                    };
                     self.open.insert(connection, stream);
                 }
                 FlowEvent::Bytes { connection, direction, bytes, time } => {
@@ -66,15 +98,17 @@ impl Streams {
                     summary.gaps += 1;
                     self.with(connection, summary, sink, |s| {
                         s.begun = true;
+                        s.gaps += 1;
                         s.http.gap(direction, time);
                     });
                 }
                 FlowEvent::Ended { connection, direction, how, time } => {
                     self.with(connection, summary, sink, |s| s.http.finish(direction, time, how));
                 }
-                FlowEvent::Closed { connection, .. } => {
+                FlowEvent::Closed { connection, to_server, to_client } => {
                     if let Some(stream) = self.open.remove(&connection) {
-                        stream.close(summary);
+                        let flow = stream.close(connection, summary);
+                        sink(Found::Flow(Box::new(Flow { to_server, to_client, ..flow })));
                     }
                 }
             }
@@ -85,7 +119,7 @@ impl Streams {
         &mut self,
         connection: u64,
         summary: &mut Summary,
-        sink: &mut dyn FnMut(Recorded),
+        sink: &mut dyn FnMut(Found),
         act: impl FnOnce(&mut Stream),
     ) {
         let Some(stream) = self.open.get_mut(&connection) else { return };
@@ -97,7 +131,7 @@ impl Streams {
                     stream.transactions += 1;
                     let recorded = recorded(*exchanged, &self.source);
                     summary.saw_transaction(&recorded);
-                    sink(recorded);
+                    sink(Found::Transaction(Box::new(recorded)));
                 }
                 ConnectionEvent::Failed { direction, error } => {
                     stream.failed = true;
@@ -105,10 +139,9 @@ impl Streams {
                         Direction::ToServer => "requests",
                         Direction::ToClient => "responses",
                     };
-                    let entry = summary
-                        .parse_errors
-                        .entry(error.kind.to_string())
-                        .or_insert_with(|| (0, format!("{}, {way}, {error}", stream.name)));
+                    let entry = summary.parse_errors.entry(error.kind.to_string()).or_insert_with(|| {
+                        (0, format!("{} to {}, {way}, {error}", stream.client, stream.server))
+                    });
                     entry.0 += 1;
                 }
             }
@@ -128,17 +161,32 @@ impl Stream {
         }
     }
 
-    fn close(self, summary: &mut Summary) {
-        if let Some((what, bytes)) = self.foreign {
-            *summary.foreign.entry(what).or_default() += 1;
-            *summary.foreign_bytes.entry(what).or_default() += bytes;
-        } else if self.transactions > 0 {
-            summary.http_connections += 1;
-        } else if self.failed {
-            *summary.foreign.entry(Foreign::Other).or_default() += 1;
+    fn close(self, number: u64, summary: &mut Summary) -> Flow {
+        let foreign = match self.foreign {
+            Some((what, bytes)) => {
+                *summary.foreign_bytes.entry(what).or_default() += bytes;
+                Some(what)
+            }
+            None if self.transactions == 0 && self.failed => Some(Foreign::Other),
+            None => None,
+        };
+        match foreign {
+            Some(what) => *summary.foreign.entry(what).or_default() += 1,
+            None => summary.http_connections += u64::from(self.transactions > 0),
         }
         for direction in [Direction::ToServer, Direction::ToClient] {
             add(&mut summary.streams, self.http.counts(direction));
+        }
+        Flow {
+            number,
+            client: self.client,
+            server: self.server,
+            mid_stream: self.mid_stream,
+            foreign,
+            transactions: self.transactions,
+            gaps: self.gaps,
+            to_server: StreamCounts::default(),
+            to_client: StreamCounts::default(),
         }
     }
 }

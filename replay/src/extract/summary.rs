@@ -59,7 +59,8 @@ pub struct Summary {
     /// Places in streams where bytes are missing.
     pub gaps: u64,
     pub transactions: u64,
-    pub usable: u64,
+    /// Of these, those that are whole.
+    pub whole: u64,
     pub unusable: BTreeMap<Unusable, u64>,
     /// Body bytes of requests and responses, after transfer decoding.
     pub body_bytes: u64,
@@ -88,9 +89,9 @@ impl Summary {
 
     pub(super) fn saw_transaction(&mut self, recorded: &Recorded) {
         self.transactions += 1;
-        match recorded.usable() {
-            Ok(_) => self.usable += 1,
-            Err(reason) => *self.unusable.entry(reason).or_default() += 1,
+        match recorded.fault() {
+            None => self.whole += 1,
+            Some(reason) => *self.unusable.entry(reason).or_default() += 1,
         }
         if self.is_native {
             let (start, end) = (recorded.start(), recorded.end());
@@ -140,7 +141,7 @@ impl Summary {
             let connections = connections.with("without a request", self.connections.saturating_sub(carried));
             ledgers.extend([packets, payload, streams, connections]);
         }
-        let mut transactions = Ledger::new("transactions", self.transactions).with("whole", self.usable);
+        let mut transactions = Ledger::new("transactions", self.transactions).with("whole", self.whole);
         for (reason, count) in &self.unusable {
             transactions = transactions.with(reason.name(), *count);
         }

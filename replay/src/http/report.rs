@@ -1,0 +1,291 @@
+//! The report of a replay.
+
+use super::judge::{Answers, Pass, is_silent};
+use super::outcome::{Finding, FindingKind, Outcome, State, Totals};
+use super::{Capture, NEEDED, Options};
+use compare::Deviant;
+use exchange::Time;
+use report::{Check, Difference, Evidence, Fault, Level, Outcome as Verdict, Reason, Report, Subject};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Most transactions that are listed; more are only counted.
+const LISTED: usize = 1000;
+
+/// What a report needs to know beside what was found.
+pub(super) struct Facts<'a> {
+    pub capture: &'a Capture,
+    pub options: &'a Options,
+    pub started: Time,
+    pub finished: Time,
+    pub passes: u32,
+    /// Answers that were not recorded, since writing was too slow.
+    pub dropped: u64,
+}
+
+pub(super) fn outcome(facts: &Facts<'_>, pass: Pass, findings: Vec<Finding>) -> Outcome {
+    let Pass { judged, evidence, totals, reference, candidate } = pass;
+    let title = format!("replay of {}", facts.capture.name);
+    let mut report = Report::new("replay", env!("CARGO_PKG_VERSION"), title, facts.started, facts.finished);
+    report.subjects = vec![
+        Subject::new("capture", facts.capture.path.display().to_string()),
+        Subject::new("reference", &facts.options.reference),
+        Subject::new("candidate", &facts.options.candidate),
+    ];
+    report.ledgers = vec![totals.ledger()];
+
+    let unrecorded = unrecorded(&judged);
+    let mut by_transaction: BTreeMap<usize, Vec<&Finding>> = BTreeMap::new();
+    for finding in &findings {
+        by_transaction.entry(finding.index).or_default().push(finding);
+    }
+    for one in &judged {
+        let of_one = by_transaction.get(&one.index).map_or(&[][..], Vec::as_slice);
+        if let Some(check) = check(facts, one, of_one, evidence.get(&one.index)) {
+            report.checks.push(check);
+        }
+    }
+    if report.checks.len() > LISTED {
+        report.notes.push(format!("{} further transactions are not listed", report.checks.len() - LISTED));
+        // Those that decide are shown first.
+        report.checks.sort_by_key(|check| check.verdict);
+        report.checks.truncate(LISTED);
+    }
+
+    judge_run(&mut report, facts, &totals, &findings, unrecorded);
+    notes(&mut report, facts, &judged, &findings);
+    report
+        .notes
+        .push(format!("reference: latency {}; sent late by {}", reference.latency, reference.lateness));
+    report
+        .notes
+        .push(format!("candidate: latency {}; sent late by {}", candidate.latency, candidate.lateness));
+    report.extra.insert("speed".into(), json!(facts.options.speed.to_string()));
+    report.extra.insert("passes".into(), json!(facts.passes));
+    report.extra.insert("totals".into(), json!(totals));
+    report.extra.insert("timing_ns".into(), json!({ "reference": reference, "candidate": candidate }));
+    Outcome { judged, findings, totals, passes: facts.passes, reference, candidate, report }
+}
+
+/// Transactions to which a build answered that the recorded world has no answer.
+fn unrecorded(judged: &[super::Judged]) -> [u64; 2] {
+    let mut counts = [0, 0];
+    for one in judged {
+        let State::Compared(three) = &one.state else { continue };
+        // A status of the recorded world's own is always a difference to the recording.
+        let told = |comparison: &compare::Comparison| {
+            comparison.differences.iter().any(|d| {
+                d.path == "status" && d.right.as_deref().is_some_and(|status| status.starts_with("599"))
+            })
+        };
+        counts[0] += u64::from(told(&three.reference));
+        counts[1] += u64::from(told(&three.candidate));
+    }
+    counts
+}
+
+fn judge_run(
+    report: &mut Report,
+    facts: &Facts<'_>,
+    totals: &Totals,
+    findings: &[Finding],
+    unrecorded: [u64; 2],
+) {
+    let deciding: Vec<&Finding> = findings.iter().filter(|f| f.decides()).collect();
+    let mut could_not = Vec::new();
+    let balanced = report.ledgers.iter().all(report::Ledger::balances);
+    if !balanced {
+        could_not.push(Reason::deciding(Fault::Harness, "the ledger of transactions does not balance"));
+    }
+    if totals.sent() == 0 {
+        let text = format!("nothing in {} can be replayed", facts.capture.name);
+        let next = if facts.options.only.is_empty() {
+            "see what it holds: replay inspect CAPTURE"
+        } else {
+            "see whether --only fits any of its URLs: replay inspect CAPTURE"
+        };
+        could_not.push(Reason::deciding(Fault::Input, text).next(next));
+    } else if totals.failed_reference + totals.failed_both == totals.sent() {
+        let text = format!("the reference {} answered nothing", facts.options.reference);
+        could_not
+            .push(Reason::deciding(Fault::Reference, text).next("see whether it runs and listens there"));
+    } else if totals.failed_candidate + totals.failed_both == totals.sent() {
+        let text = format!("the candidate {} answered nothing", facts.options.candidate);
+        could_not
+            .push(Reason::deciding(Fault::Candidate, text).next("see whether it runs and listens there"));
+    } else if totals.judged_share() < NEEDED {
+        let text = format!(
+            "only {:.1} % of the replayed transactions could be judged; {:.0} % are needed",
+            100.0 * totals.judged_share(),
+            100.0 * NEEDED
+        );
+        could_not.push(Reason::deciding(Fault::Reference, text).next("see why the reference failed"));
+    }
+    for (build, fault, count) in
+        [("reference", Fault::Reference, unrecorded[0]), ("candidate", Fault::Candidate, unrecorded[1])]
+    {
+        if count > 0 {
+            let text =
+                format!("the {build} asked its origin for something that was not recorded, {count} times");
+            could_not.push(
+                Reason::deciding(fault, text)
+                    .next("the bodies of the 599 answers say what; see also replay origin --json"),
+            );
+        }
+    }
+    let differences = (!deciding.is_empty()).then(|| {
+        let transactions: std::collections::BTreeSet<usize> = deciding.iter().map(|f| f.index).collect();
+        let stable = if facts.passes > 1 { ", each time" } else { "" };
+        let text = format!(
+            "the candidate alone deviates in {} of {} transactions{stable}",
+            transactions.len(),
+            totals.sent()
+        );
+        Reason::deciding(Fault::Candidate, text).resting_on(transactions.iter().take(LISTED).map(|i| id(*i)))
+    });
+    report.outcome = match (could_not.is_empty(), differences.is_some()) {
+        (false, _) => Verdict::CouldNotJudge,
+        (true, true) => Verdict::Differences,
+        (true, false) => Verdict::Agree,
+    };
+    report.reasons = could_not;
+    report.reasons.extend(differences);
+    if report.outcome == Verdict::Agree {
+        let text = format!("both builds answered {} transactions alike", totals.compared);
+        report
+            .reasons
+            .push(Reason { severity: report::Severity::Note, ..Reason::deciding(Fault::Nobody, text) });
+    }
+}
+
+fn notes(report: &mut Report, facts: &Facts<'_>, judged: &[super::Judged], findings: &[Finding]) {
+    let count = |fits: &dyn Fn(&Finding) -> bool| findings.iter().filter(|f| fits(f)).count();
+    let unstable = count(&|f| f.stands && f.stable == Some(false));
+    if unstable > 0 {
+        report.notes.push(format!("{unstable} differences were not seen again and do not count"));
+    }
+    let reference_alone = count(&|f| f.stands && f.deviant == Deviant::Reference);
+    if reference_alone > 0 {
+        report.notes.push(format!(
+            "{reference_alone} times the reference alone deviates from the recording: perhaps the candidate mends it"
+        ));
+    }
+    let both = judged.iter().filter(|one| match &one.state {
+        State::Compared(three) => three.builds.agrees() && !is_silent(three),
+        _ => false,
+    });
+    let both = both.count();
+    if both > 0 {
+        report.notes.push(format!("in {both} transactions both builds agree and differ from the recording"));
+    }
+    if let Some(error) = &facts.capture.summary.file_error {
+        report.reasons.push(Reason::warning(Fault::Input, format!("{}: {error}", facts.capture.name)));
+    }
+    if facts.dropped > 0 {
+        report.notes.push(format!("{} answers could not be recorded: writing was too slow", facts.dropped));
+    }
+    for (_, waiver) in facts.options.waivers.expired(facts.started) {
+        report.notes.push(format!("the waiver of {} for {} has expired", waiver.owner, waiver.path));
+    }
+}
+
+fn id(index: usize) -> String {
+    format!("transaction-{index}")
+}
+
+/// One transaction that is worth a line.
+fn check(
+    facts: &Facts<'_>,
+    one: &super::Judged,
+    findings: &[&Finding],
+    seen: Option<&Answers>,
+) -> Option<Check> {
+    let (verdict, because) = match &one.state {
+        State::NotSent(_) => return None,
+        State::FailedReference(why) => {
+            (report::Verdict::NotJudged, format!("the reference gave no answer: {why}"))
+        }
+        State::FailedBoth { reference, candidate } => (
+            report::Verdict::NotJudged,
+            format!("neither build gave an answer: reference: {reference}; candidate: {candidate}"),
+        ),
+        State::FailedCandidate(_) | State::Compared(_) => verdict(findings)?,
+    };
+    let mut check = Check::new(id(one.index), "replay", Level::Must, verdict, &*one.name).because(because);
+    check.extra.insert("transaction".into(), json!(one.index));
+    check.differences = findings.iter().filter_map(|finding| difference(finding)).collect();
+    let recorded = &facts.capture.recorded[one.index];
+    if let Some(request) = recorded.request() {
+        check.evidence.push(Evidence::request("request", request));
+    }
+    if let Some(response) = recorded.response() {
+        check.evidence.push(Evidence::response("recorded answer", response));
+    }
+    if let Some(answers) = seen {
+        let both = [("reference's answer", &answers.reference), ("candidate's answer", &answers.candidate)];
+        for (label, response) in both {
+            check.evidence.extend(response.as_ref().map(|r| Evidence::response(label, r)));
+        }
+    }
+    check.evidence.push(Evidence::command("reproduce", command(facts, &one.name)));
+    Some(check)
+}
+
+/// The verdict on a transaction with these findings, and why; `None` where there is nothing to tell.
+fn verdict(findings: &[&Finding]) -> Option<(report::Verdict, String)> {
+    let listed = |fits: &dyn Fn(&Finding) -> bool| {
+        let paths: Vec<String> = findings.iter().filter(|f| fits(f)).map(|f| what(f)).collect();
+        (!paths.is_empty()).then(|| paths.join(", "))
+    };
+    if let Some(paths) = listed(&|f| f.decides()) {
+        return Some((report::Verdict::Fail, format!("the candidate deviates: {paths}")));
+    }
+    if let Some(paths) = listed(&|f| f.stands && f.stable == Some(false)) {
+        return Some((
+            report::Verdict::NotJudged,
+            format!("not seen again when it was replayed once more: {paths}"),
+        ));
+    }
+    if let Some(paths) = listed(&|f| f.stands) {
+        return Some((report::Verdict::NotJudged, format!("the reference alone deviates: {paths}")));
+    }
+    let waived = |f: &Finding| matches!(&f.kind, FindingKind::Difference(d) if d.waived.is_some());
+    listed(&waived).map(|paths| (report::Verdict::Waived, format!("accepted: {paths}")))
+}
+
+fn what(finding: &Finding) -> String {
+    match &finding.kind {
+        FindingKind::Difference(difference) => difference.path.clone(),
+        FindingKind::NoAnswer(why) => format!("no answer ({why})"),
+        FindingKind::Omitted(count) => format!("{count} more"),
+    }
+}
+
+fn difference(finding: &Finding) -> Option<Difference> {
+    let FindingKind::Difference(found) = &finding.kind else { return None };
+    Some(Difference {
+        path: found.path.clone(),
+        class: found.class.name().to_owned(),
+        rule: found.rule.to_string(),
+        left: found.left.clone(),
+        right: found.right.clone(),
+        counts: finding.decides(),
+        explanation: found.explanation.clone(),
+        diff: found.diff.clone(),
+        waived: found.waived.as_ref().map(|w| format!("{} ({}, until {})", w.reason, w.owner, w.expires)),
+    })
+}
+
+/// A command that replays one URL of the capture.
+fn command(facts: &Facts<'_>, name: &str) -> String {
+    let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    // What a pattern takes for a wildcard stands for itself well enough as `?`.
+    let pattern = name.replace('*', "?");
+    format!(
+        "replay http {} --reference {} --candidate {} --only {}",
+        quote(&facts.capture.path.display().to_string()),
+        quote(&facts.options.reference),
+        quote(&facts.options.candidate),
+        quote(&pattern)
+    )
+}
