@@ -23,7 +23,8 @@ pub struct Record {
     start: Time,
     request: Option<(SocketAddr, Method, Uri)>,
     pub answered: Answered,
-    pub status: StatusCode,
+    /// Of the final response, if one was begun.
+    pub status: Option<StatusCode>,
     /// Octets of content.
     pub octets: u64,
     /// What went wrong, in the words of RFC 9209 where there are any.
@@ -34,7 +35,7 @@ impl Record {
     /// `request` only when a log will want it.
     pub fn new(request: Option<&Request>, start: Time) -> Self {
         let request = request.map(|it| (it.peer, it.head.method.clone(), it.head.target.clone()));
-        Self { start, request, answered: Answered::Generated, status: StatusCode::OK, octets: 0, error: None }
+        Self { start, request, answered: Answered::Unanswered, status: None, octets: 0, error: None }
     }
 }
 
@@ -44,7 +45,7 @@ struct Line<'a> {
     client: SocketAddr,
     method: &'a str,
     target: String,
-    status: u16,
+    status: Option<u16>,
     octets: u64,
     milliseconds: u64,
     answered: &'static str,
@@ -81,14 +82,14 @@ impl AccessLog {
         self.0.is_some()
     }
 
-    pub(crate) fn write(&self, record: Record, now: Time, result: Result<(), Stop>, metrics: &Metrics) {
+    pub(crate) fn write(&self, record: &Record, now: Time, result: Result<(), Stop>, metrics: &Metrics) {
         let (Some(sender), Some((client, method, target))) = (&self.0, &record.request) else { return };
         let line = Line {
             time: timestamp(record.start),
             client: *client,
             method: method.as_str(),
             target: target.to_string(),
-            status: record.status.as_u16(),
+            status: record.status.map(|status| status.as_u16()),
             octets: record.octets,
             milliseconds: now.as_millis().saturating_sub(record.start.as_millis()),
             answered: record.answered.name(),

@@ -421,7 +421,7 @@ impl Edge {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         }
         let has_content = head.method != Method::HEAD;
-        record.status = status;
+        record.status = Some(status);
         down.start(status, None, &headers, Some(text.len() as u64), has_content);
         if has_content {
             record.octets += text.len() as u64;

@@ -147,6 +147,13 @@ impl Edge {
         let (edge, request) = (Arc::clone(self), Arc::clone(request));
         let flight = Arc::clone(registration.flight());
         move |status, fields| {
+            if status == StatusCode::CONTINUE {
+                // For the client that waits for it, and nobody else.
+                if request.expects_continue {
+                    flight.interim(status, HeaderMap::new());
+                }
+                return;
+            }
             if let Some(fields) = edge.decisions.interim(&view(&request), status, fields) {
                 flight.interim(status, fields);
             }

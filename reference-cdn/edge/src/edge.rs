@@ -101,18 +101,12 @@ pub struct EdgeService(pub Arc<Edge>);
 
 impl Service for EdgeService {
     async fn call<D: Downstream>(&self, request: Request, downstream: &mut D) -> Result<(), Stop> {
-        let edge = &self.0;
-        let in_flight = InFlight::new(&edge.metrics);
-        let mut record = Record::new(edge.log.is_on().then_some(&request), edge.clock.now());
-        let result = edge.answer(request, downstream, &mut record).await;
-        drop(in_flight);
+        let mut open = Open::new(&self.0, &request);
+        let result = self.0.answer(request, downstream, &mut open.record).await;
         if result.is_err() && downstream.started() {
-            edge.metrics.responses_aborted.add(1);
+            self.0.metrics.responses_aborted.add(1);
         }
-        edge.metrics.answered(record.answered, record.status.as_u16(), record.octets);
-        if edge.log.is_on() {
-            edge.log.write(record, edge.clock.now(), result, &edge.metrics);
-        }
+        open.result = result;
         result
     }
 
@@ -122,18 +116,29 @@ impl Service for EdgeService {
     }
 }
 
-/// Counts a request while it is being answered, also when its answer is abandoned.
-struct InFlight<'a>(&'a Metrics);
+/// A request being answered. It is counted and logged when this is dropped: also when its client leaves and the answer
+/// is abandoned halfway.
+struct Open<'a> {
+    edge: &'a Edge,
+    record: Record,
+    result: Result<(), Stop>,
+}
 
-impl<'a> InFlight<'a> {
-    fn new(metrics: &'a Metrics) -> Self {
-        metrics.requests_open.add(1);
-        Self(metrics)
+impl<'a> Open<'a> {
+    fn new(edge: &'a Edge, request: &Request) -> Self {
+        edge.metrics.requests_open.add(1);
+        let record = Record::new(edge.log.is_on().then_some(request), edge.clock.now());
+        Self { edge, record, result: Err(Stop::Client) }
     }
 }
 
-impl Drop for InFlight<'_> {
+impl Drop for Open<'_> {
     fn drop(&mut self) {
-        self.0.requests_open.subtract(1);
+        let metrics = &self.edge.metrics;
+        metrics.requests_open.subtract(1);
+        metrics.answered(self.record.answered, self.record.status, self.record.octets);
+        if self.edge.log.is_on() {
+            self.edge.log.write(&self.record, self.edge.clock.now(), self.result, metrics);
+        }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::StatusCode;
+
 /// A number that only grows, or a gauge that goes both ways.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -37,14 +39,16 @@ pub enum Answered {
     /// With a response of the origin that is not stored.
     Relayed,
     /// By the edge itself.
-    #[default]
     Generated,
     /// With an error, because the origin failed.
     OriginFailed,
+    /// Not at all: the client left, or spoiled its request, before there was an answer.
+    #[default]
+    Unanswered,
 }
 
 impl Answered {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Hit,
         Self::Stale,
         Self::Collapsed,
@@ -53,6 +57,7 @@ impl Answered {
         Self::Relayed,
         Self::Generated,
         Self::OriginFailed,
+        Self::Unanswered,
     ];
 
     pub fn name(self) -> &'static str {
@@ -65,6 +70,7 @@ impl Answered {
             Self::Relayed => "relayed",
             Self::Generated => "generated",
             Self::OriginFailed => "origin_failed",
+            Self::Unanswered => "unanswered",
         }
     }
 }
@@ -76,7 +82,7 @@ pub struct Metrics {
     pub connections_accepted: Count,
     pub connections_shed: Count,
     pub requests_open: Count,
-    requests: [Count; 8],
+    requests: [Count; 9],
     /// By the first digit of the status.
     statuses: [Count; 6],
     pub heads_refused: Count,
@@ -110,9 +116,10 @@ impl Sample {
 }
 
 impl Metrics {
-    pub fn answered(&self, how: Answered, status: u16, octets: u64) {
+    pub fn answered(&self, how: Answered, status: Option<StatusCode>, octets: u64) {
         self.requests[how as usize].add(1);
-        self.statuses[usize::from(status / 100).min(5)].add(1);
+        let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
+        self.statuses[class.min(5)].add(1);
         self.octets_sent.add(octets);
     }
 

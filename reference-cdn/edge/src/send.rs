@@ -65,7 +65,7 @@ pub async fn stored<D: Downstream>(
     {
         length = None;
     }
-    record.status = reply.status;
+    record.status = Some(reply.status);
     down.start(reply.status, None, &reply.headers, length, has_content);
     for data in first {
         record.octets += data.len() as u64;
@@ -118,7 +118,7 @@ pub async fn relayed<D: Downstream>(
 ) -> Result<(), Stop> {
     let has_content = has_content(&request.method, reply.status);
     let reason = answer.reason.as_ref().filter(|_| reply.status == answer.status);
-    record.status = reply.status;
+    record.status = Some(reply.status);
     down.start(
         reply.status,
         reason.map(|reason| reason.as_bytes()),

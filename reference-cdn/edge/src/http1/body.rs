@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
@@ -29,6 +30,18 @@ pub enum BodyError {
     TooLarge,
     #[error(transparent)]
     Chunk(#[from] ChunkError),
+}
+
+impl BodyError {
+    /// What the client is told.
+    pub fn status(self) -> StatusCode {
+        match self {
+            Self::Stalled => StatusCode::REQUEST_TIMEOUT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Chunk(ChunkError::TrailersTooLarge) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Incomplete | Self::Chunk(_) => StatusCode::BAD_REQUEST,
+        }
+    }
 }
 
 /// Content being received. Handed to the origin side as an `http_body::Body`.

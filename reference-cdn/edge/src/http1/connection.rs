@@ -191,6 +191,7 @@ where
             None => (None, None),
         };
         let request = Request { head, content: body, peer: self.peer };
+        let mut spoiled = None;
         let answered = {
             let answer = service.call(request, &mut self.responder);
             let receive = receive(intake.as_mut(), &mut self.reader, &mut self.buffer, &limits);
@@ -201,13 +202,22 @@ where
                     biased;
                     answered = &mut answer => break answered,
                     received = &mut receive, if receiving => match received {
-                        // The content is spoiled, and the origin side was told; the client may still get its answer.
-                        Ok(()) | Err(Received::Spoiled) => receiving = false,
+                        Ok(()) => receiving = false,
                         Err(Received::Left) => break Err(Stop::Client),
+                        Err(Received::Spoiled(error)) => {
+                            spoiled = Some(error);
+                            break Err(Stop::Content);
+                        }
                     },
                 }
             }
         };
+        if let Some(error) = spoiled
+            && !self.responder.started()
+        {
+            self.refuse(error.status(), &error.to_string()).await;
+            return false;
+        }
         if answered.is_err() || !self.responder.reusable() {
             if answered.is_ok() {
                 self.linger().await;
@@ -255,8 +265,8 @@ where
 
 /// What the client's side of a connection did while its request was being answered.
 enum Received {
-    /// Its content is not what it announced.
-    Spoiled,
+    /// Its content is not what it announced: there is nothing to answer but that.
+    Spoiled(BodyError),
     /// It reset the connection.
     Left,
 }
@@ -271,7 +281,7 @@ async fn receive<R: AsyncRead + Unpin>(
         return match intake.pump(reader, buffer, limits).await {
             Ok(()) => Ok(()),
             Err(BodyError::Incomplete) => Err(Received::Left),
-            Err(_) => Err(Received::Spoiled),
+            Err(error) => Err(Received::Spoiled(error)),
         };
     }
     // Pipelined requests wait in the buffer. An end of file is a client that has only finished sending; a reset is one

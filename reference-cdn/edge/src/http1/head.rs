@@ -160,7 +160,7 @@ pub fn parse(head: Bytes, scheme: &Scheme, limits: &HeadLimits) -> Result<Reques
     match httparse::ParserConfig::default().parse_request_with_uninit_headers(&mut parsed, &head, slots) {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         Ok(_) => return Err(HeadError::RequestLine),
-        Err(error) => return Err(from_httparse(error)),
+        Err(error) => return Err(from_httparse(error, &head)),
     }
     let (Some(method), Some(path), Some(minor)) = (parsed.method, parsed.path, parsed.version) else {
         return Err(HeadError::RequestLine);
@@ -181,19 +181,32 @@ pub fn parse(head: Bytes, scheme: &Scheme, limits: &HeadLimits) -> Result<Reques
 
     let host = host(&headers, http11)?;
     let target = target(&method, &head.slice_ref(path.as_bytes()), host, scheme)?;
+    if let Some(authority) = target.authority().filter(|_| !path.starts_with('/') && path != "*") {
+        // Section 3.2.2: whoever reads Host from here on reads the target's.
+        let host = HeaderValue::try_from(authority.as_str()).map_err(|_| HeadError::Target)?;
+        headers.insert(HOST, host);
+    }
     let framing = framing(&headers, http11)?;
     let keep_alive = keep_alive(&headers, http11);
     let expects_continue = expects_continue(&headers, http11)?;
     Ok(RequestHead { method, target, headers, framing, http11, keep_alive, expects_continue })
 }
 
-fn from_httparse(error: httparse::Error) -> HeadError {
+fn from_httparse(error: httparse::Error, head: &[u8]) -> HeadError {
     match error {
         httparse::Error::TooManyHeaders => HeadError::TooManyFields,
-        httparse::Error::Version => HeadError::Version,
+        httparse::Error::Version if names_other_version(head) => HeadError::Version,
         httparse::Error::HeaderName | httparse::Error::HeaderValue => HeadError::Field,
         _ => HeadError::RequestLine,
     }
+}
+
+/// Whether the request line ends with a well-formed HTTP version that is not 1.0 or 1.1.
+fn names_other_version(head: &[u8]) -> bool {
+    let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
+    let version = line.rsplit(|byte| *byte == b' ').next().and_then(|last| last.strip_prefix(b"HTTP/"));
+    matches!(version, Some([major, b'.', minor])
+        if major.is_ascii_digit() && minor.is_ascii_digit() && !(*major == b'1' && matches!(minor, b'0' | b'1')))
 }
 
 /// RFC 9112 section 3.2: exactly one Host in HTTP/1.1, and a valid one.

@@ -281,21 +281,20 @@ impl Origin {
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(not_understood("101 (Switching Protocols)"));
         }
-        // We send no TE, so anything but chunked is not ours to decode (RFC 9112 section 6.1).
-        let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
-        let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-        let odd_coding = codings.next().is_some_and(|coding| !chunked(coding)) || codings.next().is_some();
-        if odd_coding && method != Method::HEAD {
+        let coding = TransferCoding::of(&parts.headers);
+        if coding == TransferCoding::Coded && method != Method::HEAD {
             return Err(not_understood("with a transfer coding other than chunked"));
         }
-        // With both framings the coding wins and the length is void (section 6.3).
-        if parts.headers.contains_key(TRANSFER_ENCODING) {
+        // With both framings the coding wins and the length is void (RFC 9112 section 6.3).
+        if coding != TransferCoding::None {
             parts.headers.remove(CONTENT_LENGTH);
+            parts.headers.remove(TRANSFER_ENCODING);
         }
         let bodiless = method == Method::HEAD
             || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let length = if bodiless { Some(0) } else { incoming.size_hint().exact() };
-        let keep = parts.version == Version::HTTP_11 || connection.keeps_http10(&parts.headers);
+        let keep = coding != TransferCoding::Void
+            && (parts.version == Version::HTTP_11 || connection.keeps_http10(&parts.headers));
         let content =
             OriginContent::new(incoming, Arc::clone(self), connection, keep, self.limits.content_stall);
         Ok(Answer {
@@ -305,6 +304,38 @@ impl Origin {
             content,
             length,
         })
+    }
+}
+
+/// What Transfer-Encoding says in a response to a request without TE, which allows chunked and nothing else
+/// (RFC 9112 section 7.4).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TransferCoding {
+    None,
+    Chunked,
+    /// Content that needs decoding we did not ask for, or chunked in a place where it delimits nothing.
+    Coded,
+    /// A word without meaning: the content ends with the connection (section 6.3).
+    Void,
+}
+
+impl TransferCoding {
+    fn of(fields: &HeaderMap) -> Self {
+        let lines = fields.get_all(TRANSFER_ENCODING).iter();
+        let codings: Vec<&[u8]> = lines
+            .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|coding| !coding.is_empty())
+            .collect();
+        let known = [&b"chunked"[..], b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
+        let is_known = |coding: &&[u8]| known.iter().any(|known| known.eq_ignore_ascii_case(coding));
+        match &codings[..] {
+            [] if fields.contains_key(TRANSFER_ENCODING) => Self::Void,
+            [] => Self::None,
+            [only] if only.eq_ignore_ascii_case(b"chunked") => Self::Chunked,
+            _ if codings.iter().any(is_known) => Self::Coded,
+            _ => Self::Void,
+        }
     }
 }
 
