@@ -315,16 +315,14 @@ impl Framer {
             }
             Place::Trailers { line, length } => {
                 *length += 1;
+                if *length > MAX_CHUNK_LINE {
+                    return Err(Lost);
+                }
                 match input[0] {
                     b'\n' if *line == 0 => self.place = Place::Head,
                     b'\n' => *line = 0,
                     b'\r' => {}
                     _ => *line += 1,
-                }
-                if let Place::Trailers { length, .. } = self.place {
-                    if length > MAX_CHUNK_LINE {
-                        return Err(Lost);
-                    }
                 }
             }
         }

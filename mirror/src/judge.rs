@@ -38,10 +38,10 @@ pub(crate) struct Verdicts(SyncSender<Case>);
 impl Verdicts {
     /// Queues a case without waiting; where there is no place, its request is dropped.
     pub(crate) fn submit(&self, case: Case) {
-        if let Err(TrySendError::Full(case) | TrySendError::Disconnected(case)) = self.0.try_send(case) {
-            if let Some(ticket) = case.ticket {
-                ticket.end(State::Judge);
-            }
+        if let Err(TrySendError::Full(case) | TrySendError::Disconnected(case)) = self.0.try_send(case)
+            && let Some(ticket) = case.ticket
+        {
+            ticket.end(State::Judge);
         }
     }
 }

@@ -87,7 +87,7 @@ enum Candidate {
     Waiting(Vec<Chunk>),
     /// A worker has it.
     Asked,
-    Done(Result<Answer, State>),
+    Done(Box<Result<Answer, State>>),
 }
 
 /// Observes until the relay has ended and all answers are in, or waiting for them has no more time.
@@ -240,7 +240,7 @@ impl Observer {
         if let Some(session) = self.sessions.get_mut(&key.0) {
             session.served = Served::No;
             if let Some(exchange) = session.exchanges.iter_mut().find(|e| e.number == key.1) {
-                exchange.candidate = Candidate::Done(answer);
+                exchange.candidate = Candidate::Done(Box::new(answer));
             }
         }
         self.settle(key);
@@ -336,10 +336,8 @@ impl Session {
     fn drop_late(&mut self, now: Time, timeout: Duration) {
         self.exchanges.retain_mut(|exchange| {
             let late = exchange.waits() && exchange.answered.is_some_and(|at| now.since(at) > timeout);
-            if late {
-                if let Some(ticket) = exchange.ticket.take() {
-                    ticket.end(State::Queue);
-                }
+            if late && let Some(ticket) = exchange.ticket.take() {
+                ticket.end(State::Queue);
             }
             !late
         });
@@ -409,7 +407,7 @@ impl Exchange {
             return;
         };
         let candidate = match self.candidate {
-            Candidate::Done(answer) => Some(answer),
+            Candidate::Done(answer) => Some(*answer),
             _ => None,
         };
         let room = (request_room, response_room);

@@ -1,5 +1,6 @@
 //! A stage for the mirror as a process: primaries, candidates and clients that do exactly what they are told.
 #![allow(dead_code, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -27,6 +28,11 @@ pub struct Ended {
 
 impl Mirror {
     pub fn start(primary: SocketAddr, candidate: SocketAddr, more: &[&str]) -> Mirror {
+        Mirror::start_or_else(primary, candidate, more).unwrap_or_else(|ended| panic!("{}", ended.stderr))
+    }
+
+    /// Starts it, or gives what it said instead.
+    pub fn start_or_else(primary: SocketAddr, candidate: SocketAddr, more: &[&str]) -> Result<Mirror, Ended> {
         let mut child = command()
             .args(["http", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(["--primary", &format!("http://{primary}"), "--candidate", &format!("http://{candidate}")])
@@ -36,10 +42,12 @@ impl Mirror {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line)
-            .unwrap_or_else(|_| panic!("no ready line but {line:?}; standard error: {}", stderr(&mut child)));
+        let Ok(ready) = serde_json::from_str::<serde_json::Value>(&line) else {
+            let status = child.wait().unwrap().code().unwrap_or(-1);
+            return Err(Ended { status, stdout: line, stderr: stderr(&mut child) });
+        };
         let address = |key: &str| ready[key].as_str().unwrap().parse().unwrap();
-        Mirror { listen: address("listen"), admin: address("admin"), child, stdout }
+        Ok(Mirror { listen: address("listen"), admin: address("admin"), child, stdout })
     }
 
     pub fn pid(&self) -> u32 {
@@ -283,4 +291,56 @@ pub fn post(path: &str, body: Vec<u8>) -> Asked {
 /// A reset instead of a close.
 pub fn reset(stream: TcpStream) {
     socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// Reads until these bytes have come, and asserts that no others did.
+pub fn expect(stream: &mut TcpStream, expected: impl AsRef<[u8]>) {
+    let expected = expected.as_ref();
+    let mut got = vec![0; expected.len()];
+    stream
+        .read_exact(&mut got)
+        .unwrap_or_else(|e| panic!("instead of {:?}: {e}", exchange::escape(expected)));
+    assert_eq!(exchange::escape(&got), exchange::escape(expected));
+}
+
+/// All bytes up to the end, and whether that was a reset.
+pub fn rest(stream: &mut TcpStream) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Ok(_) => (bytes, false),
+        Err(e) if e.kind() == io::ErrorKind::ConnectionReset => (bytes, true),
+        Err(e) => panic!("after {} bytes: {e}", bytes.len()),
+    }
+}
+
+/// A server whose connections the test plays itself.
+pub struct Played(TcpListener);
+
+impl Played {
+    pub fn new() -> Self {
+        Played(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// The next connection that says something; the mirror looks whether the candidate is there, too.
+    pub fn accept(&self) -> TcpStream {
+        loop {
+            let (stream, _) = self.0.accept().unwrap();
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            stream.set_nodelay(true).unwrap();
+            if stream.peek(&mut [0]).is_ok_and(|n| n > 0) {
+                return stream;
+            }
+        }
+    }
+
+    /// The next connection, whether it says something or not.
+    pub fn accept_silent(&self) -> TcpStream {
+        let (stream, _) = self.0.accept().unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream
+    }
 }
