@@ -126,6 +126,7 @@ fn safe(
         .iter()
         .copied()
         .filter(|e| e.request.method == request.method && same_fields(&e.request, request, &SELECTING))
+        .filter(|e| is_available(e, request))
         .collect();
     if let Some(entry) = current(&asked_alike, moment.or(Some(now.index))) {
         return as_recorded(entry, request);

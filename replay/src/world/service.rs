@@ -1,6 +1,6 @@
 //! The recorded world on a listener.
 
-use super::{Answer, How, MARK, World};
+use super::{Answer, How, MARK, Unrecorded, World};
 use bytes::Bytes;
 use endpoint::{Clock, Origin, Received, Route, Script};
 use exchange::{Request, escape};
@@ -81,7 +81,12 @@ impl Service {
 
     /// The answer to a request as it came, prefix and mark included; counts it.
     pub fn answer(&self, request: &Request) -> Answer {
-        let (request, side) = self.without_prefix(request);
+        let Some((request, side)) = self.without_prefix(request) else {
+            // Not of this world: what was recorded is to be had below the prefix only.
+            let answer = super::unrecorded(request, Unrecorded::Path);
+            self.count(request, &answer);
+            return answer;
+        };
         let marked = request.fields.get_str(MARK).and_then(|mark| mark.trim().parse::<usize>().ok());
         let moment = {
             let mut state = self.state();
@@ -122,11 +127,13 @@ impl Service {
     }
 
     /// The request as it was recorded, and the side it came from: what stood before the recorded path.
-    fn without_prefix(&self, request: &Request) -> (Request, Vec<u8>) {
+    fn without_prefix(&self, request: &Request) -> Option<(Request, Vec<u8>)> {
         let path = request.path_and_query();
-        let Some(rest) = path.strip_prefix(self.prefix.as_bytes()) else {
-            return (request.clone(), Vec::new());
-        };
+        // `*` and authority form have no path that a prefix could stand before.
+        if !path.starts_with(b"/") {
+            return Some((request.clone(), Vec::new()));
+        }
+        let rest = path.strip_prefix(self.prefix.as_bytes())?;
         let pass = match rest.strip_prefix(b"~") {
             Some(pass) if !self.prefix.is_empty() => {
                 1 + pass.iter().take_while(|digit| digit.is_ascii_digit()).count()
@@ -143,7 +150,7 @@ impl Service {
             recorded.fields.set("Host", authority.to_vec());
         }
         recorded.target = target;
-        (recorded, side)
+        Some((recorded, side))
     }
 
     /// What was asked and answered so far.
