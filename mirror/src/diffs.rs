@@ -100,7 +100,7 @@ pub struct Closing {
     #[serde(flatten)]
     pub totals: Totals,
     /// Differences that this file lacks, because it could not be written fast enough or at all.
-    pub lost: u64,
+    pub unwritten: u64,
     pub ended: String,
 }
 

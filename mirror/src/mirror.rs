@@ -391,7 +391,7 @@ fn close_diffs(mut diffs: DiffWriter, summary: &mut Summary, live: &Live) {
         balances: summary.numbers.balances,
         exit_status: summary.outcome().exit_status(),
         totals: summary.numbers.totals.clone(),
-        lost,
+        unwritten: lost,
         ended: summary.ended.to_string(),
     }));
     diffs.flush();

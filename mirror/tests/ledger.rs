@@ -62,7 +62,7 @@ fn each_difference_is_a_line() {
     assert_eq!((path(first), path(second)), ("status".to_owned(), "fields.x-odd".to_owned()));
     let closing = read.ledger.unwrap();
     assert!(closing.balances);
-    assert_eq!((closing.exit_status, closing.totals.requests, closing.lost), (1, 4, 0));
+    assert_eq!((closing.exit_status, closing.totals.requests, closing.unwritten), (1, 4, 0));
 }
 
 #[test]
