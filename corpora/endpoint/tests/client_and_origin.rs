@@ -1,5 +1,7 @@
 //! Client and origin against each other on real sockets.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics says where")]
+
 use endpoint::{Client, Error, Events, Filler, Origin, Script, Settings, fetch};
 use exchange::{Ending, Fields, Request, Response, Version};
 use std::time::Duration;

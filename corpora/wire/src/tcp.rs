@@ -4,6 +4,11 @@
 //! and says what is missing. Cutting, order, duplication and overlap of segments make no difference to the bytes.
 //! Where a retransmission carries other bytes than the first transmission, the first wins and it is counted.
 
+mod flows;
+mod stream;
+
+pub use flows::Flows;
+
 use crate::Direction;
 use bytes::Bytes;
 use exchange::Time;
@@ -33,7 +38,7 @@ pub struct FlowLimits {
     pub connections: usize,
     /// Bytes held in one direction behind a hole; over it the hole is given up as lost. Default 4 MiB.
     pub held: usize,
-    /// Bytes held in all directions together; over it the oldest hole is given up. Default 256 MiB.
+    /// Bytes held in all directions together; over it the hole at hand is given up. Default 256 MiB.
     pub held_total: usize,
     /// Segments held in one direction behind a hole. Default 16 384.
     pub segments: usize,
@@ -75,7 +80,7 @@ pub enum FlowEvent {
     Closed { connection: u64, to_server: StreamCounts, to_client: StreamCounts },
 }
 
-/// What became of one direction's segments. `payload == delivered + duplicate + outside + after_end + held`.
+/// What became of one direction's segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct StreamCounts {
     /// Segments, with or without payload.
@@ -86,8 +91,10 @@ pub struct StreamCounts {
     pub delivered: u64,
     /// Bytes seen before: retransmissions, overlaps, keep-alive probes.
     pub duplicate: u64,
-    /// Of the duplicate ones, those that differ from what was delivered.
+    /// Of the duplicate ones, those that differ from what came first, as far back as [`FlowLimits::history`].
     pub conflicting: u64,
+    /// Bytes of holes that had been given up before they came.
+    pub late: u64,
     /// Bytes too far from the stream to belong to it.
     pub outside: u64,
     /// Bytes after FIN or RST.
@@ -102,29 +109,27 @@ pub struct StreamCounts {
     pub keep_alive: u64,
 }
 
-/// All TCP connections of a capture.
-#[derive(Debug, Default)]
-pub struct Flows {
-    _limits: FlowLimits,
+impl StreamCounts {
+    /// Whether every captured byte is accounted for.
+    pub fn balance(&self) -> bool {
+        self.payload
+            == self.delivered + self.duplicate + self.late + self.outside + self.after_end + self.held
+    }
 }
 
-impl Flows {
-    pub fn new(limits: FlowLimits) -> Self {
-        Flows { _limits: limits }
-    }
-
-    /// A segment was captured. Take all events before the next one, else they pile up.
-    pub fn push(&mut self, _segment: &Segment) {}
-
-    /// The capture has ended: holes are given up, open connections end as [`crate::Close::Lost`].
-    pub fn finish(&mut self) {}
-
-    pub fn next_event(&mut self) -> Option<FlowEvent> {
-        None
-    }
-
-    /// Counts over all connections so far, open and closed.
-    pub fn counts(&self) -> StreamCounts {
-        StreamCounts::default()
+impl std::ops::AddAssign for StreamCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.segments += other.segments;
+        self.payload += other.payload;
+        self.delivered += other.delivered;
+        self.duplicate += other.duplicate;
+        self.conflicting += other.conflicting;
+        self.late += other.late;
+        self.outside += other.outside;
+        self.after_end += other.after_end;
+        self.held += other.held;
+        self.missing += other.missing;
+        self.out_of_order += other.out_of_order;
+        self.keep_alive += other.keep_alive;
     }
 }

@@ -1,5 +1,7 @@
 //! Which response answers which request, whatever happens to the connection.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics says where")]
+
 use exchange::{Ending, Sha256, Time};
 use proptest::prelude::*;
 use wire::Direction::{ToClient, ToServer};

@@ -20,16 +20,23 @@ fn parse(mut parser: Parser, pieces: &[&[u8]]) -> Vec<String> {
     let mut lines = Vec::new();
     for piece in pieces {
         parser.push(Time(1), piece.to_vec());
-        described::drain(&mut parser, &mut lines);
-        parser.switch(false);
-        described::drain(&mut parser, &mut lines);
+        drain(&mut parser, &mut lines);
         assert!(parser.counts().balance(), "{:?}", parser.counts());
     }
     parser.finish(Time(2), Close::Fin);
-    described::drain(&mut parser, &mut lines);
+    drain(&mut parser, &mut lines);
     assert!(parser.counts().balance(), "{:?}", parser.counts());
     assert_eq!(parser.counts().waiting, 0);
     lines
+}
+
+/// Takes all events; no protocol but HTTP is ever switched to.
+fn drain(parser: &mut Parser, lines: &mut Vec<String>) {
+    described::drain(parser, lines);
+    while parser.awaits_switch() {
+        parser.switch(false);
+        described::drain(parser, lines);
+    }
 }
 
 #[track_caller]
