@@ -32,7 +32,7 @@ type Key = (SocketAddr, SocketAddr);
 /// let mut flows = Flows::new(FlowLimits::default());
 /// let mut text = String::new();
 /// // Out of order, across the wrap of sequence numbers, and one byte twice.
-/// for segment in [segment(u32::MAX - 1, "", true), segment(2, "llo", false), segment(u32::MAX, "hel", false)] {
+/// for segment in [segment(u32::MAX - 1, "", true), segment(1, "llo", false), segment(u32::MAX, "hel", false)] {
 ///     flows.push(&segment);
 ///     while let Some(event) = flows.next_event() {
 ///         if let FlowEvent::Bytes { bytes, .. } = event {
