@@ -38,11 +38,11 @@ then thrown away. Ends on SIGTERM or SIGINT with a verdict and a ledger in which
 
 When ready it prints one line of JSON with the addresses it listens on.",
     after_help = "Examples:
-  mirror http --listen 0.0.0.0:80 --primary http://10.0.0.1:80 --candidate http://10.0.0.2:80 --diffs diffs.jsonl
-  mirror http --listen 127.0.0.1:0 --primary http://127.0.0.1:8080 --candidate http://127.0.0.1:8081 \\
-      --admin 127.0.0.1:9090 --sample 10% --record today.capture --html report.html
+  mirror http --listen 0.0.0.0:80 --primary http://10.0.0.1 --candidate http://10.0.0.2
+  mirror http --listen 127.0.0.1:0 --primary http://127.0.0.1:81 --candidate http://127.0.0.1:82 \\
+      --diffs diffs.jsonl --record today.capture --admin 127.0.0.1:9090 --sample 10%
   mirror http --listen 127.0.0.1:8000 --primary http://old.test --candidate http://new.test \\
-      --unsafe-methods --tag-header 'X-Mirrored: yes' --memory 256M --waivers waivers.toml --json -
+      --unsafe-methods --tag-header 'X-Mirrored: yes' --waivers waivers.toml --html report.html
 
 Exit status: 0 the answers agree, 1 they differ, 2 could not judge."
 )]

@@ -118,7 +118,7 @@ impl Summary {
         if self.failed() > 0 {
             let ids = self.kinds.iter().filter(|(_, k)| k.standing > 0).map(|(f, _)| f.clone());
             let text = format!(
-                "{} of {compared} compared answers differ in meaning, and {} more broke off",
+                "{} of {compared} compared answers differ in meaning, and {} more were no answers",
                 totals.of(State::Different),
                 self.failed() - totals.of(State::Different)
             );
@@ -141,8 +141,9 @@ impl Summary {
                     .next("See below why requests were dropped: a faster candidate, more --memory or a smaller --sample helps."),
             );
         }
-        if report_warns(totals.of_group(Group::Dropped)) && self.failed() == 0 && compared > 0 {
-            let text = format!("{} requests were dropped", totals.of_group(Group::Dropped));
+        let dropped = totals.of_group(Group::Dropped);
+        if dropped > 0 && self.outcome() == Outcome::Agree {
+            let text = format!("{dropped} requests to compare were dropped; the ledger says why");
             reasons.push(Reason::warning(self.fault_for_drops(), text));
         }
         reasons
@@ -160,7 +161,7 @@ impl Summary {
         let numbers = &self.numbers;
         let connections = &numbers.connections;
         let mut notes = vec![format!(
-            "{} connections, {} bytes to the primary, {} bytes to clients; copies held at most {} of {} bytes",
+            "connections: {}, bytes to the primary: {}, bytes to clients: {}; copies held at most {} of {} bytes",
             connections.accepted,
             connections.bytes_to_primary,
             connections.bytes_to_clients,
@@ -214,10 +215,6 @@ impl Summary {
     }
 }
 
-fn report_warns(dropped: u64) -> bool {
-    dropped > 0
-}
-
 /// A state as a part of the ledger: `compared: same`.
 fn part(state: State) -> String {
     let group = match state.group() {
@@ -230,6 +227,16 @@ fn part(state: State) -> String {
     format!("{group}: {}", state.reason())
 }
 
+/// What a candidate did that broke its answer.
+fn broken(state: State) -> &'static str {
+    match state {
+        State::CandidateClosed => "the candidate closed the connection without an answer",
+        State::CandidateGarbage => "what the candidate sent is no HTTP/1.1 response",
+        State::CandidateTooLong => "the candidate's answer went on long after the primary's had ended",
+        _ => "the candidate gave no whole answer",
+    }
+}
+
 fn check(fingerprint: &str, kind: &Kind) -> Check {
     let example = &kind.example;
     let verdict = if kind.standing > 0 { Verdict::Fail } else { Verdict::Waived };
@@ -240,7 +247,7 @@ fn check(fingerprint: &str, kind: &Kind) -> Check {
         None => (
             "answer".to_owned(),
             format!("{}, {times}", example.outcome.reason()),
-            "the candidate broke off its answer".to_owned(),
+            broken(example.outcome).to_owned(),
         ),
     };
     let mut check = Check::new(fingerprint, area, Level::Must, verdict, title)
