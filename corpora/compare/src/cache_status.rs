@@ -113,7 +113,11 @@ pub(crate) fn compare(out: &mut Collector<'_>, freshness: &Freshness<'_>, left: 
         out.add(path, values, rule, Class::CacheState, explanation);
         return;
     }
-    // Age plus what is left is the lifetime, whenever each side fetched the object.
+    // Age plus what is left is the lifetime, whenever each side fetched the object. Where Age itself is at fault,
+    // that is said already.
+    if out.found.iter().any(|d| d.path == "fields.age") {
+        return;
+    }
     let (age_left, age_right) = freshness.ages();
     let whole = |item: Option<&Item>, age: u64| {
         item.and_then(|i| number(i, "ttl"))

@@ -274,9 +274,13 @@ impl<'f> Freshness<'f> {
 
     /// A hit must bring an `Age`: judged where neither side has one.
     pub fn age_where_required(&self, out: &mut Collector<'_>) {
-        let lacking = |side: &Side<'_>| side.age == Age::Absent && side.state == CacheState::Hit;
+        // Only what Cache-Status says is certain: the informal fields may have been relayed.
+        let lacking = |side: &Side<'_>| {
+            side.age == Age::Absent && side.state == CacheState::Hit && side.fields.contains("cache-status")
+        };
         let (l, r) = (lacking(&self.left), lacking(&self.right));
-        if l != r && self.left.age == self.right.age {
+        let both_say = self.left.state != CacheState::Unknown && self.right.state != CacheState::Unknown;
+        if l != r && both_say && self.left.age == self.right.age {
             let name = if l { out.names().0 } else { out.names().1 };
             let explanation = format!("the {name} answered from a store and gives no Age");
             self.add_age(out, &rules::AGE_MISSING, Class::Freshness, explanation);

@@ -21,7 +21,7 @@ pub(crate) fn names(fields: &Fields) -> BTreeSet<String> {
 }
 
 fn options(fields: &Fields) -> impl Iterator<Item = String> {
-    fields.members("connection").map(|option| String::from_utf8_lossy(option).to_ascii_lowercase())
+    fields.members("connection").map(|option| exchange::escape(option).to_ascii_lowercase())
 }
 
 /// Adds what differs in the hop-by-hop fields of two messages.

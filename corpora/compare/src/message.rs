@@ -25,8 +25,10 @@ pub(crate) struct Message<'m> {
 /// Compares header fields, body and trailers.
 pub(crate) fn compare(out: &mut Collector<'_>, left: &Message<'_>, right: &Message<'_>) {
     let content = body::Content::new(out.settings, left, right);
+    let (l, r) = (printable(left.fields), printable(right.fields));
+    let (left, right) = (&Message { fields: &l, ..*left }, &Message { fields: &r, ..*right });
     fields(out, left, right, &content);
-    hop::compare(out, "fields", left.fields, right.fields);
+    hop::compare(out, "fields", &l, &r);
     content.compare(out);
     let trailers = Section { path: "trailers", class: Class::Trailer };
     plain_fields(out, &trailers, left.trailers, right.trailers, |_| false);
@@ -46,16 +48,23 @@ pub(crate) fn plain_fields(
     right: &Fields,
     skip: impl Fn(&str) -> bool,
 ) {
-    for name in names(left, right) {
+    let (left, right) = (printable(left), printable(right));
+    for name in names(&left, &right) {
         if !skip(&name) {
-            plain_field(out, section, &name, left, right);
+            plain_field(out, section, &name, &left, &right);
         }
     }
 }
 
-/// Names of all fields of both sections, in lower case, sorted.
+/// The same lines under names in lower case, escaped where they are not printable: names as paths show them.
+pub(crate) fn printable(fields: &Fields) -> Fields {
+    let name = |f: &exchange::Field| exchange::escape(&f.name).to_ascii_lowercase();
+    fields.iter().map(|f| (name(f), f.value.clone())).collect()
+}
+
+/// Names of all fields of both sections, sorted.
 fn names(left: &Fields, right: &Fields) -> BTreeSet<String> {
-    left.iter().chain(right).map(|f| exchange::escape(&f.name).to_ascii_lowercase()).collect()
+    left.iter().chain(right).map(|f| String::from_utf8_lossy(&f.name).into_owned()).collect()
 }
 
 fn fields(out: &mut Collector<'_>, left: &Message<'_>, right: &Message<'_>, content: &body::Content<'_>) {
@@ -63,13 +72,8 @@ fn fields(out: &mut Collector<'_>, left: &Message<'_>, right: &Message<'_>, cont
     let (hop_left, hop_right) = (hop::names(left.fields), hop::names(right.fields));
     // A field is compared on the sides where it is end to end.
     let end_to_end = |fields: &Fields, hop: &BTreeSet<String>| -> Fields {
-        Fields(
-            fields
-                .iter()
-                .filter(|f| !hop.contains(&exchange::escape(&f.name).to_ascii_lowercase()))
-                .cloned()
-                .collect(),
-        )
+        let hop = |f: &exchange::Field| std::str::from_utf8(&f.name).is_ok_and(|name| hop.contains(name));
+        Fields(fields.iter().filter(|f| !hop(f)).cloned().collect())
     };
     let (l, r) = (end_to_end(left.fields, &hop_left), end_to_end(right.fields, &hop_right));
     let freshness = Freshness::new(out.settings, (&l, left.received), (&r, right.received));
