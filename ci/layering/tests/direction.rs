@@ -25,7 +25,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "gate",
         &["mirror", "replay", "conformance", "exchange", "capture", "wire", "endpoint", "compare", "report"],
     ),
-    ("faulty-edge", &["edge", "http-cache"]),
+    ("faulty-edge", &["edge", "http-cache", "reference-cdn"]),
     // Starts the programs as processes; links the gate only.
     ("rehearsal", &["gate", "mirror", "replay", "conformance", "exchange", "endpoint", "report"]),
     ("layering", &[]),

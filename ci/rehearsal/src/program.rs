@@ -62,11 +62,16 @@ impl Program {
         let mut line = String::new();
         let Some(stdout) = &mut self.stdout else { return Err(self.not_ready()) };
         match timeout(READY, stdout.read_line(&mut line)).await {
-            Ok(Ok(n)) if n > 0 => serde_json::from_str(&line)
-                .map_err(|_| ProgramError::ReadyLine { program: self.name.clone(), line: line.trim_end().to_owned() }),
+            Ok(Ok(n)) if n > 0 => serde_json::from_str(&line).map_err(|_| ProgramError::ReadyLine {
+                program: self.name.clone(),
+                line: line.trim_end().to_owned(),
+            }),
             Ok(_) => {
                 let status = timeout(DRAIN, self.child.wait()).await;
-                let status = status.ok().and_then(Result::ok).map_or_else(|| "closed its output".into(), |s| s.to_string());
+                let status = status
+                    .ok()
+                    .and_then(Result::ok)
+                    .map_or_else(|| "closed its output".into(), |s| s.to_string());
                 Err(ProgramError::EndedEarly { program: self.name.clone(), status, said: self.said() })
             }
             Err(_) => Err(self.not_ready()),

@@ -147,16 +147,7 @@ pub async fn run(
         Some(path) => Some(recorder(path, capture, started)?),
         None => None,
     };
-    let wanted = |recorded: &Recorded| {
-        options.only.is_empty() || {
-            let name = recorded.transaction.name();
-            options.only.iter().any(|glob| glob.fits(&name))
-        }
-    };
-    let plan = Arc::new(Plan::new(&capture.recorded, options.speed, wanted));
-    let world = Arc::new(if options.mark { World::of(&*capture.recorded) } else { World::default() });
-    let runner =
-        Runner { capture, options, clock, plan, world, targets: [reference, candidate], now: started };
+    let runner = Runner::new(capture, options, clock, vec![reference, candidate], started);
 
     let first = runner.pass(1, recorder.as_mut(), progress).await;
     let mut findings: Vec<Finding> = first.judged.iter().flat_map(outcome::findings).collect();
@@ -178,6 +169,41 @@ pub async fn run(
     }
     let facts = report::Facts { capture, options, started, finished: clock.now(), passes, dropped };
     Ok(report::outcome(&facts, first, findings))
+}
+
+/// What became of the requests of [`drive`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Driven {
+    pub sent: u64,
+    pub answered: u64,
+}
+
+/// Sends what the capture holds to the reference of `options` alone, and judges nothing: traffic for a mirror, or to
+/// fill a cache. The candidate of `options`, and what only judging needs, is not looked at.
+///
+/// # Errors
+/// Where nothing could be sent at all.
+pub async fn drive(
+    capture: &Capture,
+    options: &Options,
+    clock: &Clock,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Driven, Error> {
+    check_prefix(&options.prefix)?;
+    let target = Target::resolve(&options.reference).await.map_err(Error::Reference)?;
+    let runner = Runner::new(capture, options, clock, vec![target], clock.now());
+    let (sender, mut answers) = mpsc::channel(1024);
+    let run = runner.against(Build::Reference, &runner.targets[0], 1, Instant::now());
+    // Dropped with this future, as in a pass.
+    let mut driver = JoinSet::new();
+    driver.spawn(drive::play(run, sender));
+    let mut driven = Driven::default();
+    while let Some((_, played)) = answers.recv().await {
+        driven.sent += 1;
+        driven.answered += u64::from(played.result.is_ok());
+        progress(driven.sent, runner.plan.steps as u64);
+    }
+    Ok(driven)
 }
 
 struct Recording {
@@ -214,11 +240,60 @@ struct Runner<'a> {
     clock: &'a Clock,
     plan: Arc<Plan>,
     world: Arc<World>,
-    targets: [Target; 2],
+    /// Reference and candidate; only the first where one build is driven.
+    targets: Vec<Target>,
     now: Time,
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
+    fn new(
+        capture: &'a Capture,
+        options: &'a Options,
+        clock: &'a Clock,
+        targets: Vec<Target>,
+        now: Time,
+    ) -> Self {
+        let wanted = |recorded: &Recorded| {
+            options.only.is_empty() || {
+                let name = recorded.transaction.name();
+                options.only.iter().any(|glob| glob.fits(&name))
+            }
+        };
+        let plan = Arc::new(Plan::new(&capture.recorded, options.speed, wanted));
+        let world = Arc::new(if options.mark { World::of(&*capture.recorded) } else { World::default() });
+        Runner { capture, options, clock, plan, world, targets, now }
+    }
+
+    /// What driving one build takes, in a given pass.
+    fn against(&self, build: Build, target: &Target, pass: u32, start: Instant) -> drive::Run {
+        let options = self.options;
+        let limits = wire::Limits { keep_body: KEEP_BODY, ..wire::Limits::default() };
+        let prefix = match pass {
+            1 => options.prefix.clone(),
+            _ if options.prefix.is_empty() => String::new(),
+            _ => format!("{}~{pass}", options.prefix),
+        };
+        let world = Arc::clone(&self.world);
+        drive::Run {
+            build,
+            recorded: Arc::clone(&self.capture.recorded),
+            plan: Arc::clone(&self.plan),
+            speed: options.speed,
+            target: target.clone(),
+            settings: endpoint::Settings {
+                deadline: options.timeout,
+                limits,
+                keep_raw: 0,
+                clock: self.clock.clone(),
+                ..endpoint::Settings::default()
+            },
+            prefix,
+            marks: Arc::new(move |index| world.needs_mark(index)),
+            connections: options.connections,
+            start,
+        }
+    }
+
     /// Replays the capture once through both builds.
     async fn pass(
         &self,
@@ -227,37 +302,12 @@ impl Runner<'_> {
         progress: &(dyn Fn(u64, u64) + Sync),
     ) -> Pass {
         let options = self.options;
-        let limits = wire::Limits { keep_body: KEEP_BODY, ..wire::Limits::default() };
-        let settings = endpoint::Settings {
-            deadline: options.timeout,
-            limits,
-            keep_raw: 0,
-            clock: self.clock.clone(),
-            ..endpoint::Settings::default()
-        };
-        let prefix = match number {
-            1 => options.prefix.clone(),
-            _ if options.prefix.is_empty() => String::new(),
-            _ => format!("{}~{number}", options.prefix),
-        };
         let (sender, mut answers) = mpsc::channel(1024);
         let start = Instant::now() + Duration::from_millis(20);
         // Dropped with this future: nothing is sent any more once the run is given up.
         let mut drivers = JoinSet::new();
         for (build, target) in [Build::Reference, Build::Candidate].into_iter().zip(&self.targets) {
-            let world = Arc::clone(&self.world);
-            let run = drive::Run {
-                build,
-                recorded: Arc::clone(&self.capture.recorded),
-                plan: Arc::clone(&self.plan),
-                speed: options.speed,
-                target: target.clone(),
-                settings: settings.clone(),
-                prefix: prefix.clone(),
-                marks: Arc::new(move |index| world.needs_mark(index)),
-                connections: options.connections,
-                start,
-            };
+            let run = self.against(build, target, number, start);
             drivers.spawn(drive::play(run, sender.clone()));
         }
         drop(sender);

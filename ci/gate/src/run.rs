@@ -1,0 +1,289 @@
+//! The phases: the suite on both builds, each capture through both, the mirror's findings.
+
+use crate::evidence::{Check, Difference, Evidence, Fault, Mirror, Outcome, Replay, Suite};
+use conformance::bench::Candidate;
+use conformance::{CannotJudge, Judged, Profile, Run, Verdict};
+use endpoint::{Clock, Origin};
+use mirror::diffs::Diffs;
+use replay::http::{Capture, Finding, FindingKind, Speed};
+use replay::world::{Service, World};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A build: where it is, and how it is purged.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// Its URL.
+    pub url: String,
+    /// For the suite; without one purge is not judged.
+    pub profile: Option<Profile>,
+}
+
+/// What to judge, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub reference: Build,
+    pub candidate: Build,
+    /// Where the builds reach the origin, for messages: `host:port`.
+    pub advertise: String,
+    pub captures: Vec<PathBuf>,
+    /// What `mirror http --diffs` wrote.
+    pub mirror_diffs: Option<PathBuf>,
+    /// Ids of checks and fingerprints of differences that an accepted run had found.
+    pub known: BTreeSet<String>,
+    pub waivers: compare::Waivers,
+    /// Of the replays.
+    pub speed: Speed,
+    /// Letters and digits; part of every path, so that nothing cached earlier answers.
+    pub nonce: String,
+}
+
+/// What is being done, for people who wait.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress<'a> {
+    /// A phase begins.
+    Phase(&'a str),
+    /// Answers that came, of how many.
+    Replayed { came: u64, expected: u64 },
+}
+
+/// Everything the phases found, as they told it.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    pub suite: Option<[Run; 2]>,
+    pub replays: Vec<replay::http::Outcome>,
+    pub mirror: Option<Diffs>,
+}
+
+/// Runs all phases. A phase that could not do its work is a fault in the evidence; the others still run.
+pub async fn run(
+    options: &Options,
+    origin: &Origin,
+    clock: &Clock,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> (Evidence, Found) {
+    let mut evidence = Evidence { known: options.known.clone(), ..Evidence::default() };
+    let mut found = Found::default();
+
+    match suite(options, origin, progress).await {
+        Ok(runs) => {
+            evidence.faults.extend(harness_faults(&runs));
+            evidence.suite = Some(beside(&runs));
+            found.suite = Some(runs);
+        }
+        Err(fault) => evidence.faults.push(fault),
+    }
+    for (index, path) in options.captures.iter().enumerate() {
+        let phase = || format!("replay of {}", path.display());
+        progress(Progress::Phase(&phase()));
+        match replay(options, index, origin, clock, progress).await {
+            Ok((replay, outcome)) => {
+                evidence.replays.push(replay);
+                found.replays.push(outcome);
+            }
+            Err(what) => evidence.faults.push(Fault { phase: phase(), what }),
+        }
+    }
+    if let Some(path) = &options.mirror_diffs {
+        progress(Progress::Phase(&format!("the mirror's findings in {}", path.display())));
+        match mirrored(path) {
+            Ok((mirror, diffs)) => {
+                evidence.mirror = Some(mirror);
+                found.mirror = Some(diffs);
+            }
+            Err(what) => evidence.faults.push(Fault { phase: "mirror".into(), what }),
+        }
+    }
+    (evidence, found)
+}
+
+/// The suite on the reference, then on the candidate.
+async fn suite(
+    options: &Options,
+    origin: &Origin,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<[Run; 2], Fault> {
+    progress(Progress::Phase("the suite on the reference"));
+    let reference = suite_on(&options.reference, "reference", options, origin).await?;
+    progress(Progress::Phase("the suite on the candidate"));
+    let candidate = suite_on(&options.candidate, "candidate", options, origin).await?;
+    Ok([reference, candidate])
+}
+
+async fn suite_on(build: &Build, role: &str, options: &Options, origin: &Origin) -> Result<Run, Fault> {
+    let fault = |what: String| Fault { phase: format!("suite on the {role}"), what };
+    let candidate = Candidate::parse(&build.url).map_err(|error| fault(error.to_string()))?;
+    let nonce = format!("{}{}", options.nonce, &role[..1]);
+    let mut suite = conformance::Options {
+        candidate,
+        advertise: options.advertise.clone(),
+        only: Vec::new(),
+        profile: build.profile.clone(),
+        nonce: nonce.clone(),
+    };
+    let failed = |e: CannotJudge| fault(format!("{}: {}. {}", e.hop, e.what, e.next));
+    let mut run = conformance::run(&suite, origin).await.map_err(failed)?;
+    // What our side failed to judge is measured once more, by itself: a busy machine is no reason to give up.
+    suite.only = run.harness_faults().map(|j| j.check.id.to_owned()).collect();
+    if !suite.only.is_empty() {
+        suite.nonce = format!("{nonce}again");
+        let again = conformance::run(&suite, origin).await.map_err(failed)?;
+        for one in again.checks.into_iter().filter(|j| suite.only.iter().any(|id| id == j.check.id)) {
+            if let Some(place) = run.checks.iter_mut().find(|j| j.check.id == one.check.id) {
+                *place = one;
+            }
+        }
+    }
+    Ok(run)
+}
+
+fn harness_faults(runs: &[Run; 2]) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (run, role) in runs.iter().zip(["reference", "candidate"]) {
+        let ids: Vec<_> = run.harness_faults().map(|j| j.check.id).collect();
+        if let Some(first) = run.harness_faults().next() {
+            let why = first.reason.as_deref().unwrap_or("no reason was given");
+            faults.push(Fault {
+                phase: format!("suite on the {role}"),
+                what: format!(
+                    "{} could not be judged through a fault of ours, also not when repeated: {why}",
+                    ids.join(", ")
+                ),
+            });
+        }
+    }
+    faults
+}
+
+/// Each check with its verdict on both builds.
+fn beside([reference, candidate]: &[Run; 2]) -> Suite {
+    let checks = candidate.checks.iter().map(|judged| {
+        let other = reference.checks.iter().find(|j| j.check.id == judged.check.id);
+        Check {
+            id: judged.check.id.to_owned(),
+            area: judged.check.area.name().to_owned(),
+            must: judged.check.level == conformance::Level::Must,
+            reference: other.map_or_else(|| Outcome::NotJudged("it did not run".into()), outcome),
+            candidate: outcome(judged),
+        }
+    });
+    Suite { checks: checks.collect() }
+}
+
+fn outcome(judged: &Judged) -> Outcome {
+    match judged.verdict {
+        Verdict::Pass => Outcome::Pass,
+        Verdict::Fail => Outcome::Fail,
+        Verdict::NotJudged => Outcome::NotJudged(judged.reason.clone().unwrap_or_default()),
+    }
+}
+
+/// How long a build may keep a replay waiting for a step.
+const STEP: Duration = Duration::from_secs(30);
+
+async fn replay(
+    options: &Options,
+    index: usize,
+    origin: &Origin,
+    clock: &Clock,
+    progress: &(dyn Fn(Progress<'_>) + Sync),
+) -> Result<(Replay, replay::http::Outcome), String> {
+    let path = options.captures[index].clone();
+    let loaded =
+        tokio::task::spawn_blocking(move || Capture::load(&path)).await.map_err(|e| e.to_string())?;
+    let capture = loaded.map_err(|e| e.to_string())?;
+    let prefix = format!("/{}r{index}", options.nonce);
+    let service = Service::new(Arc::new(World::of(&*capture.recorded)), prefix.clone(), clock.clone());
+    let route = service.mount(origin);
+    let http = replay::http::Options {
+        speed: options.speed,
+        timeout: STEP,
+        waivers: options.waivers.clone(),
+        prefix,
+        confirm: 1,
+        mark: true,
+        ..replay::http::Options::new(&options.reference.url, &options.candidate.url)
+    };
+    let told = |came, expected| progress(Progress::Replayed { came, expected });
+    let outcome = replay::http::run(&capture, &http, clock, &told).await.map_err(|e| e.to_string())?;
+    drop(route);
+    let replay = Replay {
+        capture: capture.name.clone(),
+        recorded: outcome.totals.sent(),
+        // That the candidate gave no answer is a finding too.
+        compared: outcome.totals.compared + outcome.totals.failed_candidate,
+        balanced: outcome.totals.ledger().balances(),
+        unrecorded: service.counters().unrecorded,
+        differences: outcome.findings.iter().filter_map(|f| replayed(&capture.name, f)).collect(),
+    };
+    Ok((replay, outcome))
+}
+
+/// A finding as the verdict sees it. What does not count by its class is left out.
+fn replayed(capture: &str, finding: &Finding) -> Option<Difference> {
+    let (path, counts, waived) = match &finding.kind {
+        FindingKind::Difference(d) => (d.path.clone(), d.counts, d.waived.is_some()),
+        FindingKind::NoAnswer(_) => ("(no answer)".to_owned(), true, false),
+        FindingKind::Omitted(_) => ("(further differences)".to_owned(), true, false),
+    };
+    let aside = finding.deviant == compare::Deviant::Reference;
+    (counts && !aside).then(|| Difference {
+        fingerprint: fingerprint(capture, finding),
+        transaction: finding.name.clone(),
+        path,
+        stable: finding.stable != Some(false),
+        waived,
+    })
+}
+
+/// The same for the same finding in another run.
+pub(crate) fn fingerprint(capture: &str, finding: &Finding) -> String {
+    let kind = finding.fingerprint.map_or_else(|| "none".to_owned(), |f| f.to_string());
+    format!("replay {capture} {} {} {kind}", finding.index, finding.name)
+}
+
+fn mirrored(path: &std::path::Path) -> Result<(Mirror, Diffs), String> {
+    use mirror::{Group, State};
+    let diffs = mirror::diffs::read(path).map_err(|e| e.to_string())?;
+    let Some(ledger) = &diffs.ledger else {
+        return Err(format!(
+            "{} has no ledger at its end: the mirror did not end in order; end it with SIGTERM or Ctrl-C",
+            path.display()
+        ));
+    };
+    let totals = &ledger.totals;
+    let broken: u64 = State::ALL.iter().filter(|s| s.is_broken_answer()).map(|&s| totals.of(s)).sum();
+    let compared = totals.of_group(Group::Compared);
+    let mirror = Mirror {
+        eligible: compared + totals.of_group(Group::Dropped),
+        compared: compared + broken,
+        balanced: ledger.balances && totals.balances(),
+        differences: diffs
+            .differences
+            .iter()
+            .map(|d| Difference {
+                fingerprint: format!("mirror {} {} {}", d.method, d.url, d.fingerprint),
+                transaction: format!("{} {}", d.method, d.url),
+                path: mirrored_path(d),
+                stable: diffs.is_stable(d),
+                waived: !d.stands,
+            })
+            .collect(),
+    };
+    if ledger.unwritten > 0 {
+        return Err(format!(
+            "{} lacks {} differences that could not be written",
+            path.display(),
+            ledger.unwritten
+        ));
+    }
+    Ok((mirror, diffs))
+}
+
+fn mirrored_path(differing: &mirror::diffs::Differing) -> String {
+    let standing = differing.differences.iter().find(|f| f.difference.stands());
+    let first = standing.or(differing.differences.first());
+    first.map_or_else(|| format!("({})", differing.outcome.reason()), |f| f.difference.path.clone())
+}
