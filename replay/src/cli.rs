@@ -20,7 +20,8 @@ Examples:
     replay inspect site.pcapng
   Play the recorded origin, put two builds in front of it, and compare them:
     replay origin site.pcapng --listen 127.0.0.1:8000
-    replay http site.pcapng --reference http://127.0.0.1:8001 --candidate http://127.0.0.1:8002 --mark
+    replay http site.pcapng --mark \\
+      --reference http://127.0.0.1:8001 --candidate http://127.0.0.1:8002
 
 Exit status: 0 where all is well, 1 where the candidate alone deviates, 2 where it could not be judged.";
 
@@ -66,8 +67,8 @@ pub struct Inspect {
 #[command(after_help = "\
 Examples:
   replay http site.pcapng --reference http://127.0.0.1:8001 --candidate http://127.0.0.1:8002
-  replay http site.pcapng --reference http://old.test --candidate http://new.test --speed max --confirm 1
-  replay http site.pcapng --reference http://old.test --candidate http://new.test --only 'GET *.css' --html report.html
+  replay http a.pcap --reference http://old.test --candidate http://new.test --speed max --confirm 1
+  replay http a.pcap --reference http://old.test --candidate http://new.test --only 'GET *.css'
 
 Exit status: 0 where both builds answer alike, 1 where the candidate alone deviates, 2 where it could not be judged.")]
 pub struct Http {
