@@ -461,3 +461,6 @@ impl Drop for Tap {
         self.close(State::Shutdown);
     }
 }
+
+#[cfg(test)]
+mod tests;
