@@ -13,11 +13,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::config::Token;
-use crate::edge::Edge;
 use crate::http1::connection::{Request, Service};
 use crate::http1::head::HeadError;
 use crate::http1::respond::{Downstream, Stop};
 use crate::metrics::prometheus;
+use crate::state::Edge;
 
 /// Octets of a purge request's content.
 const MOST_CONTENT: usize = 64 * 1024;

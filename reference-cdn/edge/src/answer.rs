@@ -15,13 +15,13 @@ use http_cache::{
 
 use crate::access_log::Record;
 use crate::ask::{Outcome, Question, Relayed};
-use crate::edge::{Edge, view};
 use crate::http1::body::RequestBody;
 use crate::http1::connection::Request;
 use crate::http1::head::RequestHead;
 use crate::http1::respond::{Downstream, Stop};
 use crate::metrics::Answered;
 use crate::send::{self, NotSent};
+use crate::state::{Edge, view};
 use crate::store::{Flight, HashedKey, Landing, Object, Registration, Sight, Variants};
 
 const MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
@@ -61,11 +61,12 @@ impl Edge {
                 let Ok(registration) = self.store.take_off(&key, false, |_| false) else {
                     return Err(Stop::Content);
                 };
-                let question = Question { request: Arc::new(head), fetch, variants, content };
+                let head = Arc::new(head);
+                let question = Question { request: Arc::clone(&head), fetch, variants, content };
                 match self.fetch(registration, question, false, down, record).await {
                     Ok(()) => Ok(()),
-                    Err(Unanswered::Stop(stop)) => Err(stop),
-                    Err(Unanswered::BadBlock(head)) => {
+                    Err(Unsent::Stop(stop)) => Err(stop),
+                    Err(Unsent::BadBlock) => {
                         let text = "a stored response failed its check".into();
                         self.generate(&head, StatusCode::BAD_GATEWAY, text, &[], down, record).await
                     }
@@ -113,7 +114,7 @@ impl Edge {
         record: &mut Record,
     ) -> Result<(), Stop> {
         let key = self.store.hashed(self.decisions.key(&view(&head)));
-        let mut head = Arc::new(head);
+        let head = Arc::new(head);
         // Content belongs to one request; so does the answer to it.
         let with_content = content.is_some();
         let mut alone = with_content;
@@ -136,13 +137,10 @@ impl Edge {
                     record.answered = if stale { Answered::Stale } else { Answered::Hit };
                     let handling =
                         Handling { outcome: From::Hit, stored: false, collapsed: false, detail: None };
-                    match self.serve(&head, &object, &handling, down, record).await {
+                    match self.serve(&key, &head, &object, &handling, down, record).await {
                         Ok(()) => return Ok(()),
-                        Err(NotSent::Stop(stop)) => return Err(stop),
-                        Err(NotSent::BadBlock) => {
-                            self.drop_bad(&key, &object);
-                            continue;
-                        }
+                        Err(Unsent::Stop(stop)) => return Err(stop),
+                        Err(Unsent::BadBlock) => continue,
                     }
                 }
                 Plan::Fetch(fetch) => fetch,
@@ -159,15 +157,17 @@ impl Edge {
                         Question { request: Arc::clone(&head), fetch, variants, content: content.take() };
                     match self.fetch(registration, question, open, down, record).await {
                         Ok(()) => return Ok(()),
-                        Err(Unanswered::Stop(stop)) => return Err(stop),
-                        Err(Unanswered::BadBlock(same)) => head = same,
+                        Err(Unsent::Stop(stop)) => return Err(stop),
+                        Err(Unsent::BadBlock) => {}
                     }
                 }
-                Err(flight) => match self.wait(&head, &flight, &fetch, &variants, down, record).await? {
-                    Waited::Answered => return Ok(()),
-                    Waited::Alone => alone = true,
-                    Waited::PassOver => passed_over.push(flight),
-                },
+                Err(flight) => {
+                    match self.wait(&key, &head, &flight, &fetch, &variants, down, record).await? {
+                        Waited::Answered => return Ok(()),
+                        Waited::Alone => alone = true,
+                        Waited::PassOver => passed_over.push(flight),
+                    }
+                }
             }
         }
         let text = "stored responses failed their checks again and again".into();
@@ -182,7 +182,7 @@ impl Edge {
         open: bool,
         down: &mut D,
         record: &mut Record,
-    ) -> Result<(), Unanswered> {
+    ) -> Result<(), Unsent> {
         let head = Arc::clone(&question.request);
         let reason = question.fetch.reason;
         let key = registration.key().clone();
@@ -219,54 +219,41 @@ impl Edge {
                     collapsed: false,
                     detail: None,
                 };
-                self.serve_or_drop(&key, &head, &object, &handling, down, record).await
+                Ok(self.serve(&key, &head, &object, &handling, down, record).await?)
             }
             Outcome::Stale { object, status, error } => {
                 record.answered = Answered::Stale;
                 record.error = error;
                 let outcome = From::Stale { status };
                 let handling = Handling { outcome, stored: false, collapsed: false, detail: error };
-                self.serve_or_drop(&key, &head, &object, &handling, down, record).await
+                Ok(self.serve(&key, &head, &object, &handling, down, record).await?)
             }
             Outcome::Relay(relayed) => Ok(self.pass_on(&head, reason, *relayed, down, record).await?),
             Outcome::Failed { failure, error } => Ok(self.fail(&head, failure, error, down, record).await?),
         }
     }
 
-    async fn serve_or_drop<D: Downstream>(
-        &self,
-        key: &HashedKey,
-        head: &Arc<RequestHead>,
-        object: &Object,
-        handling: &Handling,
-        down: &mut D,
-        record: &mut Record,
-    ) -> Result<(), Unanswered> {
-        match self.serve(head, object, handling, down, record).await {
-            Ok(()) => Ok(()),
-            Err(NotSent::Stop(stop)) => Err(Unanswered::Stop(stop)),
-            Err(NotSent::BadBlock) => {
-                self.drop_bad(key, object);
-                Err(Unanswered::BadBlock(Arc::clone(head)))
-            }
-        }
-    }
-
-    fn drop_bad(&self, key: &HashedKey, object: &Object) {
-        tracing::error!(key = %key.key, "a stored block failed its check; the response is dropped and fetched again");
-        self.store.forget(key, &[Arc::clone(&object.body)]);
-    }
-
+    /// Answers with a stored response. One with a bad block leaves the store.
     async fn serve<D: Downstream>(
         &self,
+        key: &HashedKey,
         head: &RequestHead,
         object: &Object,
         handling: &Handling,
         down: &mut D,
         record: &mut Record,
-    ) -> Result<(), NotSent> {
+    ) -> Result<(), Unsent> {
         let reply = self.decisions.reply(&view(head), &object.stored, self.clock.now(), handling);
-        send::stored(&*self.decisions, head, object, reply, down, record).await
+        let sent = send::stored(&*self.decisions, head, object, reply, down, record).await;
+        if matches!(sent, Err(NotSent::BadBlock | NotSent::BadBlockLater)) {
+            tracing::error!(key = %key.key, "a stored block failed its check; the response leaves the store");
+            self.store.forget(key, std::slice::from_ref(&object.body));
+        }
+        sent.map_err(|not_sent| match not_sent {
+            NotSent::BadBlock => Unsent::BadBlock,
+            NotSent::BadBlockLater => Unsent::Stop(Stop::Content),
+            NotSent::Stop(stop) => Unsent::Stop(stop),
+        })
     }
 
     async fn pass_on<D: Downstream>(
@@ -292,8 +279,10 @@ impl Edge {
     }
 
     /// Waits for a fetch made for another request.
+    #[expect(clippy::too_many_arguments, reason = "all that is known about the request so far")]
     async fn wait<D: Downstream>(
         &self,
+        key: &HashedKey,
         head: &RequestHead,
         flight: &Flight,
         fetch: &Fetch,
@@ -337,10 +326,10 @@ impl Edge {
             _ => From::Forward { reason: fetch.reason, status: None },
         };
         let handling = Handling { outcome, stored: false, collapsed: true, detail: None };
-        match self.serve(head, &object, &handling, down, record).await {
+        match self.serve(key, head, &object, &handling, down, record).await {
             Ok(()) => Ok(Waited::Answered),
-            Err(NotSent::Stop(stop)) => Err(stop),
-            Err(NotSent::BadBlock) => Ok(Waited::PassOver),
+            Err(Unsent::Stop(stop)) => Err(stop),
+            Err(Unsent::BadBlock) => Ok(Waited::PassOver),
         }
     }
 
@@ -445,14 +434,14 @@ enum Waited {
     PassOver,
 }
 
-/// Why a fetch gave no answer.
-enum Unanswered {
+/// Why an answer was not, or not wholly, sent.
+enum Unsent {
     Stop(Stop),
-    /// A stored block failed its check before anything was sent; plan again.
-    BadBlock(Arc<RequestHead>),
+    /// A stored block failed its check before anything was sent: plan again.
+    BadBlock,
 }
 
-impl std::convert::From<Stop> for Unanswered {
+impl std::convert::From<Stop> for Unsent {
     fn from(stop: Stop) -> Self {
         Self::Stop(stop)
     }

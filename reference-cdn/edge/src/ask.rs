@@ -6,10 +6,10 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_cache::{Ended, Failure, Fetch, NotStored, Received, Response, Stored, Time};
 
-use crate::edge::{Edge, view};
 use crate::http1::body::RequestBody;
 use crate::http1::head::RequestHead;
 use crate::origin::{Answer, OriginContent, Outbound};
+use crate::state::{Edge, view};
 use crate::store::{Body, End, Filler, Landing, Next, Object, Registration, Variants};
 
 /// How often a response that answers nothing (a 304 to a question without conditions) is asked for again.

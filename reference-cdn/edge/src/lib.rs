@@ -10,17 +10,25 @@ mod answer;
 mod ask;
 mod clock;
 mod config;
-mod edge;
 pub mod http1;
 mod lonely;
 mod metrics;
 mod origin;
 mod send;
 mod server;
+#[cfg(test)]
+mod spoiled_tests;
+mod state;
 pub mod store;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+#[cfg(test)]
+extern crate self as edge;
 
 pub use clock::Clock;
 pub use config::{AdminConfig, Config, OriginConfig, Token};
-pub use edge::Edge;
 pub use origin::OriginLimits;
 pub use server::{Server, StartError, Stopped, bind};
+pub use state::Edge;

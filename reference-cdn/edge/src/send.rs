@@ -17,6 +17,8 @@ use crate::store::{Body, Fault, Next, Object, Reader};
 pub enum NotSent {
     /// A block failed its check before anything was sent: the caller may still do something else.
     BadBlock,
+    /// A block failed its check after the response had begun.
+    BadBlockLater,
     Stop(Stop),
 }
 
@@ -86,7 +88,7 @@ pub async fn stored<D: Downstream>(
             }
             Ok(Step::Done(trailers)) => {
                 let none = HeaderMap::new();
-                let seen = crate::edge::view(request);
+                let seen = crate::state::view(request);
                 let trailers = trailers.filter(|trailers| !trailers.is_empty());
                 let trailers = trailers.map(|trailers| decisions.trailers(&seen, &trailers));
                 return Ok(down.finish(trailers.as_ref().unwrap_or(&none)).await?);
@@ -100,7 +102,10 @@ pub async fn stored<D: Downstream>(
                 });
                 // What came before is good and worth having.
                 down.flush().await?;
-                return Err(NotSent::Stop(Stop::Content));
+                return Err(match fault {
+                    Fault::BadBlock => NotSent::BadBlockLater,
+                    Fault::Truncated | Fault::Overrun => NotSent::Stop(Stop::Content),
+                });
             }
         }
         step = feed.step();
@@ -152,7 +157,7 @@ pub async fn relayed<D: Downstream>(
         }
     }
     if !trailers.is_empty() {
-        trailers = decisions.trailers(&crate::edge::view(request), &trailers);
+        trailers = decisions.trailers(&crate::state::view(request), &trailers);
     }
     down.finish(&trailers).await
 }

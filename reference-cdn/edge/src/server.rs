@@ -18,10 +18,10 @@ use crate::access_log::AccessLog;
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::edge::{Edge, EdgeService};
 use crate::http1::connection::{ConnectionLimits, Service, Shared, serve};
 use crate::metrics::{Count, Metrics};
 use crate::origin::Origin;
+use crate::state::{Edge, EdgeService};
 use crate::store::Store;
 
 /// Connections that the kernel may hold for us.

@@ -9,6 +9,8 @@ mod block;
 mod body;
 mod eviction;
 mod flight;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
@@ -25,6 +27,9 @@ pub use flight::{Flight, Landing, Sight};
 
 /// What an entry costs beside its content and fields: map, queue and bookkeeping.
 const OVERHEAD: u64 = 768;
+
+/// Memory for which a shard is worth having.
+const SHARD: u64 = 16 << 20;
 
 /// Bounds of a store.
 #[derive(Clone, Copy, Debug)]
@@ -125,8 +130,9 @@ pub struct Store {
 
 impl Store {
     pub fn new(limits: StoreLimits) -> Self {
-        // More shards than threads will ever contend for; few enough that each has its share of a small store.
-        let shards = (0..64).map(|_| Mutex::default()).collect();
+        // Enough that threads rarely meet; few enough that each holds many responses, for eviction to choose from.
+        let shards = (limits.memory / SHARD).clamp(1, 64);
+        let shards = (0..shards).map(|_| Mutex::default()).collect();
         Self {
             shards,
             hasher: RandomState::new(),
@@ -159,7 +165,12 @@ impl Store {
     }
 
     fn shard(&self, key: &HashedKey) -> MutexGuard<'_, Shard> {
-        self.shard_at(key.hash as usize % self.shards.len())
+        self.shard_at(self.shard_of(key))
+    }
+
+    /// By bits that the maps within shards do not use.
+    fn shard_of(&self, key: &HashedKey) -> usize {
+        (key.hash >> 32) as usize % self.shards.len()
     }
 
     fn shard_at(&self, index: usize) -> MutexGuard<'_, Shard> {
@@ -314,7 +325,7 @@ impl Store {
     /// Evicts until the store is within its memory, beginning where `key` lives. False if that is not possible: what
     /// is left is being received, or pinned by readers.
     pub fn make_room(&self, key: &HashedKey) -> bool {
-        let first = key.hash as usize % self.shards.len();
+        let first = self.shard_of(key);
         for step in 0..self.shards.len() {
             let index = (first + step) % self.shards.len();
             while self.accounts.over() {

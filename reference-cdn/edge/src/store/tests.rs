@@ -1,0 +1,220 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_cache::{Keep, Key};
+use proptest::prelude::*;
+
+use super::block::{BLOCK, Block, BlockId};
+use super::*;
+
+fn store(memory: u64) -> Arc<Store> {
+    Arc::new(Store::new(StoreLimits { memory, object: memory, variants: 4 }))
+}
+
+fn key(store: &Store, path: &str) -> HashedKey {
+    store.hashed(Key::of(&format!("http://a{path}").parse().expect("uri")))
+}
+
+/// Some stored head; the store does not look at it.
+fn head() -> Arc<Stored> {
+    use http_cache::{
+        Decisions, Fetch, ForwardReason, Received, Request, Response, Settings, Standard, Time,
+    };
+    let target = "http://a/".parse().expect("uri");
+    let (method, none) = (http::Method::GET, HeaderMap::new());
+    let request = Request { method: &method, target: &target, headers: &none };
+    let fetch = Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false };
+    let mut headers = HeaderMap::new();
+    headers.insert("cache-control", http::HeaderValue::from_static("max-age=60"));
+    let now = Time::from_secs(1_000_000);
+    let response =
+        Response { status: http::StatusCode::OK, headers: &headers, request_time: now, response_time: now };
+    match Standard::new(Settings::default()).received(&request, &fetch, &response, &[]) {
+        Received::Store { stored, .. } => Arc::from(stored),
+        other => panic!("not storable: {other:?}"),
+    }
+}
+
+fn put(store: &Arc<Store>, path: &str, octets: usize) -> Arc<Body> {
+    let key = key(store, path);
+    let registration = store.take_off(&key, false, |_| false).expect("no other");
+    let mut filler = store.fill(&key);
+    filler.append(&vec![1; octets]);
+    let object = Object { stored: head(), body: Arc::clone(filler.body()) };
+    store.keep(&registration, &object, &[], |_| Keep::Store);
+    store.make_room(&key);
+    filler.end(End::Complete(Arc::default()));
+    object.body
+}
+
+fn read_all(body: &Arc<Body>, at: u64) -> Result<Vec<u8>, Fault> {
+    let mut reader = body.read(at);
+    let mut all = Vec::new();
+    loop {
+        match reader.next(u64::MAX)? {
+            Next::Data(data) => all.extend_from_slice(&data),
+            Next::End(_) => return Ok(all),
+            Next::Wait => panic!("complete content has nothing to wait for"),
+        }
+    }
+}
+
+#[test]
+fn a_block_passes_only_as_itself() {
+    let id = BlockId { key: 1, generation: 2, position: 3 };
+    let mut block = Block::seal(id, Bytes::from_static(b"content"));
+    assert!(block.verified(id).is_some());
+    for other in [BlockId { key: 9, ..id }, BlockId { generation: 9, ..id }, BlockId { position: 9, ..id }] {
+        assert!(block.verified(other).is_none(), "{other:?}");
+        // Even if the identity itself was overwritten, the sum tells.
+        let mut lying = Block::seal(id, Bytes::from_static(b"content"));
+        lying.pretend(other);
+        assert!(lying.verified(other).is_none(), "{other:?}");
+    }
+    block.spoil();
+    assert!(block.verified(id).is_none());
+}
+
+#[test]
+fn memory_is_given_back_when_content_goes() {
+    let store = store(1 << 20);
+    let body = put(&store, "/a", 100_000);
+    assert_eq!(store.objects(), 1);
+    assert!(store.accounts().held() > 100_000);
+    let reader = body.read(0);
+    drop(body);
+    assert_eq!(store.purge(&key(&store, "/a"), None), 1);
+    assert_eq!((store.objects(), store.accounts().held()), (0, 0));
+    assert!(store.accounts().resident() > 100_000, "a reader still has it");
+    drop(reader);
+    assert_eq!(store.accounts().resident(), 0);
+}
+
+#[test]
+fn a_purge_between_fetch_and_keep_wins() {
+    let store = store(1 << 20);
+    let key = key(&store, "/a");
+    let registration = store.take_off(&key, true, |_| false).expect("no other");
+    assert_eq!(store.flights(&key).len(), 1);
+    let mut filler = store.fill(&key);
+    filler.append(b"old");
+    store.purge(&key, None);
+    assert!(store.flights(&key).is_empty(), "nobody may wait for it any more");
+    let object = Object { stored: head(), body: Arc::clone(filler.body()) };
+    let kept = store.keep(&registration, &object, &[], |purged| {
+        assert!(purged);
+        Keep::Discard
+    });
+    assert!(!kept && store.find(&key).is_none());
+    drop(registration);
+    assert_eq!(store.accounts().held(), 0);
+}
+
+#[test]
+fn variants_are_bounded_and_replaced() {
+    let store = store(1 << 20);
+    for _ in 0..10 {
+        put(&store, "/a", 10);
+    }
+    let variants = store.find(&key(&store, "/a")).expect("stored");
+    assert_eq!((variants.bodies.len(), store.objects()), (4, 4));
+}
+
+#[test]
+fn replacing_one_response_for_ever_leaves_nothing_behind() {
+    let store = store(1 << 20);
+    for _ in 0..5000 {
+        let key = key(&store, "/a");
+        let old = store.find(&key).map(|variants| variants.bodies.clone()).unwrap_or_default();
+        let registration = store.take_off(&key, false, |_| false).expect("no other");
+        let mut filler = store.fill(&key);
+        filler.append(&[1; 1000]);
+        let object = Object { stored: head(), body: Arc::clone(filler.body()) };
+        store.keep(&registration, &object, &old, |_| Keep::Store);
+        filler.end(End::Complete(Arc::default()));
+    }
+    assert_eq!(store.objects(), 1);
+    assert!(store.accounts().resident() < 10_000);
+    assert_eq!(store.counters().evicted.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn what_slow_readers_pin_counts() {
+    let store = store(1 << 20);
+    let mut readers = Vec::new();
+    for n in 0..100 {
+        readers.push(put(&store, &format!("/{n}"), 50_000).read(0));
+    }
+    assert!(store.accounts().over() || store.accounts().held() < 1 << 20);
+    let before = store.accounts().resident();
+    drop(readers);
+    assert!(store.accounts().resident() < before);
+    assert!(store.accounts().resident() <= 1 << 20);
+}
+
+#[tokio::test]
+async fn a_filler_that_vanishes_ends_its_readers() {
+    let store = store(1 << 20);
+    let mut filler = store.fill(&key(&store, "/a"));
+    filler.append(b"abc");
+    let mut reader = filler.body().read(0);
+    assert!(matches!(reader.next(9), Ok(Next::Data(data)) if data == "abc"));
+    assert!(matches!(reader.next(9), Ok(Next::Wait)));
+    drop(filler);
+    reader.arrival().await;
+    assert!(matches!(reader.next(9), Err(Fault::Truncated)));
+}
+
+proptest! {
+    /// However content is cut when it arrives, and wherever a reader starts, it reads the same octets.
+    #[test]
+    fn content_reads_back(lengths in prop::collection::vec(0_usize..200_000, 0..8), at in 0_usize..400_000) {
+        let store = store(64 << 20);
+        let mut filler = store.fill(&key(&store, "/a"));
+        let mut whole = Vec::new();
+        for length in lengths {
+            let piece: Vec<u8> = (whole.len()..whole.len() + length).map(|n| (n * 31 / 7) as u8).collect();
+            filler.append(&piece);
+            whole.extend(piece);
+        }
+        let body = Arc::clone(filler.body());
+        filler.end(End::Complete(Arc::new(HeaderMap::new())));
+        prop_assert_eq!(body.received(), whole.len() as u64);
+        let from = at.min(whole.len());
+        prop_assert!(read_all(&body, from as u64) == Ok(whole[from..].to_vec()));
+    }
+
+    /// Whatever is put in, purged and read, the accounts say what is there.
+    #[test]
+    fn accounts_balance(steps in prop::collection::vec((0_u8..3, 0_u8..6, 0_usize..60_000), 1..60)) {
+        let store = store(256 << 10);
+        let mut pinned = Vec::new();
+        for (step, name, octets) in steps {
+            let path = format!("/{name}");
+            match step {
+                0 => drop(put(&store, &path, octets)),
+                1 => { store.purge(&key(&store, &path), None); }
+                _ => if let Some(variants) = store.find(&key(&store, &path)) {
+                    pinned.push(variants.bodies[0].read(0));
+                }
+            }
+            prop_assert!(store.accounts().held() <= 256 << 10);
+        }
+        drop(pinned);
+        prop_assert_eq!(store.accounts().held(), store.accounts().resident());
+        for name in 0..6 {
+            store.purge(&key(&store, &format!("/{name}")), None);
+        }
+        prop_assert_eq!((store.accounts().held(), store.accounts().resident(), store.objects()), (0, 0, 0));
+    }
+}
+
+#[test]
+fn a_full_block_is_a_full_block() {
+    let store = store(1 << 20);
+    for octets in [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK] {
+        let body = put(&store, &format!("/{octets}"), octets);
+        assert_eq!(read_all(&body, 0).map(|all| all.len()), Ok(octets));
+    }
+}
