@@ -21,7 +21,14 @@ async fn nginx() {
     let report = conformance::report::of_run(&run, None);
     for j in &run.checks {
         if j.verdict != conformance::Verdict::Pass {
-        println!("{:?} {:?} {} {:?} {}ms", j.verdict, j.kind, j.check.id, j.reason.as_deref().unwrap_or("").lines().next(), j.took.as_millis());
+            println!(
+                "{:?} {:?} {} {:?} {}ms",
+                j.verdict,
+                j.kind,
+                j.check.id,
+                j.reason.as_deref().unwrap_or("").lines().next(),
+                j.took.as_millis()
+            );
         }
     }
     println!("{:#?}", run.preflight);

@@ -1,6 +1,6 @@
 //! A client's request and what came back.
 
-use super::{Page, Seen, Trial};
+use super::{Line, Page, Seen, Trial};
 use crate::check::Stop;
 use bytes::Bytes;
 use exchange::{Body, Ending, Fields, Request, Response, Side};
@@ -91,17 +91,9 @@ impl Ask {
         request.fields = fields;
         let before = self.page.count();
         self.trial.note(Side::ClientRequest, Seen::Request(Box::new(request.clone())));
-        let stage = self.trial.stage();
-        let reply = endpoint::fetch(stage.candidate.address, &request, &stage.settings).await;
-        let response = match reply {
-            Ok(reply) => reply.response,
-            Err(error) => {
-                let stop = self.trial.stop(error);
-                self.trial.note(Side::ClientResponse, Seen::Event(stop.text().to_owned()));
-                return Err(stop);
-            }
-        };
-        self.trial.note(Side::ClientResponse, Seen::Response(Box::new(response.clone())));
+        let mut line = Line::open(self.trial.clone()).await?;
+        line.request(&request).await?;
+        let response = line.answer().await?.response;
         Ok(Answer { response, asked: self.page.count() - before })
     }
 }

@@ -4,7 +4,7 @@ use super::{Answer, Seen, Trial};
 use crate::check::Stop;
 use bytes::Bytes;
 use endpoint::Client;
-use exchange::{Side, escape};
+use exchange::{Request, Side, escape};
 use std::time::Duration;
 
 /// Longest silence after which a candidate has nothing more to say on a connection that it leaves open.
@@ -29,6 +29,15 @@ impl Line {
     pub async fn send(&mut self, bytes: impl Into<Bytes>) -> Result<(), Stop> {
         let bytes = bytes.into();
         self.trial.note(Side::ClientRequest, Seen::Bytes(escape(&bytes)));
+        self.write(bytes).await
+    }
+
+    /// Sends a proper request, which its sender has noted already.
+    pub(super) async fn request(&mut self, request: &Request) -> Result<(), Stop> {
+        self.write(wire::write::request(request)).await
+    }
+
+    async fn write(&mut self, bytes: Bytes) -> Result<(), Stop> {
         match self.client.send(bytes).await.map_err(|error| self.trial.stop(error)) {
             Err(Stop::Dropped(_)) | Ok(()) => Ok(()),
             Err(stop) => Err(stop),
@@ -45,6 +54,10 @@ impl Line {
             }
             Err(error) => {
                 let stop = self.trial.stop(error);
+                let sent = self.client.raw();
+                if !sent.is_empty() {
+                    self.trial.note(Side::ClientResponse, Seen::Bytes(escape(sent)));
+                }
                 self.trial.note(Side::ClientResponse, Seen::Event(stop.text().to_owned()));
                 Err(stop)
             }

@@ -25,6 +25,9 @@ pub struct Page {
     _route: Route,
 }
 
+/// After this time a response with max-age=2 is stale, however a cache rounds.
+pub const STALE_AFTER: Duration = Duration::from_millis(3200);
+
 /// What a page was asked and what it answered.
 struct Log {
     asked: Mutex<Vec<(Received, Response)>>,
@@ -195,6 +198,13 @@ impl Page {
             }
         }
         Err(Stop::Nothing("nothing was stored: each GET reached the origin".into()))
+    }
+
+    /// Stores a response with max-age=2 and lets it go stale. Returns the first answer.
+    pub async fn gone_stale(&self) -> Result<Answer, Stop> {
+        let stored = self.stored().await?;
+        self.trial.pass(STALE_AFTER).await;
+        Ok(stored.first)
     }
 
     /// Judges that a response is not reused: each of three GETs must get an answer of its own from the origin.

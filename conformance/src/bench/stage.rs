@@ -92,7 +92,7 @@ impl Stage {
 
     pub fn new(candidate: Candidate, origin: Origin, nonce: String, purger: Option<Purger>) -> Self {
         let mut settings = Settings::with_deadline(Stage::PATIENCE);
-        settings.keep_raw = 0;
+        settings.keep_raw = 2048;
         let pulse = Pulse::start(settings.clock.clone());
         let origin_base = candidate.base.clone();
         Stage { candidate, origin, nonce, origin_base, settings, purger, pulse }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
@@ -15,6 +15,8 @@ const CONFIG: &str = include_str!("nginx.conf");
 pub struct Nginx {
     child: Child,
     address: SocketAddr,
+    program: &'static str,
+    config: PathBuf,
 }
 
 /// Why nginx does not run.
@@ -87,7 +89,7 @@ impl Nginx {
             .replace("{listen}", &address.to_string());
         let file = dir.join("nginx.conf");
         std::fs::write(&file, config).map_err(failed("cannot write its configuration"))?;
-        let mut child = run(|program| {
+        let (mut child, program) = run(|program| {
             let socket = listener.try_clone().map(OwnedFd::from);
             let command = socket.and_then(|socket| {
                 Command::new(program)
@@ -101,23 +103,22 @@ impl Nginx {
                     .stdin(Stdio::from(socket))
                     .stdout(Stdio::null())
                     .stderr(Stdio::null())
-                    .kill_on_drop(true)
                     .spawn()
             });
-            std::future::ready(command)
+            std::future::ready(command.map(|child| (child, program)))
         })
         .await?;
         drop(listener);
-        // Its first answer shows that it runs: either that or its end comes.
+        // Its first answer shows that it runs; an error, that it has ended or is about to.
         let settings = endpoint::Settings::default();
-        let probe = exchange::Request::new("GET", "not-a-path", exchange::Fields::new());
-        tokio::select! {
-            _ = child.wait() => {
-                let log = std::fs::read_to_string(dir.join("error.log")).unwrap_or_default();
-                Err(StartError::Ended(log.lines().last().unwrap_or("its log is empty").to_owned()))
-            }
-            _ = endpoint::fetch(address, &probe, &settings) => Ok(Nginx { child, address }),
+        let host = [("Host", "localhost")].into_iter().collect();
+        let probe = exchange::Request::new("GET", "/", host);
+        if endpoint::fetch(address, &probe, &settings).await.is_err() {
+            let _ = child.kill().await;
+            let log = std::fs::read_to_string(dir.join("error.log")).unwrap_or_default();
+            return Err(StartError::Ended(log.lines().last().unwrap_or("its log is empty").to_owned()));
         }
+        Ok(Nginx { child, address, program, config: file })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -128,9 +129,21 @@ impl Nginx {
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
+}
 
-    /// Ends it and waits for its end.
-    pub async fn stop(mut self) {
-        let _ = self.child.kill().await;
+impl Drop for Nginx {
+    /// Killing the first process would leave its workers behind, so it is told to stop.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        let _ = std::process::Command::new(self.program)
+            .arg("-c")
+            .arg(&self.config)
+            .args(["-s", "stop"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
     }
 }

@@ -21,7 +21,7 @@ async fn judge(t: Trial) -> Outcome {
     let page = t.script("page", move |_, _| if gone.on() { Reply::nothing() } else { fresh.clone() });
     page.stored().await?;
     broken.turn_on();
-    t.pass(Duration::from_millis(3200)).await;
+    t.pass(STALE_AFTER).await;
     let late = page.get().answer().await?;
     let status = late.status;
     ensure!(

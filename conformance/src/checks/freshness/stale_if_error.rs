@@ -23,7 +23,7 @@ async fn judge(t: Trial) -> Outcome {
     error.stored().await?;
     closed.stored().await?;
     broken.turn_on();
-    t.pass(Duration::from_millis(3200)).await;
+    t.pass(STALE_AFTER).await;
     let late = error.get().answer().await?;
     ensure!(
         late.status == 200,

@@ -17,7 +17,7 @@ pub const CHECK: Check = Check {
 async fn judge(t: Trial) -> Outcome {
     let page = t.page("page", Reply::ok().field("Cache-Control", "max-age=2, stale-while-revalidate=60"));
     page.stored().await?;
-    t.pass(Duration::from_millis(3200)).await;
+    t.pass(STALE_AFTER).await;
     let late = page.get().answer().await?;
     ensure!(
         late.number() == Some(1),

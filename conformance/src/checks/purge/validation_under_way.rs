@@ -18,12 +18,12 @@ async fn judge(t: Trial) -> Outcome {
     let gate = t.gate();
     let held = Reply::not_modified().etag("\"v1\"").field("Cache-Control", "max-age=3600").held(&gate);
     let page = t.script("page", move |number, request| match number {
-        1 => Reply::ok().field("Cache-Control", "no-cache").etag("\"v1\""),
+        1 => Reply::fresh(2).etag("\"v1\""),
         2 if request.fields.contains("If-None-Match") => held.clone(),
         _ => Reply::fresh(3600).etag("\"v2\""),
     });
     let purge = t.purger()?;
-    page.fill().await?;
+    page.gone_stale().await?;
     let validating = page.get().start();
     let second = page.arrival(2).await?;
     if !second.fields.contains("If-None-Match") {

@@ -15,7 +15,8 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let page = t.page("page", Reply::fresh(3600).etag("\"v2\"").body("0123456789"));
+    let page =
+        t.page("page", Reply::fresh(3600).field("Accept-Ranges", "bytes").etag("\"v2\"").body("0123456789"));
     page.fill().await?;
     let answer = page.get().field("Range", "bytes=5-").field("If-Range", "\"v1\"").answer().await?;
     ensure!(answer.status == 200, "If-Range did not match and the status is {}", answer.status);

@@ -15,7 +15,8 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let page = t.page("page", Reply::fresh(3600).etag("W/\"v1\"").body("0123456789"));
+    let page = t
+        .page("page", Reply::fresh(3600).field("Accept-Ranges", "bytes").etag("W/\"v1\"").body("0123456789"));
     page.stored().await?;
     let answer = page.get().field("Range", "bytes=5-").field("If-Range", "W/\"v1\"").answer().await?;
     ensure!(answer.status == 200, "If-Range held a weak tag and the status is {}", answer.status);

@@ -15,7 +15,8 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let page = t.page("page", Reply::fresh(3600).etag("\"v1\"").body("0123456789"));
+    let page =
+        t.page("page", Reply::fresh(3600).field("Accept-Ranges", "bytes").etag("\"v1\"").body("0123456789"));
     page.stored().await?;
     let answer = page.get().field("Range", "bytes=10-").answer().await?;
     if answer.status == 200 {

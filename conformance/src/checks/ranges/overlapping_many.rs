@@ -15,7 +15,10 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let page = t.page("page", Reply::fresh(3600).etag("\"v1\"").body(vec![b'x'; 20_000]));
+    let page = t.page(
+        "page",
+        Reply::fresh(3600).field("Accept-Ranges", "bytes").etag("\"v1\"").body(vec![b'x'; 20_000]),
+    );
     page.stored().await?;
     let ranges: Vec<String> = (0..50).map(|n| format!("{n}-")).collect();
     let answer = page.get().field("Range", &format!("bytes={}", ranges.join(","))).answer().await?;

@@ -23,7 +23,7 @@ async fn judge(t: Trial) -> Outcome {
                 .field("Content-Range", "bytes 0-4/10")
                 .body("01234")
         } else {
-            Reply::fresh(3600).etag("\"v1\"").body("0123456789")
+            Reply::fresh(3600).field("Accept-Ranges", "bytes").etag("\"v1\"").body("0123456789")
         }
     });
     page.get().field("Range", "bytes=0-4").answer().await?;

@@ -17,7 +17,8 @@ pub const CHECK: Check = Check {
 const WHOLE: &[u8; 26] = b"abcdefghijklmnopqrstuvwxyz";
 
 async fn judge(t: Trial) -> Outcome {
-    let page = t.page("page", Reply::fresh(3600).etag("\"v1\"").body(&WHOLE[..]));
+    let page =
+        t.page("page", Reply::fresh(3600).field("Accept-Ranges", "bytes").etag("\"v1\"").body(&WHOLE[..]));
     page.stored().await?;
     for (range, first, last) in
         [("bytes=2-5", 2, 5), ("bytes=20-", 20, 25), ("bytes=-3", 23, 25), ("bytes=24-99", 24, 25)]

@@ -24,10 +24,12 @@ async fn judge(t: Trial) -> Outcome {
                 .body(body)
         };
         match (number, request.fields.get_str("Range")) {
-            (_, None) => Reply::fresh(3600).etag("\"v2\"").body("BBBBBBBBBB"),
+            (_, None) => Reply::fresh(3600).field("Accept-Ranges", "bytes").etag("\"v2\"").body("BBBBBBBBBB"),
             (_, Some("bytes=0-4")) => part("\"v1\"", "bytes 0-4/10", "AAAAA"),
             (_, Some("bytes=5-9" | "bytes=5-")) => part("\"v2\"", "bytes 5-9/10", "BBBBB"),
-            (_, Some(_)) => Reply::fresh(3600).etag("\"v2\"").body("BBBBBBBBBB"),
+            (_, Some(_)) => {
+                Reply::fresh(3600).field("Accept-Ranges", "bytes").etag("\"v2\"").body("BBBBBBBBBB")
+            }
         }
     });
     page.get().field("Range", "bytes=0-4").answer().await?;

@@ -16,12 +16,15 @@ pub const CHECK: Check = Check {
 
 async fn judge(t: Trial) -> Outcome {
     let old = http_date(exchange::Time::new(t.now().seconds() - 1000, 0));
-    let reply =
-        Reply::ok().field("Cache-Control", "no-cache").etag("W/\"a,b:1\"").field("Last-Modified", &old);
+    let reply = Reply::fresh(2).etag("W/\"a,b:1\"").field("Last-Modified", &old);
     let page = t.page("page", reply);
-    page.fill().await?;
+    page.gone_stale().await?;
     page.get().answer().await?;
-    let request = page.request(2)?;
+    let request = page
+        .requests()
+        .last()
+        .cloned()
+        .ok_or_else(|| Stop::Nothing("no request reached the origin".into()))?;
     let conditional =
         request.fields.contains("If-None-Match") || request.fields.contains("If-Modified-Since");
     need!(conditional, "the candidate asked again without a condition: it does not validate");

@@ -15,9 +15,9 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let first = Reply::ok().field("Cache-Control", "no-cache").etag("\"v1\"");
+    let first = Reply::fresh(2).etag("\"v1\"");
     let page = t.pages("page", [first, Reply::fresh(3600).etag("\"v2\"")]);
-    page.fill().await?;
+    page.gone_stale().await?;
     for which in ["answer to the validation", "answer after it", "third answer"] {
         let answer = page.get().answer().await?;
         ensure!(answer.number() != Some(1), "the {which} is the content that was replaced");

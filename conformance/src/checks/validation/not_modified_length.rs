@@ -15,13 +15,13 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let first = Reply::ok().field("Cache-Control", "no-cache").etag("\"v1\"");
+    let first = Reply::fresh(2).etag("\"v1\"");
     let second = Reply::not_modified()
         .etag("\"v1\"")
         .field("Cache-Control", "max-age=3600")
         .field("Content-Length", "0");
     let page = t.validated("page", first, second);
-    let whole = page.fill().await?.body.length;
+    let whole = page.gone_stale().await?.body.length;
     let answer = page.get().answer().await?;
     need!(page.validations() > 0, "the candidate asked again without a condition: it does not validate");
     let again = page.get().answer().await?;

@@ -14,9 +14,9 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let first = Reply::ok().field("Cache-Control", "no-cache").etag("\"v1\"");
+    let first = Reply::fresh(2).etag("\"v1\"");
     let page = t.validated("page", first, Reply::not_modified().etag("\"v1\""));
-    page.fill().await?;
+    page.gone_stale().await?;
     let answer = page.get().answer().await?;
     need!(page.validations() > 0, "the candidate asked again without a condition: it does not validate");
     ensure!(answer.status == 200, "a request without condition got status {}", answer.status);

@@ -15,11 +15,11 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let first = Reply::ok().field("Cache-Control", "no-cache").etag("\"v1\"").field("X-Policy", "old");
+    let first = Reply::fresh(2).etag("\"v1\"").field("X-Policy", "old");
     let second =
         Reply::not_modified().field("Cache-Control", "max-age=3600").etag("\"v1\"").field("X-Policy", "new");
     let page = t.validated("page", first, second);
-    page.fill().await?;
+    page.gone_stale().await?;
     let answer = page.get().answer().await?;
     need!(page.validations() > 0, "the candidate asked again without a condition: it does not validate");
     let hit = page.get().answer().await?;
