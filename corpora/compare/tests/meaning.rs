@@ -1,6 +1,8 @@
 //! Pairs of messages and what must come out: one line for each difference, `class path`; `(class) path` where it does
 //! not count.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where its input is wrong")]
+
 use compare::{Comparison, Settings, requests, responses};
 use exchange::{Body, Ending, Fields, Request, Response, Time};
 use std::time::Duration;
