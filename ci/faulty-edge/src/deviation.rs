@@ -175,7 +175,9 @@ impl Decisions for Faulty {
     }
 
     fn keep(&self, stored: &Stored, ended: Ended, purged: bool) -> Keep {
-        let ended = if self.is(Deviation::TruncatedStored) { Ended::Complete } else { ended };
+        if self.is(Deviation::TruncatedStored) && ended == Ended::Truncated && !purged {
+            return Keep::Store;
+        }
         self.inner.keep(stored, ended, purged)
     }
 

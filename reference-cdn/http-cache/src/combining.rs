@@ -31,6 +31,7 @@ pub(crate) fn complete(
     whole.status = StatusCode::OK;
     whole.answered = None;
     whole.extent = Extent { first: 0, length: complete, complete, partial: false };
+    whole.announced = complete;
     Some(Received::Combine { index, stored: Box::new(whole), content_at: range.start })
 }
 
@@ -68,6 +69,7 @@ fn combined(mut new: Stored, index: usize, old: &Stored) -> Received {
     new.status = if whole { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
     new.extent =
         Extent { first, length: end.map(|end| end - first), complete: new.extent.complete, partial: !whole };
+    new.announced = new.extent.length;
     new.answered = None;
     Received::Combine { index, stored: Box::new(new), content_at }
 }

@@ -42,6 +42,7 @@ pub(crate) fn freshen(
     let response = Response { status: stored.status, headers: &merged, ..*response };
     let mut fresh = storing::head(&response, &directives, heuristic, merged.clone(), selecting);
     fresh.extent = stored.extent;
+    fresh.announced = stored.announced;
     fresh.answered = stored.answered.clone();
     Some(fresh)
 }

@@ -471,10 +471,8 @@ impl Decisions for Standard {
     }
 
     fn keep(&self, stored: &Stored, ended: Ended, purged: bool) -> Keep {
-        let extent = stored.extent;
-        let overlong =
-            matches!((extent.end(), extent.complete), (Some(end), Some(complete)) if end > complete);
-        if ended == Ended::Complete && !purged && !overlong { Keep::Store } else { Keep::Discard }
+        let whole = ended == Ended::Complete && stored.is_as_announced();
+        if whole && !purged { Keep::Store } else { Keep::Discard }
     }
 
     fn invalidated(&self, request: &Request<'_>, response: &Response<'_>) -> Vec<Key> {

@@ -18,6 +18,8 @@ pub struct Stored {
     /// Fields for the client that caused the fetch only: those that `no-cache` and `private` name.
     pub(crate) once: HeaderMap,
     pub(crate) extent: Extent,
+    /// Octets that the origin announced, by Content-Length or Content-Range.
+    pub(crate) announced: Option<u64>,
     pub(crate) freshness: Freshness,
     pub(crate) selecting: Selecting,
     pub(crate) response_time: Time,
@@ -117,6 +119,15 @@ impl Stored {
             self.extent.complete = Some(octets);
         }
         self.at_rest()
+    }
+
+    /// Has the content received the length that was announced? A part may be shorter: what came is its beginning.
+    pub(crate) fn is_as_announced(&self) -> bool {
+        match (self.extent.length, self.announced) {
+            (Some(length), Some(announced)) if self.extent.partial => length <= announced,
+            (Some(length), Some(announced)) => length == announced,
+            _ => true,
+        }
     }
 
     /// About how many octets of memory the head takes.

@@ -91,6 +91,7 @@ fn build(
     let mut stored = head(response, directives, heuristic, headers, Selecting::of(names, request.headers));
     stored.status = status;
     stored.extent = extent;
+    stored.announced = extent.length;
     stored.answered = match (request.headers.get(RANGE), response.headers.get(CONTENT_RANGE)) {
         (Some(range), Some(content_range)) if extent.partial => {
             Some(Answered { range: range.clone(), content_range: content_range.clone() })
@@ -142,6 +143,7 @@ pub(crate) fn head(
         last_modified: headers.get(LAST_MODIFIED).and_then(|value| date::parse(value.as_bytes(), now)),
         once,
         extent: Extent { first: 0, length: None, complete: None, partial: false },
+        announced: None,
         freshness,
         selecting,
         response_time: now,

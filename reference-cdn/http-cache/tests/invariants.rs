@@ -262,10 +262,14 @@ proptest! {
             for name in ["connection", "keep-alive", "transfer-encoding", "upgrade"] {
                 prop_assert!(!answer.headers.contains_key(name), "{name} was sent to the client");
             }
-            let whole_told = step.ended == Ended::Complete && step.method != Method::HEAD;
-            if whole_told && matches!(answer.source, Source::Hit | Source::Fetched | Source::Validated | Source::Combined | Source::Stale) && answer.status != StatusCode::NOT_MODIFIED {
+            // What a 206 without Content-Length announces may not all come; the client then sees a short answer. What is stored is sure.
+            let sure = matches!(answer.source, Source::Hit | Source::Stale | Source::Validated);
+            let sent = sure || matches!(answer.source, Source::Fetched | Source::Combined) && step.ended == Ended::Complete;
+            if sent && step.method != Method::HEAD && answer.status != StatusCode::NOT_MODIFIED {
                 if let Some(length) = answer.headers.get(CONTENT_LENGTH) {
-                    prop_assert_eq!(length, &HeaderValue::from(answer.body.len()), "{:?}", answer.source);
+                    let length: usize = length.to_str().unwrap().parse().unwrap();
+                    let short = !sure && step.status == StatusCode::PARTIAL_CONTENT && answer.body.len() < length;
+                    prop_assert!(answer.body.len() == length || short, "{:?}: {} of {length}", answer.source, answer.body.len());
                 }
             }
             if matches!(answer.source, Source::Hit | Source::Stale) {
