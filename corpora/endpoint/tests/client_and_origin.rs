@@ -12,7 +12,7 @@ fn get(target: &str) -> Request {
 }
 
 fn impatient() -> Settings {
-    Settings::with_deadline(Duration::from_millis(50))
+    Settings::with_deadline(Duration::from_millis(500))
 }
 
 async fn origin() -> Origin {
@@ -326,9 +326,12 @@ async fn waits_end_at_their_deadline_and_say_what_for() {
     let mut client = Client::connect(origin.address(), &impatient()).await.unwrap();
     client.request(&get("/stall")).await.unwrap();
     let late = client.response().await.unwrap_err();
-    assert_eq!(late.to_string(), format!("{}: read a response: not done after 50 ms", origin.address()));
+    assert_eq!(late.to_string(), format!("{}: read a response: not done after 500 ms", origin.address()));
     let late = stall.wait_for(5).await.unwrap_err();
-    assert_eq!(late.to_string(), "origin route \"/stall\": wait for 5 requests, got 1: not done after 50 ms");
+    assert_eq!(
+        late.to_string(),
+        "origin route \"/stall\": wait for 5 requests, got 1: not done after 500 ms"
+    );
     let late = Events::new(Duration::from_millis(10)).wait("x").await.unwrap_err();
     assert_eq!(
         late.to_string(),
@@ -378,10 +381,10 @@ async fn nobody_there() {
 #[tokio::test]
 async fn shutdown_ends_connections() {
     let origin = origin().await;
-    let _route = origin.route("/", |_| Script::new().stall());
+    let route = origin.route("/", |_| Script::new().stall());
     let mut client = client(&origin).await;
     client.request(&get("/")).await.unwrap();
-    origin.events().signal("unrelated");
+    route.wait_for(1).await.unwrap();
     origin.shutdown().await;
     client.closed().await.unwrap();
     assert_eq!(origin.connections(), endpoint::Connections { opened: 1, open: 0 });

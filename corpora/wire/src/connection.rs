@@ -226,7 +226,11 @@ impl Connection {
             && !parser.in_message()
             && parser.next_start().is_some()
         {
-            self.refuse_request();
+            if self.responses.parser.counts().pushed == 0 {
+                self.do_without_response();
+            } else {
+                self.refuse_request();
+            }
             return true;
         }
         match self.requests.parser.next_event() {
@@ -236,6 +240,19 @@ impl Connection {
             None => return false,
         }
         true
+    }
+
+    /// This direction alone was captured, it seems: no answer to the oldest request will be seen.
+    fn do_without_response(&mut self) {
+        if let Some(slot) = self.slots.iter_mut().find(|s| !s.response_done) {
+            slot.response_done = true;
+            slot.response.notes_mut().closed = Some(Close::Lost);
+            self.responses.parser.skip_expected(1);
+        }
+        if !self.responses.gapped {
+            self.gap(Direction::ToClient, Time::default());
+        }
+        self.settle();
     }
 
     /// Too many requests are without answer: reads no further ones.

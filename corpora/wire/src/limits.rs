@@ -22,7 +22,8 @@ pub struct Limits {
     /// Body bytes that the unfinished exchanges of one [`crate::Connection`] keep together; for those that begin
     /// over it lengths and digests are all. Default 16 MiB.
     pub keep_total: usize,
-    /// Requests of a connection without answer. Default 10 000.
+    /// Requests of a connection without answer; over it no further ones are read, or, where no byte of the other
+    /// direction was ever seen, the oldest is given out without answer. Default 10 000.
     pub outstanding: usize,
     /// Bytes of one direction held until the other one shows what they mean: a response before its request,
     /// bytes after a request to switch protocols. Default 1 MiB.

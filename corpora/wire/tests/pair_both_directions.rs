@@ -334,6 +334,7 @@ fn bounds_on_what_is_kept_and_outstanding() {
     let limits = Limits { keep_body: 4, keep_total: 6, outstanding: 3, ..Limits::default() };
     let mut connection = Connection::new(0, limits).whole_messages();
     let put = "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nabcdef";
+    connection.push(ToClient, Time(1), "\r\n");
     connection.push(ToServer, Time(1), put.repeat(9).into_bytes());
     connection.finish(ToServer, Time(2), Close::Fin);
     connection.finish(ToClient, Time(2), Close::Fin);
@@ -355,6 +356,28 @@ fn bounds_on_what_is_kept_and_outstanding() {
         }
     }
     assert_eq!((kept, failed), (vec![4, 2, 0], 1));
+}
+
+#[test]
+fn one_direction_alone() {
+    let limits = Limits { outstanding: 3, ..Limits::default() };
+    let mut connection = Connection::new(0, limits).whole_messages();
+    let paths = |connection: &mut Connection| -> Vec<String> {
+        std::iter::from_fn(|| connection.next_event())
+            .map(|e| match e {
+                ConnectionEvent::Exchanged(e) => line(&e),
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    };
+    for n in 1..=5 {
+        connection.push(ToServer, Time(n), get(&format!("/{n}")));
+    }
+    assert_eq!(paths(&mut connection), ["GET /1 → - (Lost)", "GET /2 → - (Lost)"]);
+    // The other one turns up after all; its next message answers what was asked last.
+    connection.push(ToClient, Time(6), "...".to_owned() + &ok("5"));
+    assert_eq!(paths(&mut connection), ["GET /3 → - (Lost)", "GET /4 → - (Lost)", "GET /5 → 200 \"5\""]);
+    assert!(connection.counts(ToClient).balance() && connection.counts(ToServer).balance());
 }
 
 /// Exchanges to be sent, with what they should come out as.
