@@ -133,13 +133,7 @@ pub(crate) fn compare(out: &mut Collector<'_>, freshness: &Freshness<'_>, left: 
 }
 
 /// Judges `X-Cache` and its kin: another state is no other meaning; anything else is compared as it is.
-pub(crate) fn compare_x_cache(
-    out: &mut Collector<'_>,
-    path: &str,
-    name: &str,
-    left: &Fields,
-    right: &Fields,
-) {
+pub(crate) fn compare_x_cache(out: &mut Collector<'_>, name: &str, left: &Fields, right: &Fields) {
     let (l, r) = (left.combined(name), right.combined(name));
     if l == r {
         return;
@@ -161,7 +155,7 @@ pub(crate) fn compare_x_cache(
             out.presence(l.is_some(), r.is_some(), "the values differ, and not both are known words"),
         )
     };
-    out.add(path, (l.as_deref(), r.as_deref()), &rules::X_CACHE, class, explanation);
+    out.add(format!("fields.{name}"), (l.as_deref(), r.as_deref()), &rules::X_CACHE, class, explanation);
 }
 
 #[cfg(test)]

@@ -249,6 +249,9 @@ impl<'f> Freshness<'f> {
     /// Judges `Cache-Control`, present on at least one side.
     pub fn cache_control(&self, out: &mut Collector<'_>) {
         let [l, r] = [&self.left, &self.right].map(|s| s.fields.combined("cache-control"));
+        if l == r {
+            return;
+        }
         let at = At { path: "fields.cache-control", rule: &rules::DIRECTIVES, class: Class::Field };
         let mut names = named::differing(&self.left.directives, &self.right.directives, |l, r| {
             l == r || l.meaning == r.meaning

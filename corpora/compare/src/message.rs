@@ -80,7 +80,6 @@ fn fields(out: &mut Collector<'_>, left: &Message<'_>, right: &Message<'_>, cont
     let before = out.found.len();
     host(out, left.authority, right.authority);
     for name in names(&l, &r) {
-        let path = format!("fields.{name}");
         match field::kind(&name) {
             Kind::Caseless if name == "host" && left.request => {}
             Kind::ContentLength => content_length(out, left, right),
@@ -88,7 +87,7 @@ fn fields(out: &mut Collector<'_>, left: &Message<'_>, right: &Message<'_>, cont
             Kind::ReceptionDate => freshness.date(out),
             Kind::Expires => freshness.expires(out),
             Kind::CacheStatus => cache_status::compare(out, &freshness, &l, &r),
-            Kind::XCache => cache_status::compare_x_cache(out, &path, &name, &l, &r),
+            Kind::XCache => cache_status::compare_x_cache(out, &name, &l, &r),
             Kind::Via => via::compare(out, &l, &r),
             Kind::Server => server(out, &l, &r),
             Kind::Directives if name == "cache-control" => freshness.cache_control(out),
@@ -108,6 +107,10 @@ fn fields(out: &mut Collector<'_>, left: &Message<'_>, right: &Message<'_>, cont
 }
 
 fn plain_field(out: &mut Collector<'_>, section: &Section<'_>, name: &str, left: &Fields, right: &Fields) {
+    // The common case. Only a cookie's lifetime depends on more than its own bytes, and not where those are the same.
+    if left.get_all(name).eq(right.get_all(name)) {
+        return;
+    }
     let kind = field::kind(name);
     let path = format!("{}.{name}", section.path);
     match kind {
