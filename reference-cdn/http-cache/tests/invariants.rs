@@ -265,13 +265,12 @@ proptest! {
             // What a 206 without Content-Length announces may not all come; the client then sees a short answer. What is stored is sure.
             let sure = matches!(answer.source, Source::Hit | Source::Stale | Source::Validated);
             let sent = sure || matches!(answer.source, Source::Fetched | Source::Combined) && step.ended == Ended::Complete;
-            if sent && step.method != Method::HEAD && answer.status != StatusCode::NOT_MODIFIED {
-                if let Some(length) = answer.headers.get(CONTENT_LENGTH) {
+            if sent && step.method != Method::HEAD && answer.status != StatusCode::NOT_MODIFIED
+                && let Some(length) = answer.headers.get(CONTENT_LENGTH) {
                     let length: usize = length.to_str().unwrap().parse().unwrap();
                     let short = !sure && step.status == StatusCode::PARTIAL_CONTENT && answer.body.len() < length;
                     prop_assert!(answer.body.len() == length || short, "{:?}: {} of {length}", answer.source, answer.body.len());
                 }
-            }
             if matches!(answer.source, Source::Hit | Source::Stale) {
                 prop_assert_eq!(answer.headers.get_all(AGE).iter().count(), 1, "a stored response needs one Age");
             }
@@ -396,7 +395,7 @@ proptest! {
         let time = Time::from_secs(START + 60);
         let response = Response { status: StatusCode::NOT_MODIFIED, headers: &new, request_time: time, response_time: time };
         let fetch = Fetch { reason: ForwardReason::Stale, validate: Some(0), complete: None, whole: true };
-        if let Received::Freshen(updated) = standard(ClientDirectives::Ignore).received(&request, &fetch, &response, &[stored.clone()]) {
+        if let Received::Freshen(updated) = standard(ClientDirectives::Ignore).received(&request, &fetch, &response, std::slice::from_ref(&stored)) {
             let fresh = &updated[0].1;
             prop_assert_eq!(fresh.extent(), stored.extent());
             prop_assert_eq!(fresh.status(), stored.status());
