@@ -151,12 +151,19 @@ fn recorded_answers_to_the_same_question_come_first() {
             get("/a", &[("If-None-Match", "\"v1\"")]),
             status(304, &[("ETag", "\"v1\""), ("X-From", "recording")]),
         ),
+        (get("/a", &[("If-Match", "\"v0\"")]), status(412, &[("X-From", "recording")])),
         // This server does not do ranges.
         (get("/b", &[("Range", "bytes=0-1")]), ok("abc", &[])),
     ]);
     let fresh = answer(&w, &get("/a", &[("If-None-Match", "\"v1\"")]), None);
     assert_eq!((fresh.response.status, fresh.how), (304, How::Recorded(1)));
     assert_eq!(fresh.response.fields.get_str("x-from"), Some("recording"));
+    // Whatever the moment is: a refusal is no version of its own.
+    for moment in [None, Some(0), Some(2), Some(9)] {
+        let refused = answer(&w, &get("/a", &[("If-Match", "\"v0\"")]), moment);
+        assert_eq!((refused.response.status, refused.how), (412, How::Recorded(2)), "{moment:?}");
+        assert_eq!(text(&answer(&w, &get("/a", &[]), moment)), "200 0123456789", "{moment:?}");
+    }
     assert_eq!(text(&answer(&w, &get("/b", &[("Range", "bytes=1-2")]), None)), "200 abc");
 }
 

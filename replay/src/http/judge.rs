@@ -203,11 +203,7 @@ fn totals(judged: &[Judged], transactions: usize) -> Totals {
             State::FailedCandidate(_) => totals.failed_candidate += 1,
             State::FailedBoth { .. } => totals.failed_both += 1,
             State::NotSent(reason) => {
-                let name = match reason {
-                    NotSent::Unusable(unusable) => unusable.name(),
-                    NotSent::Filtered => "left out by --only",
-                };
-                *totals.not_sent.entry(name.to_owned()).or_default() += 1;
+                *totals.not_sent.entry(reason.name().to_owned()).or_default() += 1;
             }
         }
     }

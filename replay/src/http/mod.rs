@@ -259,7 +259,7 @@ impl<'a> Runner<'a> {
                 options.only.iter().any(|glob| glob.fits(&name))
             }
         };
-        let plan = Arc::new(Plan::new(&capture.recorded, options.speed, wanted));
+        let plan = Arc::new(Plan::new(&capture.recorded, options.speed, !options.prefix.is_empty(), wanted));
         let world = Arc::new(if options.mark { World::of(&*capture.recorded) } else { World::default() });
         Runner { capture, options, clock, plan, world, targets, now }
     }

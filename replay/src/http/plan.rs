@@ -54,6 +54,19 @@ pub enum NotSent {
     Unusable(Unusable),
     /// `--only` leaves it out.
     Filtered,
+    /// Its target (`*`) has no path that the prefix could stand before.
+    NoPath,
+}
+
+impl NotSent {
+    /// As a ledger names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            NotSent::Unusable(unusable) => unusable.name(),
+            NotSent::Filtered => "left out by --only",
+            NotSent::NoPath => "no path to put the prefix before",
+        }
+    }
 }
 
 /// What is done with each transaction of a capture.
@@ -69,14 +82,23 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans a capture whose transactions are in the order of their requests. `wanted` says which to replay.
-    pub fn new(recorded: &[Recorded], speed: Speed, wanted: impl Fn(&Recorded) -> bool) -> Self {
+    /// Plans a capture whose transactions are in the order of their requests. `prefixed`: whether something is put
+    /// before each path; `wanted` says which transactions to replay.
+    pub fn new(
+        recorded: &[Recorded],
+        speed: Speed,
+        prefixed: bool,
+        wanted: impl Fn(&Recorded) -> bool,
+    ) -> Self {
         let mut plan = Plan::default();
         let mut chosen = Vec::new();
         for (index, transaction) in recorded.iter().enumerate() {
             match transaction.usable() {
                 Err(reason) => plan.not_sent.push((index, NotSent::Unusable(reason))),
                 Ok(_) if !wanted(transaction) => plan.not_sent.push((index, NotSent::Filtered)),
+                Ok((request, _)) if prefixed && !request.path_and_query().starts_with(b"/") => {
+                    plan.not_sent.push((index, NotSent::NoPath));
+                }
                 Ok(_) => chosen.push(index),
             }
         }
@@ -141,7 +163,7 @@ mod tests {
             recorded(1, 1, 180, 350),
             recorded(1, 2, 400, 500),
         ];
-        let plan = Plan::new(&capture, Speed::Factor(2.0), |_| true);
+        let plan = Plan::new(&capture, Speed::Factor(2.0), false, |_| true);
         let shape: Vec<Vec<_>> = plan
             .connections
             .iter()
@@ -158,9 +180,20 @@ mod tests {
     fn what_is_not_replayed_has_a_reason() {
         let mut lost = recorded(0, 0, 1, 2);
         lost.transaction.client_response = None;
-        let plan = Plan::new(&[lost, recorded(0, 1, 3, 4)], Speed::Max, |_| false);
+        let plan = Plan::new(&[lost, recorded(0, 1, 3, 4)], Speed::Max, false, |_| false);
         assert_eq!(plan.not_sent, [(0, NotSent::Unusable(Unusable::NoResponse)), (1, NotSent::Filtered)]);
         assert_eq!((plan.steps, plan.connections.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_prefix_needs_a_path() {
+        let mut options = recorded(0, 0, 1, 2);
+        if let Some(request) = &mut options.transaction.client_request {
+            (request.method, request.target) = ("OPTIONS".into(), "*".into());
+        }
+        let capture = [options];
+        assert_eq!(Plan::new(&capture, Speed::Max, false, |_| true).steps, 1);
+        assert_eq!(Plan::new(&capture, Speed::Max, true, |_| true).not_sent, [(0, NotSent::NoPath)]);
     }
 
     #[test]

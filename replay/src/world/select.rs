@@ -4,8 +4,8 @@ use super::condition::{self, Verdict};
 use super::{How, Unrecorded, range};
 use crate::extract::is_whole;
 use bytes::BytesMut;
-use exchange::{Body, Request, Response, Time};
-use std::collections::BTreeSet;
+use exchange::{Body, Field, Request, Response, Sha256, Time};
+use std::collections::{BTreeSet, HashMap};
 
 /// A recorded answer to one request.
 #[derive(Debug)]
@@ -34,9 +34,21 @@ impl Entry {
         !matches!(self.response.status, 206 | 304 | 412 | 416)
     }
 
+    /// A condition failed, or no range could be given.
+    fn is_refusal(&self) -> bool {
+        matches!(self.response.status, 412 | 416)
+    }
+
     /// A whole 200 answer to GET: what conditions and ranges are evaluated on.
     fn is_representation(&self) -> bool {
         self.request.method == "GET" && self.response.status == 200 && is_whole(&self.response.body)
+    }
+
+    /// What tells it from another answer. Dates change with each answer and are shifted anyway.
+    fn identity(&self) -> Identity<'_> {
+        let passing = ["date", "expires", "age", "connection", "keep-alive"];
+        let lasting = self.response.fields.iter().filter(|f| !passing.iter().any(|name| f.is(name)));
+        (self.response.status, self.response.body.sha256, lasting.collect())
     }
 
     /// When its head came.
@@ -70,24 +82,24 @@ fn is_safe(request: &Request) -> bool {
     request.method == "GET" || request.method == "HEAD"
 }
 
-/// Whether it matters at which moment these are asked for.
+/// Whether it matters at which moment these are asked for: the same question got different answers, or the resource
+/// itself changed.
 pub(super) fn has_several_answers(entries: &[Entry]) -> bool {
-    let plain = entries.iter().filter(|entry| entry.is_plain());
-    // Dates change with each answer and are shifted anyway.
-    let identity = |entry: &Entry| {
-        let mut fields = entry.response.fields.clone();
-        ["date", "expires", "age", "connection", "keep-alive"].iter().for_each(|name| {
-            fields.remove(name);
-        });
-        (
-            entry.request.method.clone(),
-            entry.response.status,
-            entry.response.body.sha256,
-            fields.0.into_iter().map(|f| (f.name, f.value)).collect::<Vec<_>>(),
-        )
-    };
-    plain.map(identity).collect::<std::collections::HashSet<_>>().len() > 1
+    let mut answers: HashMap<Vec<Option<Vec<u8>>>, Identity<'_>> = HashMap::new();
+    let mut plain: Option<Identity<'_>> = None;
+    entries.iter().any(|entry| {
+        let identity = entry.identity();
+        let mut question: Vec<_> = SELECTING.iter().map(|name| entry.request.fields.combined(name)).collect();
+        question.push(Some(entry.request.method.to_vec()));
+        let changed = entry.is_plain()
+            && entry.request.method == "GET"
+            && *plain.get_or_insert_with(|| identity.clone()) != identity;
+        changed || *answers.entry(question).or_insert_with(|| identity.clone()) != identity
+    })
 }
+
+/// What makes an answer another one.
+type Identity<'a> = (u16, Sha256, Vec<&'a Field>);
 
 /// The response to a request for these entries' resource, how it came about, and when its original was seen.
 pub(super) fn answer(
@@ -119,8 +131,14 @@ fn safe(
     request: &Request,
     moment: Option<usize>,
 ) -> Result<(Response, How, Time), Unrecorded> {
-    let now = current(variants, moment).ok_or(Unrecorded::Variant)?;
-    let of_version: Vec<&Entry> = variants.iter().copied().filter(|e| e.same_version(now)).collect();
+    // A refusal of a condition or range tells nothing of the version: it belongs to the one that was current then.
+    let telling: Vec<&Entry> = variants.iter().copied().filter(|e| !e.is_refusal()).collect();
+    let now = current(&telling, moment).or_else(|| current(variants, moment)).ok_or(Unrecorded::Variant)?;
+    let is_of_version = |e: &&Entry| match e.is_refusal() {
+        true => current(&telling, Some(e.index)).is_none_or(|then| then.same_version(now)),
+        false => e.same_version(now),
+    };
+    let of_version: Vec<&Entry> = variants.iter().copied().filter(is_of_version).collect();
     // As recorded, where the same was asked.
     let asked_alike: Vec<&Entry> = of_version
         .iter()
