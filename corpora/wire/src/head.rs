@@ -79,48 +79,64 @@ impl Head {
     }
 }
 
-/// What the first line of a head says.
-pub(crate) struct FirstLine {
-    pub start_line: StartLine,
-    pub version: Version,
-    /// What follows the line.
-    pub rest: Bytes,
+/// What a first line says.
+pub(crate) enum FirstLine<'a> {
+    Request { method: &'a [u8], target: &'a [u8] },
+    Response { status: u16, reason: &'a [u8] },
 }
 
-/// Splits off the first line and takes it apart. `raw` begins with the start line and holds all of it.
-pub(crate) fn first_line(raw: &Bytes, request: bool, noted: &mut Noted) -> Result<FirstLine, ErrorKind> {
+impl FirstLine<'_> {
+    /// As parts of `raw`, which it was read from.
+    pub fn own(&self, raw: &Bytes) -> StartLine {
+        match *self {
+            FirstLine::Request { method, target } => {
+                StartLine::Request { method: raw.slice_ref(method), target: raw.slice_ref(target) }
+            }
+            FirstLine::Response { status, reason } => {
+                StartLine::Response { status, reason: raw.slice_ref(reason) }
+            }
+        }
+    }
+}
+
+/// Takes the first line apart and says what follows it. `raw` begins with the start line and holds all of it.
+pub(crate) fn first_line<'a>(
+    raw: &'a [u8],
+    request: bool,
+    noted: &mut Noted,
+) -> Result<(FirstLine<'a>, Version, &'a [u8]), ErrorKind> {
     let (line, rest) = split_line(raw, noted);
-    let (start_line, version) =
-        if request { request_line(&line, noted)? } else { status_line(&line, noted)? };
-    Ok(FirstLine { start_line, version, rest })
+    let (start_line, version) = if request { request_line(line, noted)? } else { status_line(line, noted)? };
+    Ok((start_line, version, rest))
 }
 
-fn request_line(line: &Bytes, noted: &mut Noted) -> Result<(StartLine, Version), ErrorKind> {
-    if &line[..] == b"PRI * HTTP/2.0" {
+fn request_line<'a>(line: &'a [u8], noted: &mut Noted) -> Result<(FirstLine<'a>, Version), ErrorKind> {
+    if line == b"PRI * HTTP/2.0" {
         return Err(ErrorKind::Http2);
     }
     let is_space = |b: &u8| matches!(b, b' ' | b'\t' | 0x0b | 0x0c | b'\r');
     let trimmed = trim(line, is_space);
     let method_end = trimmed.iter().position(is_space).ok_or(ErrorKind::RequestLine)?;
-    let method = trimmed.slice(..method_end);
-    let after_method = trim(&trimmed.slice(method_end..), is_space);
+    let (method, after_method) = trimmed.split_at(method_end);
     if !method.iter().copied().all(is_token) {
         noted.add(Anomaly::BadMethod);
     }
+    let after_method = trim(after_method, is_space);
     let version_start = after_method.iter().rposition(is_space).map_or(0, |at| at + 1);
-    let last = after_method.slice(version_start..);
-    let (target, version) = match version(&last, noted) {
-        Some(version) if version_start > 0 => (trim(&after_method.slice(..version_start), is_space), version),
-        None if version_start == 0 && &method[..] == b"GET" && !last.is_empty() => {
+    let (before_last, last) = after_method.split_at(version_start);
+    let (target, version, length) = match version(last, noted) {
+        Some(version) if version_start > 0 => {
+            let target = trim(before_last, is_space);
+            (target, version, method.len() + target.len() + last.len() + 2)
+        }
+        None if version_start == 0 && method == b"GET" && !last.is_empty() => {
             noted.add(Anomaly::Http09);
-            (last, Version::Http09)
+            (last, Version::Http09, method.len() + last.len() + 1)
         }
         _ => return Err(ErrorKind::RequestLine),
     };
-    let spaces = if version == Version::Http09 { 1 } else { 2 };
-    let tokens = method.len() + target.len() + after_method.len() - version_start;
-    let tokens = if version == Version::Http09 { method.len() + target.len() } else { tokens };
-    if line.len() != tokens + spaces || line.iter().any(|b| is_space(b) && *b != b' ') {
+    let odd_space = |b: &u8| is_space(b) && *b != b' ';
+    if line.len() != length || line.iter().any(odd_space) {
         noted.add(Anomaly::StartLineWhitespace);
     }
     if target.iter().any(is_space) {
@@ -129,19 +145,19 @@ fn request_line(line: &Bytes, noted: &mut Noted) -> Result<(StartLine, Version),
     if target.iter().any(|b| !is_space(b) && !b.is_ascii_graphic()) {
         noted.add(Anomaly::BadTarget);
     }
-    Ok((StartLine::Request { method, target }, version))
+    Ok((FirstLine::Request { method, target }, version))
 }
 
-fn status_line(line: &Bytes, noted: &mut Noted) -> Result<(StartLine, Version), ErrorKind> {
+fn status_line<'a>(line: &'a [u8], noted: &mut Noted) -> Result<(FirstLine<'a>, Version), ErrorKind> {
     let is_space = |b: &u8| matches!(b, b' ' | b'\t');
     let version_end = line.iter().position(is_space).ok_or(ErrorKind::StatusLine)?;
-    let version = version(&line.slice(..version_end), noted).ok_or(ErrorKind::StatusLine)?;
-    let after_version = line.slice(version_end..);
+    let (version_text, after_version) = line.split_at(version_end);
+    let version = version(version_text, noted).ok_or(ErrorKind::StatusLine)?;
     let code_start = after_version.iter().position(|b| !is_space(b)).ok_or(ErrorKind::StatusLine)?;
-    if &after_version[..code_start] != b" " {
+    let (spaces, code) = after_version.split_at(code_start);
+    if spaces != b" " {
         noted.add(Anomaly::StartLineWhitespace);
     }
-    let code = after_version.slice(code_start..);
     let digits = code.get(..3).filter(|d| d.iter().all(u8::is_ascii_digit)).ok_or(ErrorKind::StatusLine)?;
     let status = digits.iter().fold(0, |n, d| n * 10 + u16::from(d - b'0'));
     if !(100..600).contains(&status) {
@@ -150,23 +166,22 @@ fn status_line(line: &Bytes, noted: &mut Noted) -> Result<(StartLine, Version), 
     let reason = match code.get(3) {
         None => {
             noted.add(Anomaly::NoReasonSpace);
-            Bytes::new()
+            &[]
         }
-        Some(b) if is_space(b) => code.slice(4..),
+        Some(b) if is_space(b) => &code[4..],
         Some(_) => return Err(ErrorKind::StatusLine),
     };
-    Ok((StartLine::Response { status, reason }, version))
+    Ok((FirstLine::Response { status, reason }, version))
 }
 
 /// `None` where this is no HTTP version at all.
-fn version(text: &Bytes, noted: &mut Noted) -> Option<Version> {
-    match &text[..] {
+fn version(text: &[u8], noted: &mut Noted) -> Option<Version> {
+    match text {
         b"HTTP/1.1" => return Some(Version::Http11),
         b"HTTP/1.0" => return Some(Version::Http10),
         _ => {}
     }
-    let name = text.get(..5)?;
-    let numbers = &text[5..];
+    let (name, numbers) = text.split_at_checked(5)?;
     let looks_like_one = name.eq_ignore_ascii_case(b"HTTP/")
         && numbers.first().is_some_and(u8::is_ascii_digit)
         && numbers.iter().all(|b| b.is_ascii_digit() || *b == b'.')
@@ -174,21 +189,27 @@ fn version(text: &Bytes, noted: &mut Noted) -> Option<Version> {
     if !looks_like_one {
         return None;
     }
-    noted.add(Anomaly::OtherVersion(text.clone()));
+    noted.add(Anomaly::OtherVersion(Bytes::copy_from_slice(text)));
     Some(if numbers == b"1.0" { Version::Http10 } else { Version::Http11 })
 }
 
-/// Reads field lines up to the empty line. `section` holds whole lines and ends with the empty one.
+/// Reads field lines up to the empty line. `section` is the part of `raw` that holds them and ends with the empty
+/// one.
 ///
 /// # Errors
 /// [`ErrorKind::Limit`] for more than `most` field lines.
-pub(crate) fn fields(mut section: Bytes, most: usize, noted: &mut Noted) -> Result<Fields, ErrorKind> {
+pub(crate) fn fields(
+    raw: &Bytes,
+    mut section: &[u8],
+    most: usize,
+    noted: &mut Noted,
+) -> Result<Fields, ErrorKind> {
     let mut fields: Vec<Field> = Vec::with_capacity(16);
     // Whether the line before this one was a field, so that a folded line has something to go on with.
     let mut open = false;
     let mut first = true;
     while !section.is_empty() {
-        let (line, rest) = split_line(&section, noted);
+        let (line, rest) = split_line(section, noted);
         section = rest;
         if line.is_empty() {
             break;
@@ -196,13 +217,11 @@ pub(crate) fn fields(mut section: Bytes, most: usize, noted: &mut Noted) -> Resu
         if line.contains(&b'\r') {
             noted.add(Anomaly::BareCr);
         }
-        if matches!(line[0], b' ' | b'\t') {
+        if is_blank(&line[0]) {
             match fields.last_mut().filter(|_| open) {
                 Some(field) => {
                     noted.add(Anomaly::ObsoleteFold);
-                    let more = line.trim_ascii();
-                    let parts = [&field.value[..], more];
-                    field.value = Bytes::from(parts.join(&b' '));
+                    field.value = Bytes::from([&field.value[..], line.trim_ascii()].join(&b' '));
                 }
                 None if first => noted.add(Anomaly::WhitespaceBeforeFields),
                 None => {}
@@ -211,7 +230,7 @@ pub(crate) fn fields(mut section: Bytes, most: usize, noted: &mut Noted) -> Resu
             continue;
         }
         first = false;
-        let field = field_line(&line, noted);
+        let field = field_line(raw, line, noted);
         open = field.is_some();
         if fields.len() == most {
             return Err(ErrorKind::Limit("fields"));
@@ -221,52 +240,72 @@ pub(crate) fn fields(mut section: Bytes, most: usize, noted: &mut Noted) -> Resu
     Ok(Fields(fields))
 }
 
-fn field_line(line: &Bytes, noted: &mut Noted) -> Option<Field> {
+fn field_line(raw: &Bytes, line: &[u8], noted: &mut Noted) -> Option<Field> {
     let Some(colon) = line.iter().position(|&b| b == b':') else {
-        noted.add(Anomaly::NotAField(line.slice(..line.len().min(crate::Error::NEAR))));
+        noted.add(Anomaly::NotAField(raw.slice_ref(&line[..line.len().min(crate::Error::NEAR)])));
         return None;
     };
-    let is_space = |b: &u8| matches!(b, b' ' | b'\t');
-    let name_end = line[..colon].iter().rposition(|b| !is_space(b)).map_or(0, |at| at + 1);
-    let name = line.slice(..name_end);
-    let after = line.slice(colon + 1..);
-    let value = trim(&after, is_space);
+    let (before, after) = (&line[..colon], &line[colon + 1..]);
+    let name_end = before.iter().rposition(|b| !is_blank(b)).map_or(0, |at| at + 1);
+    let value = trim(after, is_blank);
+    let field = Field { name: raw.slice_ref(&line[..name_end]), value: raw.slice_ref(value) };
+    let name = || field.name.clone();
     if name_end < colon {
-        noted.add(Anomaly::SpaceBeforeColon(name.clone()));
+        noted.add(Anomaly::SpaceBeforeColon(name()));
     }
-    if name.is_empty() || !name.iter().copied().all(is_token) {
-        noted.add(Anomaly::BadFieldName(name.clone()));
+    if name_end == 0 || !field.name.iter().copied().all(is_token) {
+        noted.add(Anomaly::BadFieldName(name()));
     }
     let around = after.len() - value.len();
     if around > 1 || around == 1 && after[0] != b' ' {
-        noted.add(Anomaly::OddWhitespace(name.clone()));
+        noted.add(Anomaly::OddWhitespace(name()));
     }
     if value.iter().any(|b| b.is_ascii_control() && !matches!(b, b'\t' | b'\r')) {
-        noted.add(Anomaly::BadFieldValue(name.clone()));
+        noted.add(Anomaly::BadFieldValue(name()));
     }
-    Some(Field { name, value })
+    Some(field)
 }
 
 /// The first line without its end, and what follows it.
-fn split_line(bytes: &Bytes, noted: &mut Noted) -> (Bytes, Bytes) {
+fn split_line<'a>(bytes: &'a [u8], noted: &mut Noted) -> (&'a [u8], &'a [u8]) {
     let end = bytes.iter().position(|&b| b == b'\n').unwrap_or(bytes.len());
-    let rest = bytes.slice((end + 1).min(bytes.len())..);
+    let rest = bytes.get(end + 1..).unwrap_or_default();
     match bytes[..end].strip_suffix(b"\r") {
-        Some(line) => (bytes.slice(..line.len()), rest),
+        Some(line) => (line, rest),
         None => {
             noted.add(Anomaly::BareLf);
-            (bytes.slice(..end), rest)
+            (&bytes[..end], rest)
         }
     }
 }
 
-fn trim(bytes: &Bytes, is_space: impl Fn(&u8) -> bool) -> Bytes {
+fn is_blank(b: &u8) -> bool {
+    matches!(b, b' ' | b'\t')
+}
+
+fn trim(bytes: &[u8], is_space: impl Fn(&u8) -> bool) -> &[u8] {
     let start = bytes.iter().position(|b| !is_space(b)).unwrap_or(bytes.len());
     let end = bytes.iter().rposition(|b| !is_space(b)).map_or(start, |at| at + 1);
-    bytes.slice(start..end)
+    &bytes[start..end]
 }
 
 /// tchar of RFC 9110 section 5.6.2.
 pub(crate) fn is_token(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+    TOKEN[usize::from(b)]
 }
+
+const TOKEN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0u8;
+    while b < 128 {
+        table[b as usize] = b.is_ascii_alphanumeric();
+        b += 1;
+    }
+    let marks = b"!#$%&'*+-.^_`|~";
+    let mut at = 0;
+    while at < marks.len() {
+        table[marks[at] as usize] = true;
+        at += 1;
+    }
+    table
+};

@@ -329,9 +329,8 @@ impl Parser {
         if !partial.checked {
             partial.checked = true;
             let mut scratch = Noted::default();
-            let raw = Bytes::copy_from_slice(&partial.buffer);
-            match head::first_line(&raw, self.is_request, &mut scratch) {
-                Ok(first) if first.version == Version::Http09 => return self.finish_head(time, partial),
+            match head::first_line(&partial.buffer, self.is_request, &mut scratch) {
+                Ok((_, Version::Http09, _)) => return self.finish_head(time, partial),
                 Ok(_) => {}
                 Err(wrong) => return self.fail_head(partial, wrong),
             }
@@ -405,11 +404,12 @@ impl Parser {
         if partial.blank_lines > 0 {
             noted.add(Anomaly::BlankLinesBefore(partial.blank_lines));
         }
-        let parsed = head::first_line(&raw, self.is_request, &mut noted).and_then(|first| {
-            let fields = head::fields(first.rest.clone(), self.limits.fields, &mut noted)?;
-            Ok((first, fields))
-        });
-        let (first, fields) = match parsed {
+        let parsed =
+            head::first_line(&raw, self.is_request, &mut noted).and_then(|(first, version, rest)| {
+                let fields = head::fields(&raw, rest, self.limits.fields, &mut noted)?;
+                Ok((first.own(&raw), version, fields))
+            });
+        let (start_line, version, fields) = match parsed {
             Ok(parsed) => parsed,
             Err(wrong) => return self.fail_head(partial, wrong),
         };
@@ -421,16 +421,16 @@ impl Parser {
                 Asked::default()
             }
         };
-        let framing = framing::decide(&first.start_line, first.version, &fields, asked, &mut noted);
-        if self.is_request && first.version == Version::Http11 {
+        let framing = framing::decide(&start_line, version, &fields, asked, &mut noted);
+        if self.is_request && version == Version::Http11 {
             let hosts = fields.get_all("host").count();
             if hosts != 1 {
                 noted.add(Anomaly::HostCount(hosts));
             }
         }
         let head = Head {
-            start_line: first.start_line,
-            version: first.version,
+            start_line,
+            version,
             fields,
             framing: *framing.as_ref().unwrap_or(&Framing::Undefined),
             anomalies: noted.list,
@@ -590,7 +590,7 @@ impl Parser {
 
     fn finish_trailers(&mut self, time: Time, mut message: Message, raw: &[u8]) {
         let raw = Bytes::copy_from_slice(raw);
-        match head::fields(raw.clone(), self.limits.fields, &mut message.noted) {
+        match head::fields(&raw, &raw, self.limits.fields, &mut message.noted) {
             Err(wrong) => self.fail_body(time, message, wrong, &raw),
             Ok(fields) => {
                 for field in fields.iter().filter(|f| chunked::forbidden_in_trailers(&f.name)) {
