@@ -68,18 +68,14 @@ pub fn responses(settings: &Settings, request: &Request, left: &Response, right:
             explanation,
         );
     }
-    interim::compare(&mut out, &left.interim, &right.interim);
+    let states = (cache_status::state(&left.fields), cache_status::state(&right.fields));
+    interim::compare(&mut out, (&left.interim, states.0), (&right.interim, states.1));
     let head = request.method.eq_ignore_ascii_case(b"HEAD");
     // There, Content-Length is of the content that was not sent (RFC 9110 section 8.6).
     let own_length = |r: &Response| !(head || r.status == 304);
     let (l, r) = (of_response(left, own_length(left)), of_response(right, own_length(right)));
     message::compare(&mut out, &l, &r);
-    Comparison {
-        differences: out.found,
-        omitted: out.omitted,
-        left_cache: cache_status::state(&left.fields),
-        right_cache: cache_status::state(&right.fields),
-    }
+    Comparison { differences: out.found, omitted: out.omitted, left_cache: states.0, right_cache: states.1 }
 }
 
 /// Compares two requests that should mean the same, such as those two builds sent to their origin.
@@ -105,6 +101,7 @@ fn of_response(response: &Response, own_length: bool) -> Message<'_> {
         trailers: &response.trailers,
         received: received(&response.seen),
         own_length,
+        status: Some(response.status),
         authority: None,
         request: false,
     }
@@ -117,6 +114,7 @@ fn of_request(request: &Request) -> Message<'_> {
         trailers: &request.trailers,
         received: received(&request.seen),
         own_length: true,
+        status: None,
         authority: request.authority(),
         request: true,
     }

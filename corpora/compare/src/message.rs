@@ -17,6 +17,8 @@ pub(crate) struct Message<'m> {
     pub received: Option<Time>,
     /// Whether its Content-Length tells the length of its own body: not so in answers to HEAD and in 304.
     pub own_length: bool,
+    /// The status code of a response.
+    pub status: Option<u16>,
     /// The authority a request names, in its target or in Host.
     pub authority: Option<&'m [u8]>,
     pub request: bool,
@@ -90,6 +92,7 @@ fn fields(out: &mut Collector<'_>, left: &Message<'_>, right: &Message<'_>, cont
             Kind::XCache => cache_status::compare_x_cache(out, &name, &l, &r),
             Kind::Via => via::compare(out, &l, &r),
             Kind::Server => server(out, &l, &r),
+            Kind::Set(_) if name == "accept-ranges" && implied_ranges(left, right, &l, &r) => {}
             Kind::Directives if name == "cache-control" => freshness.cache_control(out),
             Kind::List(_) if name == "content-encoding" && content.same_when_decoded() => {
                 content.encoding(out)
@@ -158,6 +161,27 @@ fn cookies(out: &mut Collector<'_>, path: &str, class: Class, set: bool, left: &
     } else {
         named::add_each(out, &at, &differing, &l, &r);
     }
+}
+
+/// Whether `Accept-Ranges: bytes` stands on one side only and both are partial responses, which say the same by what
+/// they are (RFC 9110 sections 14.3 and 15.3.7): a cache that cuts the range out of a whole answer has the field, one
+/// that relays the origin's 206 may not.
+fn implied_ranges(left: &Message<'_>, right: &Message<'_>, l: &Fields, r: &Fields) -> bool {
+    let values = (l.combined("accept-ranges"), r.combined("accept-ranges"));
+    let ((Some(value), None) | (None, Some(value))) = values else { return false };
+    let ranges = |fields: &Fields| {
+        let has = |name: &str, start: &str| {
+            fields
+                .get_str(name)
+                .and_then(|v| v.get(..start.len()))
+                .is_some_and(|v| v.eq_ignore_ascii_case(start))
+        };
+        has("content-range", "bytes ") || has("content-type", "multipart/byteranges")
+    };
+    value.eq_ignore_ascii_case(b"bytes")
+        && (left.status, right.status) == (Some(206), Some(206))
+        && ranges(l)
+        && ranges(r)
 }
 
 /// Who a request is for, by its target or by Host (RFC 9110 section 7.2).

@@ -77,6 +77,18 @@ fn status_and_interim() {
     check("!103", "!102", "interim interim[0].status");
     check("!103", "", "interim interim");
     check("!100\n!103", "!103", "");
+    // Interim responses are never stored: a hit has none.
+    let (hit, miss) =
+        ("Cache-Status: a; hit\nAge: 1", "!103 Link: </a>; rel=preload\nCache-Status: a; fwd=miss\nAge: 1");
+    check(miss, hit, "(cache-state) interim; (cache-state) fields.cache-status");
+    check(hit, miss, "(cache-state) interim; (cache-state) fields.cache-status");
+    check(&format!("!103\n{hit}"), hit, "interim interim");
+    check(&miss.replace("!103 Link: </a>; rel=preload", ""), miss, "interim interim");
+    check(
+        &format!("!102\n{hit}"),
+        miss,
+        "interim interim[0].status; interim interim[0].fields.link; (cache-state) fields.cache-status",
+    );
 }
 
 #[test]
@@ -324,6 +336,18 @@ fn byte_ranges() {
     assert_eq!(judged(parts("BB", "0-0", "a")), "");
     assert_eq!(judged(parts("BB", "1-1", "a")), "body body.parts[0].fields.content-range");
     assert_eq!(judged(parts("BB", "0-0", "b")), "body body.parts[0]");
+}
+
+#[test]
+fn ranges_that_a_partial_response_implies() {
+    let partial = "=206\nContent-Range: bytes 0-1/9\n|ab";
+    let with = |value: &str| format!("{partial}\nAccept-Ranges: {value}");
+    check(partial, &with("Bytes"), "");
+    check(&with("bytes"), partial, "");
+    check(partial, &with("none"), "field fields.accept-ranges");
+    check(&with("bytes"), &with("none"), "field fields.accept-ranges");
+    check("|ab", "Accept-Ranges: bytes\n|ab", "field fields.accept-ranges");
+    check("=206", "=206\nAccept-Ranges: bytes", "field fields.accept-ranges");
 }
 
 #[test]

@@ -1,13 +1,18 @@
 //! The form for terminals: failures first, totals, and the verdict last, where it is still on the screen.
 
-use crate::{Check, Difference, EvidenceKind, Ledger, Outcome, Report, Severity, Style, Verdict, clean};
+use crate::{
+    Check, Difference, EvidenceKind, Ledger, Level, Outcome, Report, Severity, Style, Verdict, clean,
+};
 use anstyle::{AnsiColor, Style as Paint};
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 /// Failing checks shown with what was seen; the others get one line.
-const DETAILED: usize = 10;
-/// Checks that get a line at all.
-const LISTED: usize = 50;
+const DETAILED: usize = 3;
+/// Lines for the other checks of each verdict.
+const LISTED: usize = 12;
+/// Reasons given for what could not be judged.
+const REASONS: usize = 5;
 /// Differences shown of one check.
 const DIFFERENCES: usize = 5;
 /// Lines shown of one block of evidence.
@@ -102,42 +107,107 @@ fn head(out: &mut Out, report: &Report) {
 
 fn checks(out: &mut Out, report: &Report) {
     // Worst first, the more binding before the less.
-    let mut shown: Vec<&Check> = report.checks.iter().filter(|c| c.verdict != Verdict::Pass).collect();
-    shown.sort_by_key(|c| (c.verdict, c.level));
-    let mut detailed = 0;
-    let mut apart = true;
-    for check in shown.iter().take(LISTED) {
-        let detail = check.verdict == Verdict::Fail && detailed < DETAILED;
-        detailed += usize::from(detail);
-        if detail || apart {
-            out.line("");
-        }
-        apart = detail;
-        one(out, check, detail);
-    }
-    if shown.len() > LISTED {
+    let mut failed: Vec<&Check> = report.checks.iter().filter(|c| c.verdict == Verdict::Fail).collect();
+    failed.sort_by_key(|c| c.level);
+    let (judged, noted): (Vec<&Check>, Vec<&Check>) =
+        failed.into_iter().partition(|c| c.level <= Level::Should);
+    let detailed = detailed(report, &judged);
+    for check in &detailed {
         out.line("");
-        let more = format!("... and {} more; --json or --html shows all of them", shown.len() - LISTED);
-        out.line(&more);
+        one(out, check);
+    }
+    out.line("");
+    let rest: Vec<&Check> = judged.into_iter().filter(|c| !detailed.iter().any(|d| d.id == c.id)).collect();
+    let fail = out.paint(RED.bold(), "FAIL");
+    listed(out, &fail, "FAIL".len(), rest.iter().map(|c| (c.id.clone(), c.title.clone())));
+    let note = out.paint(DIM, "note");
+    let story = |c: &&Check| format!("{}: {}", c.level, c.reason.as_deref().unwrap_or(&c.title));
+    listed(out, &note, "note".len(), noted.iter().map(|c| (c.id.clone(), story(c))));
+    // What could not be judged is worth its reason in full: it says what to do.
+    let groups = by_reason(&report.checks, Verdict::NotJudged);
+    let word = out.paint(YELLOW.bold(), "NOT JUDGED");
+    for (ids, reason) in groups.iter().take(REASONS) {
+        let ids = out.paint(BOLD, &clean::line(ids, 200));
+        out.line(&format!("{word}  {ids}"));
+        out.paragraph(6, "", reason);
+    }
+    if groups.len() > REASONS {
+        out.line(&format!(
+            "      ... and {} other reasons; --html and --json show all of them",
+            groups.len() - REASONS
+        ));
+    }
+    let word = out.paint(YELLOW.bold(), "WAIVED");
+    listed(out, &word, "WAIVED".len(), by_reason(&report.checks, Verdict::Waived).into_iter());
+}
+
+/// The failures worth showing what was seen: those that decided, else broken MUSTs.
+fn detailed<'r>(report: &'r Report, failed: &[&'r Check]) -> Vec<&'r Check> {
+    let deciding = report.reasons.iter().filter(|r| r.severity == Severity::Deciding);
+    let ids: HashSet<&str> = deciding.flat_map(|r| &r.checks).map(String::as_str).collect();
+    let decided: Vec<&Check> =
+        failed.iter().copied().filter(|c| ids.contains(&c.id[..])).take(DETAILED).collect();
+    if !decided.is_empty() {
+        return decided;
+    }
+    failed.iter().copied().filter(|c| c.level == Level::Must).take(DETAILED).collect()
+}
+
+/// Checks of one verdict, joined where the reason is the same: what stands for their ids, and the reason.
+fn by_reason(checks: &[Check], verdict: Verdict) -> Vec<(String, String)> {
+    let mut order: Vec<&str> = Vec::new();
+    let mut groups: HashMap<&str, Vec<&Check>> = HashMap::new();
+    for check in checks.iter().filter(|c| c.verdict == verdict) {
+        let reason = check.reason.as_deref().unwrap_or(&check.title);
+        let group = groups.entry(reason).or_insert_with(|| {
+            order.push(reason);
+            Vec::new()
+        });
+        group.push(check);
+    }
+    let told = order.into_iter().map(|reason| {
+        let group = groups.remove(reason).unwrap_or_default();
+        let ids = match &group[..] {
+            [one] => one.id.clone(),
+            [first, ..] => format!("{} and {} more", first.id, group.len() - 1),
+            [] => String::new(),
+        };
+        (ids, reason.to_owned())
+    });
+    told.collect()
+}
+
+/// One line for each, as far as there is room for all.
+fn listed(out: &mut Out, word: &str, width: usize, lines: impl ExactSizeIterator<Item = (String, String)>) {
+    let all = lines.len();
+    for (id, told) in lines.take(LISTED) {
+        let id = clean::line(&id, 200);
+        let room = out.style.width.saturating_sub(width + 4 + id.chars().count());
+        let told = cut(&clean::line(&told, LONG), room.max(20));
+        let id = out.paint(BOLD, &id);
+        out.line(&format!("{word}  {id}  {told}"));
+    }
+    if all > LISTED {
+        let indent = width + 2;
+        out.line(&format!("{:indent$}... and {} more; --html and --json show all of them", "", all - LISTED));
     }
 }
 
-fn one(out: &mut Out, check: &Check, detail: bool) {
-    let (word, paint) = match check.verdict {
-        Verdict::Fail => ("FAIL", RED),
-        Verdict::NotJudged => ("NOT JUDGED", YELLOW),
-        Verdict::Waived => ("WAIVED", YELLOW),
-        Verdict::Pass => ("PASS", GREEN),
-    };
-    let word = out.paint(paint.bold(), word);
+fn cut(line: &str, room: usize) -> String {
+    if line.chars().count() <= room {
+        return line.to_owned();
+    }
+    line.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// A failure with what was seen.
+fn one(out: &mut Out, check: &Check) {
+    let word = out.paint(RED.bold(), "FAIL");
     let id = out.paint(BOLD, &clean::line(&check.id, 200));
     out.line(&format!("{word}  {id}  {}", check.level));
     out.paragraph(6, "", &check.title);
     if let Some(reason) = check.reason.as_ref().filter(|reason| **reason != check.title) {
         out.paragraph(6, "", reason);
-    }
-    if !detail {
-        return;
     }
     if let Some(cites) = &check.cites {
         out.paragraph(6, "see ", cites);
@@ -185,11 +255,7 @@ fn block(out: &mut Out, text: &str, diff: bool) {
     let text = clean::block(text, 16 << 10);
     let lines: Vec<&str> = text.trim_end().lines().collect();
     for line in lines.iter().take(LINES) {
-        let mut shown: String = line.chars().take(room).collect();
-        if line.chars().count() > room {
-            shown.pop();
-            shown.push('…');
-        }
+        let shown = cut(line, room);
         let paint = match shown.chars().next() {
             Some('+') if diff => GREEN,
             Some('-') if diff => RED,

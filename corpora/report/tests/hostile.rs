@@ -99,7 +99,7 @@ fn elements(html: &str) -> Vec<String> {
     for tag in body.split('<').skip(1) {
         let (inside, _) = tag.split_once('>').unwrap_or_else(|| panic!("a tag that does not end: {tag}"));
         match inside.strip_prefix('/') {
-            Some(name) if name == "head" => {}
+            Some("head") => {}
             Some(name) => match open.pop() {
                 Some(opened) => assert_eq!(opened, name),
                 // Opened before the style sheet.
