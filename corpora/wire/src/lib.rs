@@ -38,7 +38,6 @@
 #![forbid(unsafe_code)]
 
 mod anomaly;
-mod chunked;
 mod connection;
 mod error;
 mod event;

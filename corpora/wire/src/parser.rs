@@ -1,14 +1,15 @@
 //! One direction of an HTTP/1 connection.
 
+mod bodies;
+mod chunked;
+mod heads;
+
+use self::chunked::ChunkState;
 use crate::anomaly::Noted;
-use crate::chunked::{self, ChunkState};
 use crate::resync::{self, Found};
-use crate::{
-    Anomaly, Asked, Close, Counts, Error, ErrorKind, Event, Extension, Framing, Head, Limits, MessageEnd,
-    StartLine, Trailers, framing, head,
-};
+use crate::{Asked, Close, Counts, Error, ErrorKind, Event, Extension, Limits, MessageEnd};
 use bytes::{Buf as _, Bytes};
-use exchange::{Ending, Fields, Time, Version};
+use exchange::{Ending, Time};
 use std::collections::VecDeque;
 
 /// Parses one direction of a connection: push bytes, take events until there are none.
@@ -295,94 +296,12 @@ impl Parser {
         fits.then_some(end.is_some())
     }
 
-    fn read_head(&mut self, time: Time, bytes: &mut Bytes, mut partial: Partial) {
-        if partial.buffer.is_empty() {
-            partial.start = time;
-        }
-        if let Some(asked) = self.asked.front().filter(|a| !self.is_request && a.http09).copied() {
-            self.asked.pop_front();
-            return self.begin_http09(time, asked);
-        }
-        let most = self.limits.head - partial.blank_bytes.min(self.limits.head);
-        let Some(ended) = self.take_line(bytes, &mut partial.buffer, most, true) else {
-            return self.fail_head(partial, ErrorKind::Limit("head"));
-        };
-        if !partial.checked
-            && let Some(wrong) = self.wrong_start(&partial.buffer)
-        {
-            return self.fail_head(partial, wrong);
-        }
-        if !ended {
-            self.state = State::Head(partial);
-            return;
-        }
-        let line = &partial.buffer[partial.line..];
-        let is_empty = line == b"\r\n" || line == b"\n";
-        if is_empty && partial.line == 0 {
-            partial.blank_lines += 1;
-            partial.blank_bytes += partial.buffer.len();
-            partial.buffer.clear();
-            self.state = State::Head(partial);
-            return;
-        }
-        partial.line = partial.buffer.len();
-        if !partial.checked {
-            partial.checked = true;
-            let mut scratch = Noted::default();
-            match head::first_line(&partial.buffer, self.is_request, &mut scratch) {
-                Ok((_, Version::Http09, _)) => return self.finish_head(time, partial),
-                Ok(_) => {}
-                Err(wrong) => return self.fail_head(partial, wrong),
-            }
-        }
-        if is_empty {
-            self.finish_head(time, partial);
-        } else {
-            self.state = State::Head(partial);
-        }
-    }
-
-    /// Whether a first line cannot be one, before it is whole.
-    fn wrong_start(&self, line: &[u8]) -> Option<ErrorKind> {
-        if self.is_request {
-            let first = *line.first()?;
-            let may_begin = head::is_token(first) || matches!(first, b' ' | b'\t' | b'\r' | b'\n');
-            return (!may_begin).then_some(ErrorKind::RequestLine);
-        }
-        let begins = line.iter().zip(b"HTTP/").all(|(a, b)| a.eq_ignore_ascii_case(b));
-        (!begins && !b"\r\n".starts_with(&line[..line.len().min(2)]) && line != b"\n")
-            .then_some(ErrorKind::StatusLine)
-    }
-
-    fn fail_head(&mut self, partial: Partial, kind: ErrorKind) {
-        // These bytes were counted as a head, which they are not.
-        let length = partial.buffer.len() as u64;
-        self.counts.heads -= length;
-        self.counts.discarded += length;
-        self.fail(kind, self.offset - length, &partial.buffer);
-    }
-
     fn fail(&mut self, kind: ErrorKind, offset: u64, near: &[u8]) -> Error {
         let near = Bytes::copy_from_slice(&near[..near.len().min(Error::NEAR)]);
         let error = Error { kind, offset, near };
         self.failed = Some(error.clone());
         self.state = State::Over;
         error
-    }
-
-    fn begin_http09(&mut self, time: Time, _asked: Asked) {
-        let head = Head {
-            start_line: StartLine::Response { status: 200, reason: Bytes::new() },
-            version: Version::Http09,
-            fields: Fields::new(),
-            framing: Framing::UntilClose,
-            anomalies: vec![Anomaly::Http09],
-            raw: Bytes::new(),
-            start: time,
-            end: time,
-        };
-        self.events.push_back(Event::Head(Box::new(head)));
-        self.state = State::Body(self.message(self.offset, false), Body::UntilClose);
     }
 
     fn message(&self, start: u64, switches: bool) -> Message {
@@ -394,81 +313,6 @@ impl Parser {
             kept_extensions: 0,
             body: 0,
             switches,
-        }
-    }
-
-    fn finish_head(&mut self, time: Time, partial: Partial) {
-        let raw = Bytes::copy_from_slice(&partial.buffer);
-        let start = self.offset - raw.len() as u64;
-        let mut noted = Noted::new(self.limits.anomalies);
-        if partial.blank_lines > 0 {
-            noted.add(Anomaly::BlankLinesBefore(partial.blank_lines));
-        }
-        let parsed =
-            head::first_line(&raw, self.is_request, &mut noted).and_then(|(first, version, rest)| {
-                let fields = head::fields(&raw, rest, self.limits.fields, &mut noted)?;
-                Ok((first.own(&raw), version, fields))
-            });
-        let (start_line, version, fields) = match parsed {
-            Ok(parsed) => parsed,
-            Err(wrong) => return self.fail_head(partial, wrong),
-        };
-        let asked = match (self.is_request, self.asked.front()) {
-            (true, _) => Asked::default(),
-            (false, Some(asked)) => *asked,
-            (false, None) => {
-                noted.add(Anomaly::Unsolicited);
-                Asked::default()
-            }
-        };
-        let framing = framing::decide(&start_line, version, &fields, asked, &mut noted);
-        if self.is_request && version == Version::Http11 {
-            let hosts = fields.get_all("host").count();
-            if hosts != 1 {
-                noted.add(Anomaly::HostCount(hosts));
-            }
-        }
-        let head = Head {
-            start_line,
-            version,
-            fields,
-            framing: *framing.as_ref().unwrap_or(&Framing::Undefined),
-            anomalies: noted.list,
-            raw,
-            start: partial.start,
-            end: time,
-        };
-        if head.is_interim() {
-            self.interim += 1;
-            if self.interim > self.limits.interim {
-                return self.fail_head(partial, ErrorKind::Limit("interim"));
-            }
-        } else if !self.is_request {
-            self.interim = 0;
-            self.asked.pop_front();
-        }
-        let message = self.message(start, head.may_switch());
-        let near = head.raw.clone();
-        let chosen = head.framing;
-        self.events.push_back(Event::Head(Box::new(head)));
-        match (framing, chosen) {
-            (Err(kind), _) => {
-                let error = self.fail(kind, start, &near);
-                self.end_message(message, time, Ending::Truncated, None, Some(error));
-            }
-            (_, Framing::Length(length)) if length > 0 => {
-                self.state = State::Body(message, Body::Length(length));
-            }
-            (_, Framing::Chunked) => {
-                let chunks = Body::Chunked { state: ChunkState::Size, buffer: Vec::new(), line: 0 };
-                self.state = State::Body(message, chunks);
-            }
-            (_, Framing::UntilClose) => self.state = State::Body(message, Body::UntilClose),
-            (_, Framing::Tunnel) => {
-                self.end_message(message, time, Ending::Complete, None, None);
-                self.state = State::Tunnel;
-            }
-            _ => self.complete(message, time),
         }
     }
 
@@ -498,117 +342,6 @@ impl Parser {
         }));
     }
 
-    fn read_body(&mut self, time: Time, bytes: &mut Bytes, mut message: Message, body: Body) {
-        match body {
-            Body::UntilClose => {
-                self.give_body(time, bytes, u64::MAX, &mut message);
-                self.state = State::Body(message, Body::UntilClose);
-            }
-            Body::Length(left) => match left - self.give_body(time, bytes, left, &mut message) {
-                0 => self.complete(message, time),
-                left => self.state = State::Body(message, Body::Length(left)),
-            },
-            Body::Chunked { state, buffer, line } => {
-                self.read_chunked(time, bytes, message, state, buffer, line);
-            }
-        }
-    }
-
-    /// Gives out body bytes, `most` of them, and says how many.
-    fn give_body(&mut self, time: Time, bytes: &mut Bytes, most: u64, message: &mut Message) -> u64 {
-        let length = usize::try_from(most).unwrap_or(usize::MAX).min(bytes.len());
-        let bytes = self.take(bytes, length, |counts| &mut counts.bodies);
-        message.body += length as u64;
-        self.events.push_back(Event::Body { bytes, time });
-        length as u64
-    }
-
-    fn read_chunked(
-        &mut self,
-        time: Time,
-        bytes: &mut Bytes,
-        mut message: Message,
-        state: ChunkState,
-        mut buffer: Vec<u8>,
-        mut line: usize,
-    ) {
-        let state = match state {
-            ChunkState::Size => match self.take_line(bytes, &mut buffer, self.limits.chunk_line, false) {
-                None => return self.fail_body(time, message, ErrorKind::Limit("chunk_line"), &buffer),
-                Some(false) => ChunkState::Size,
-                Some(true) => match chunked::size_line(&buffer, &mut message.noted) {
-                    Err(wrong) => return self.fail_body(time, message, wrong, &buffer),
-                    Ok((size, extension)) => {
-                        buffer.clear();
-                        if let Some(raw) = extension {
-                            let extension = Extension { at: message.body, raw };
-                            let kept = &mut message.kept_extensions;
-                            chunked::keep(&mut message.extensions, kept, extension, &self.limits);
-                        }
-                        if size == 0 {
-                            ChunkState::Trailers
-                        } else {
-                            message.chunks += 1;
-                            ChunkState::Data(size)
-                        }
-                    }
-                },
-            },
-            ChunkState::Data(left) => match left - self.give_body(time, bytes, left, &mut message) {
-                0 => ChunkState::DataEnd,
-                left => ChunkState::Data(left),
-            },
-            ChunkState::DataEnd => {
-                let next = self.take(bytes, 1, |counts| &mut counts.framing);
-                buffer.extend_from_slice(&next);
-                match &buffer[..] {
-                    b"\r" => ChunkState::DataEnd,
-                    b"\r\n" | b"\n" => {
-                        if buffer.len() == 1 {
-                            message.noted.add(Anomaly::BareLf);
-                        }
-                        buffer.clear();
-                        ChunkState::Size
-                    }
-                    _ => return self.fail_body(time, message, ErrorKind::BadChunkEnd, &buffer),
-                }
-            }
-            ChunkState::Trailers => match self.take_line(bytes, &mut buffer, self.limits.trailers, false) {
-                None => return self.fail_body(time, message, ErrorKind::Limit("trailers"), &buffer),
-                Some(false) => ChunkState::Trailers,
-                Some(true) if matches!(&buffer[line..], b"\r\n" | b"\n") => {
-                    return self.finish_trailers(time, message, &buffer);
-                }
-                Some(true) => {
-                    line = buffer.len();
-                    ChunkState::Trailers
-                }
-            },
-        };
-        self.state = State::Body(message, Body::Chunked { state, buffer, line });
-    }
-
-    fn finish_trailers(&mut self, time: Time, mut message: Message, raw: &[u8]) {
-        let raw = Bytes::copy_from_slice(raw);
-        match head::fields(&raw, &raw, self.limits.fields, &mut message.noted) {
-            Err(wrong) => self.fail_body(time, message, wrong, &raw),
-            Ok(fields) => {
-                for field in fields.iter().filter(|f| chunked::forbidden_in_trailers(&f.name)) {
-                    message.noted.add(Anomaly::ForbiddenTrailer(field.name.clone()));
-                }
-                if raw.len() > 2 {
-                    self.events.push_back(Event::Trailers(Trailers { fields, raw }));
-                }
-                self.complete(message, time);
-            }
-        }
-    }
-
-    fn fail_body(&mut self, time: Time, message: Message, kind: ErrorKind, near: &[u8]) {
-        let error = self.fail(kind, self.offset - near.len() as u64, near);
-        self.end_message(message, time, Ending::Truncated, None, Some(error));
-    }
-
     /// Ends what is unfinished.
     fn cut(&mut self, time: Time, how: Close) {
         let ending = if how == Close::Reset { Ending::Reset } else { Ending::Truncated };
@@ -628,7 +361,7 @@ impl Parser {
             // An HTTP/0.9 response may be empty.
             State::Head(_) if how == Close::Fin && self.asked.front().is_some_and(|a| a.http09) => {
                 self.asked.pop_front();
-                self.begin_http09(time, Asked::default());
+                self.begin_http09(time);
                 let message = self.message(self.offset, false);
                 self.end_message(message, time, Ending::Complete, Some(how), None);
                 self.state = State::Over;
