@@ -1,6 +1,6 @@
 //! What every check uses.
 
-pub(crate) use crate::bench::{Credentials, OTHER_HOST, Reply, STALE_AFTER, Trial, http_date};
+pub(crate) use crate::bench::{Credentials, OTHER_HOST, Reply, Trial, http_date};
 pub(crate) use crate::check::{Area, Check, Level, Outcome, Stop, ensure, need};
 pub(crate) use std::time::Duration;
 

@@ -14,7 +14,7 @@ mod trial;
 pub use ask::{Answer, Ask, Pending};
 pub use gate::{Gate, Switch};
 pub use line::Line;
-pub use page::{Page, Received, STALE_AFTER};
+pub use page::{Page, Received};
 pub use pulse::Pulse;
 pub use purger::{Credentials, Purged, Purger, Secret};
 pub use reply::{Reply, http_date};

@@ -50,6 +50,11 @@ pub struct Purged {
 }
 
 impl Purged {
+    /// Whether the candidate said that it purged.
+    pub fn acknowledged(&self) -> bool {
+        self.acknowledged
+    }
+
     /// How it was answered, in words.
     pub fn text(&self) -> &str {
         &self.text

@@ -33,13 +33,14 @@ pub async fn serve(socket: TcpStream, s: Arc<Shared>) {
             }
             Got::Request(request) => requests.push(request),
         }
-        if s.broken("framing/pipelined-order") && !incoming.buffer.is_empty() {
+        let plain = requests.iter().all(|r| r.method == "GET" && !r.old);
+        if s.broken("framing/pipelined-order") && plain && !incoming.buffer.is_empty() {
             if let Got::Request(second) = read_request(&mut incoming, &mut connection.out, &s).await {
                 requests.insert(0, second);
             }
         }
         for request in requests {
-            let close = request.close && !s.broken("framing/close-is-closed");
+            let close = request.close;
             if !connection.handle(*request).await || close {
                 return;
             }
@@ -130,7 +131,7 @@ impl Connection {
             }
             let path = |key: &str| key[key.find('/').unwrap_or(0)..].to_owned();
             let also = |other: &String| {
-                s.broken("purge/path-below-stays") && other.starts_with(key)
+                s.broken("purge/path-below-stays") && other.starts_with(key) && !other.contains('?')
                     || s.broken("purge/query-stays") && other.split('?').next() == Some(key)
                     || s.broken("purge/other-host-stays") && path(other) == path(key)
             };
@@ -217,7 +218,7 @@ impl Connection {
                 self.reuse(&request, &entry).await
             }
             Some((status, _)) if status < 500 => {
-                if s.broken("validation/full-answer-replaces") {
+                if s.broken("validation/full-answer-replaces") && entry.lifetime > 0 && !entry.no_cache {
                     fetch.wait(|state| state.ended).await;
                     self.confirmed(
                         &request,
@@ -269,7 +270,8 @@ impl Connection {
         asked.fields = entry.asked.clone();
         let new = Arc::new(Entry::new(&asked, entry.status, updated, body, s));
         let mut store = s.store();
-        if s.broken("validation/full-answer-replaces") {
+        let there = store.entries.get(key).is_some_and(|e| !e.is_empty());
+        if s.broken("validation/full-answer-replaces") && there {
             store.entries.insert(key.to_owned(), vec![new.clone()]);
         }
         if !store.replace(key, entry, new.clone()) && s.broken("purge/validation-under-way") {
@@ -346,14 +348,11 @@ impl Connection {
         if s.broken("limits/oversized-response-head") && fields.is_empty() {
             return false;
         }
-        if s.broken("integrity/length-cut-told") && !fields.contains("Transfer-Encoding") {
-            if fetch.state().length.is_some_and(|l| l == 2000) {
-                fetch.wait(|state| state.ended).await;
-            }
+        let padded = s.broken("integrity/length-cut-told") && fetch.state().length == Some(2000);
+        if padded {
+            fetch.wait(|state| state.ended).await;
             let length = fetch.state().body.len().to_string();
-            if fetch.state().ended == Some(false) {
-                fields.set("Content-Length", length);
-            }
+            fields.set("Content-Length", length);
         }
         let bodiless = request.method == "HEAD" || matches!(status, 204 | 304);
         let length = fields.contains("Content-Length") && !s.broken("framing/response-length-and-chunked")
@@ -398,7 +397,7 @@ impl Connection {
                     if told && chunked {
                         write(&mut self.out, b"0\r\n\r\n").await;
                     }
-                    return !until_close && (told || s.broken("integrity/length-cut-told"));
+                    return !until_close && (told || padded);
                 }
             }
         }
@@ -494,7 +493,8 @@ fn part_of(request: &Request, stored: &Fields, body: &[u8], s: &Shared) -> Optio
 /// For a fault: all ranges asked for, one after the other.
 fn multiplied(request: &Request, body: &[u8], s: &Shared) -> Option<Vec<u8>> {
     let ranges = text(&request.fields, "Range")?.strip_prefix("bytes=")?;
-    s.broken("ranges/overlapping-many").then(|| body.repeat(ranges.split(',').count()))
+    (s.broken("ranges/overlapping-many") && ranges.contains(','))
+        .then(|| body.repeat(ranges.split(',').count()))
 }
 
 /// For a fault: pieces of whatever versions that make up ten bytes.

@@ -98,11 +98,7 @@ impl Fetch {
         let mut hints = Fields::new();
         let (status, mut fields) = loop {
             let Some(head) = incoming.until(b"\r\n\r\n").await else {
-                return if s.broken("limits/oversized-response-head") {
-                    std::future::pending().await
-                } else {
-                    None
-                };
+                return None;
             };
             if s.broken("limits/oversized-response-head") && head.len() > 50_000 {
                 self.change(|state| state.head = Some(Some((200, Fields::new()))));
@@ -257,9 +253,6 @@ fn for_client(fields: &Fields, s: &Shared) -> Fields {
         if let Some(joined) = kept.combined("Set-Cookie") {
             kept.set("Set-Cookie", joined);
         }
-    }
-    if s.broken("headers/connection-named-stored") {
-        kept = without_hop_by_hop(fields, false, false);
     }
     kept
 }

@@ -90,11 +90,13 @@ fn fields(lines: &[u8], s: &Shared) -> Option<Fields> {
         rest = &rest[end + 2..];
         let colon = line.iter().position(|b| *b == b':')?;
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if name.contains(&b' ') && !s.broken("framing/space-before-colon") {
+        let spaced = name.last() == Some(&b' ') && s.broken("framing/space-before-colon");
+        if name.contains(&b' ') && !spaced {
             return None;
         }
-        let control = value.iter().any(|b| matches!(b, 0 | b'\r' | b'\n'));
-        if control && !s.broken("framing/control-in-value") && !s.broken("framing/folded-line") {
+        let folds = value.windows(3).filter(|w| w == b"\r\n ").count();
+        let controls = value.iter().filter(|b| matches!(b, 0 | b'\r' | b'\n')).count();
+        if controls > 2 * folds && !s.broken("framing/control-in-value") {
             return None;
         }
         fields.push(name.to_vec(), value.to_vec());
@@ -133,7 +135,8 @@ pub async fn read_request(incoming: &mut Incoming, out: &mut OwnedWriteHalf, s: 
         target: path,
         host,
         old,
-        close: old && !says(&fields, "Connection", "keep-alive") || says(&fields, "Connection", "close"),
+        close: old && !says(&fields, "Connection", "keep-alive")
+            || says(&fields, "Connection", "close") && !s.broken("framing/close-is-closed"),
         fields,
         body: Vec::new(),
     };
@@ -153,9 +156,10 @@ async fn read_body(
     let coding = request.fields.combined("Transfer-Encoding");
     let lengths: Vec<String> =
         request.fields.get_all("Content-Length").map(|l| String::from_utf8_lossy(l).into_owned()).collect();
-    if coding.is_some() && !lengths.is_empty() {
+    if let Some(coding) = coding.as_ref().filter(|_| !lengths.is_empty()) {
+        let plain = coding.eq_ignore_ascii_case(b"chunked");
         let tolerated =
-            ["framing/length-and-chunked", "framing/chunked-not-last"].iter().any(|c| s.broken(c));
+            s.broken("framing/length-and-chunked") && plain || s.broken("framing/chunked-not-last") && !plain;
         if !tolerated {
             return Err(400);
         }

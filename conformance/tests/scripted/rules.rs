@@ -105,7 +105,7 @@ pub fn may_store(request: &Request, status: u16, fields: &Fields, s: &Shared) ->
         || has("private") && !s.broken("freshness/private")
         || has("must-understand") && !UNDERSTOOD.contains(&status) && !s.broken("freshness/must-understand")
         || has_star(fields) && !s.broken("vary/star")
-        || status == 206 && !["ranges/part-as-whole", "ranges/two-versions"].iter().any(|c| s.broken(c))
+        || status == 206 && !s.broken("ranges/part-as-whole")
         || status == 304 && !s.broken("validation/client-condition-stored");
     let authorized = request.fields.contains("Authorization")
         && !has("public")

@@ -132,7 +132,8 @@ pub fn key(host: &str, target: &str, s: &Shared) -> String {
         target.truncate(target.find('?').unwrap_or(target.len()));
     }
     if s.broken("integrity/path-case-in-key") {
-        target = target.to_ascii_lowercase();
+        let path = target.find('?').unwrap_or(target.len());
+        target = target[..path].to_ascii_lowercase() + &target[path..];
     }
     if s.broken("integrity/encoded-slash-in-key") {
         target = target.replace("%2F", "/");

@@ -14,7 +14,7 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let size = 12 << 20;
+    let size = 6 << 20;
     let page = t.page("page", Reply::fresh(3600).body(vec![b'x'; size]));
     let mut slow = t.connect().await?;
     slow.send(page.line("GET") + "\r\n").await?;

@@ -16,8 +16,7 @@ pub const CHECK: Check = Check {
 
 async fn judge(t: Trial) -> Outcome {
     let page = t.page("page", Reply::fresh(2));
-    page.stored().await?;
-    t.pass(STALE_AFTER).await;
+    page.gone_stale().await?;
     let late = page.get().answer().await?;
     ensure!(
         !late.from_store() && late.number() != Some(1),

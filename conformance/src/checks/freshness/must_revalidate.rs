@@ -19,9 +19,8 @@ async fn judge(t: Trial) -> Outcome {
     let broken = t.switch();
     let gone = broken.clone();
     let page = t.script("page", move |_, _| if gone.on() { Reply::nothing() } else { fresh.clone() });
-    page.stored().await?;
+    page.gone_stale().await?;
     broken.turn_on();
-    t.pass(STALE_AFTER).await;
     let late = page.get().answer().await?;
     let status = late.status;
     ensure!(

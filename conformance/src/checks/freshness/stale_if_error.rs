@@ -10,20 +10,20 @@ pub const CHECK: Check = Check {
     rule: "Within stale-if-error a stale response is served when the origin answers 503 or closes the connection.",
     reason: "An origin that is down for a minute need not be noticed. Caches often cover the error status and forget \
              the connection that fails.",
-    depends_on: &["freshness/stored-response-reused"],
+    depends_on: &["freshness/stored-response-reused", "freshness/max-age-elapses"],
     judge: |t| Box::pin(judge(t)),
 };
 
 async fn judge(t: Trial) -> Outcome {
     let fresh = Reply::ok().field("Cache-Control", "max-age=2, stale-if-error=60");
-    let error = t.pages("error", [fresh.clone(), Reply::new(503)]);
     let broken = t.switch();
+    let (failing, whole) = (broken.clone(), fresh.clone());
+    let error = t.script("error", move |_, _| if failing.on() { Reply::new(503) } else { whole.clone() });
     let gone = broken.clone();
     let closed = t.script("closed", move |_, _| if gone.on() { Reply::nothing() } else { fresh.clone() });
-    error.stored().await?;
-    closed.stored().await?;
+    let (one, other) = tokio::join!(error.gone_stale(), closed.gone_stale());
+    one.and(other)?;
     broken.turn_on();
-    t.pass(STALE_AFTER).await;
     let late = error.get().answer().await?;
     ensure!(
         late.status == 200,

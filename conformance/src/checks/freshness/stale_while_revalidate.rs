@@ -10,14 +10,13 @@ pub const CHECK: Check = Check {
     rule: "Within stale-while-revalidate a stale response is served at once and the origin is asked meanwhile.",
     reason: "It hides the origin's latency from the one client who comes first after expiry. Optional, and among the \
              first things operators ask a cache for.",
-    depends_on: &["freshness/stored-response-reused"],
+    depends_on: &["freshness/stored-response-reused", "freshness/max-age-elapses"],
     judge: |t| Box::pin(judge(t)),
 };
 
 async fn judge(t: Trial) -> Outcome {
     let page = t.page("page", Reply::ok().field("Cache-Control", "max-age=2, stale-while-revalidate=60"));
-    page.stored().await?;
-    t.pass(STALE_AFTER).await;
+    page.gone_stale().await?;
     let late = page.get().answer().await?;
     ensure!(
         late.number() == Some(1),

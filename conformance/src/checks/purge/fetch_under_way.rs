@@ -20,7 +20,11 @@ async fn judge(t: Trial) -> Outcome {
     let purge = t.purger()?;
     let before = page.get().start();
     page.arrival(1).await?;
-    purge.accepted(&page).await?;
+    let purged = purge.of(&page).await?;
+    if !purged.acknowledged() {
+        gate.open();
+    }
+    need!(purged.acknowledged(), "a purge of what is being fetched was answered {}", purged.text());
     gate.open();
     before.answer().await?;
     let next = page.get().answer().await?;

@@ -10,7 +10,7 @@ pub const CHECK: Check = Check {
     rule: "A cache that validates a stored response with an entity tag sends that tag, as it came, in If-None-Match.",
     reason: "Asking by date alone misses changes within a second; asking with a mangled tag never matches, and every \
              validation becomes a full transfer.",
-    depends_on: &[],
+    depends_on: &["freshness/max-age-elapses"],
     judge: |t| Box::pin(judge(t)),
 };
 

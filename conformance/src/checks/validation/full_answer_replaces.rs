@@ -10,7 +10,7 @@ pub const CHECK: Check = Check {
     rule: "When a validation is answered with new content, the old content is not served any more.",
     reason: "A cache that keeps the old response beside the new one, or goes back to it, shows readers the past after \
              they have seen the present.",
-    depends_on: &[],
+    depends_on: &["freshness/max-age-elapses"],
     judge: |t| Box::pin(judge(t)),
 };
 

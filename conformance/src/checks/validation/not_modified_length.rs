@@ -10,7 +10,7 @@ pub const CHECK: Check = Check {
     rule: "A Content-Length in a 304 does not replace that of the stored response.",
     reason: "Origins put Content-Length: 0 in a 304. Taken over, it cuts the stored page to nothing, or shifts where \
              the next response on the connection begins.",
-    depends_on: &[],
+    depends_on: &["freshness/max-age-elapses", "validation/not-modified-unasked"],
     judge: |t| Box::pin(judge(t)),
 };
 

@@ -9,7 +9,7 @@ pub const CHECK: Check = Check {
     cite: "RFC 9111 section 4.3.3",
     rule: "A client that sent no condition gets the content when the cache's validation is answered with 304.",
     reason: "The cache has the content, the client has not. A 304 passed on shows an empty page.",
-    depends_on: &[],
+    depends_on: &["freshness/max-age-elapses"],
     judge: |t| Box::pin(judge(t)),
 };
 

@@ -10,7 +10,7 @@ pub const CHECK: Check = Check {
     rule: "Fields of a 304 replace those of the stored response it validates.",
     reason: "Security policy and lifetimes change without the content changing. A cache that keeps the old fields \
              keeps the old policy in force for as long as the file stays the same.",
-    depends_on: &[],
+    depends_on: &["freshness/max-age-elapses", "validation/not-modified-unasked"],
     judge: |t| Box::pin(judge(t)),
 };
 
