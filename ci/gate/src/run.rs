@@ -1,7 +1,7 @@
 //! The phases: the suite on both builds, each capture through both, the mirror's findings.
 
 use crate::evidence::{Check, Difference, Evidence, Fault, Mirror, Outcome, Replay, Suite};
-use conformance::bench::Candidate;
+use conformance::bench::{Candidate, Stage};
 use conformance::{CannotJudge, Judged, Profile, Run, Verdict};
 use endpoint::{Clock, Origin};
 use mirror::diffs::Diffs;
@@ -67,6 +67,14 @@ pub async fn run(
     let mut evidence = Evidence { known: options.known.clone(), ..Evidence::default() };
     let mut found = Found::default();
 
+    // Without both builds and the way from each to the origin, every finding would be about something else.
+    progress(Progress::Phase("looking for both builds and their way to the origin"));
+    for (role, build) in [("reference", &options.reference), ("candidate", &options.candidate)] {
+        evidence.faults.extend(contact(role, build, &options.advertise, &options.nonce, origin).await.err());
+    }
+    if !evidence.faults.is_empty() {
+        return (evidence, found);
+    }
     match suite(options, origin, progress).await {
         Ok(runs) => {
             evidence.faults.extend(harness_faults(&runs));
@@ -99,6 +107,30 @@ pub async fn run(
     (evidence, found)
 }
 
+/// Makes sure that a request through the build reaches `origin` and its answer comes back.
+///
+/// # Errors
+/// The hop that fails, and what to do.
+pub async fn contact(
+    role: &str,
+    build: &Build,
+    advertise: &str,
+    nonce: &str,
+    origin: &Origin,
+) -> Result<(), Fault> {
+    let fault = |what: String| Fault { phase: format!("contact with the {role}"), what };
+    let candidate = Candidate::parse(&build.url).map_err(|error| fault(error.to_string()))?;
+    let stage = Stage::new(candidate, origin.clone(), format!("{nonce}p{}", &role[..1]), None);
+    match conformance::preflight::fly(stage, advertise).await {
+        Ok(_) => Ok(()),
+        Err(failure) => Err(fault(cannot(&failure))),
+    }
+}
+
+fn cannot(e: &CannotJudge) -> String {
+    format!("{}: {}. {}", e.hop, e.what, e.next)
+}
+
 /// The suite on the reference, then on the candidate.
 async fn suite(
     options: &Options,
@@ -123,7 +155,7 @@ async fn suite_on(build: &Build, role: &str, options: &Options, origin: &Origin)
         profile: build.profile.clone(),
         nonce: nonce.clone(),
     };
-    let failed = |e: CannotJudge| fault(format!("{}: {}. {}", e.hop, e.what, e.next));
+    let failed = |e: CannotJudge| fault(cannot(&e));
     let mut run = conformance::run(&suite, origin).await.map_err(failed)?;
     // What our side failed to judge is measured once more, by itself: a busy machine is no reason to give up.
     suite.only = run.harness_faults().map(|j| j.check.id.to_owned()).collect();
@@ -181,7 +213,7 @@ fn outcome(judged: &Judged) -> Outcome {
 }
 
 /// How long a build may keep a replay waiting for a step.
-const STEP: Duration = Duration::from_secs(30);
+const STEP: Duration = Duration::from_secs(10);
 
 async fn replay(
     options: &Options,

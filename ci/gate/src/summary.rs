@@ -39,6 +39,12 @@ pub fn report(
     if options.captures.is_empty() {
         report.notes.push("No capture was replayed: give recorded traffic with --capture FILE.".into());
     }
+    let musts = against(evidence);
+    for reason in
+        report.reasons.iter_mut().filter(|r| r.fault == Fault::Candidate && r.text.starts_with("suite:"))
+    {
+        reason.checks.clone_from(&musts);
+    }
     suite(&mut report, evidence, found);
     replays(&mut report, found);
     mirror(&mut report, found);
@@ -71,6 +77,13 @@ fn told(reason: verdict::Reason, verdict: Verdict) -> Reason {
         }
         _ => told,
     }
+}
+
+/// Checks that speak against the candidate.
+fn against(evidence: &Evidence) -> Vec<String> {
+    let checks = evidence.suite.iter().flat_map(|s| &s.checks);
+    let failed = checks.filter(|c| verdict::fails_a_must(c) && !evidence.known.contains(&c.id));
+    failed.map(|c| c.id.clone()).collect()
 }
 
 fn nothing_found(evidence: &Evidence) -> String {

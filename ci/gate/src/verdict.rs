@@ -46,8 +46,11 @@ pub enum Kind {
 /// The verdict with all its reasons, those that decided it first.
 pub fn judge(evidence: &Evidence) -> (Verdict, Vec<Reason>) {
     let mut reasons = unsound(evidence);
+    let sound = reasons.is_empty();
     reasons.extend(against(evidence));
-    reasons.extend(too_little(evidence));
+    if sound {
+        reasons.extend(too_little(evidence));
+    }
     reasons.extend(remarks(evidence));
     let has = |kind| reasons.iter().any(|r| r.kind == kind);
     let verdict = if has(Kind::Unsound) {
@@ -98,13 +101,13 @@ fn unsound(evidence: &Evidence) -> Vec<Reason> {
 fn against(evidence: &Evidence) -> Vec<Reason> {
     let known = |id: &str| evidence.known.contains(id);
     let mut reasons = Vec::new();
-    for check in evidence.suite.iter().flat_map(|s| &s.checks) {
-        if fails_a_must(check) && !known(&check.id) {
-            reasons.push(reason(
-                Kind::Against,
-                format!("suite: {} is a MUST that the reference passes and the candidate fails", check.id),
-            ));
-        }
+    let failed: Vec<_> =
+        checks(evidence).filter(|c| fails_a_must(c) && !known(&c.id)).map(|c| &*c.id).collect();
+    if !failed.is_empty() {
+        let are = if failed.len() == 1 { "a MUST" } else { "MUSTs" };
+        let text =
+            format!("suite: {are} that the reference passes and the candidate fails: {}", failed.join(", "));
+        reasons.push(reason(Kind::Against, text));
     }
     for (phase, differences) in phases(evidence) {
         let counted: Vec<_> =
@@ -159,19 +162,23 @@ fn too_little(evidence: &Evidence) -> Vec<Reason> {
 
 fn remarks(evidence: &Evidence) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    for check in evidence.suite.iter().flat_map(|s| &s.checks) {
-        let text = match (&check.reference, &check.candidate) {
+    let mut remarks: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for check in checks(evidence) {
+        let remark = match (&check.reference, &check.candidate) {
             _ if fails_a_must(check) && evidence.known.contains(&check.id) => {
                 "fails here and failed in the baseline"
             }
-            (Outcome::Fail, Outcome::Fail) if check.must => "is a MUST that both builds fail",
+            (Outcome::Fail, Outcome::Fail) if check.must => "a MUST that both builds fail",
             (Outcome::Fail, Outcome::Pass) => "fails on the reference and passes on the candidate",
             (Outcome::Pass, Outcome::Fail) if !check.must => {
-                "is no MUST; the reference passes it and the candidate does not"
+                "no MUST; the reference passes and the candidate does not"
             }
             _ => continue,
         };
-        reasons.push(reason(Kind::Remark, format!("suite: {} {text}", check.id)));
+        remarks.entry(remark).or_default().push(&check.id);
+    }
+    for (remark, ids) in remarks {
+        reasons.push(reason(Kind::Remark, format!("suite: {remark}: {}", ids.join(", "))));
     }
     for (phase, differences) in phases(evidence) {
         for (what, chosen) in [
@@ -191,7 +198,11 @@ fn remarks(evidence: &Evidence) -> Vec<Reason> {
     reasons
 }
 
-fn fails_a_must(check: &Check) -> bool {
+fn checks(evidence: &Evidence) -> impl Iterator<Item = &Check> {
+    evidence.suite.iter().flat_map(|s| &s.checks)
+}
+
+pub(crate) fn fails_a_must(check: &Check) -> bool {
     check.must && check.reference == Outcome::Pass && check.candidate == Outcome::Fail
 }
 
@@ -276,6 +287,7 @@ mod tests {
             check("age.a", true, Outcome::Pass, Outcome::Pass),
             check("age.b", false, Outcome::Pass, Outcome::NotJudged("nothing was stored".into())),
             check("purge.a", true, Outcome::Pass, Outcome::Pass),
+            check("age.c", false, Outcome::Pass, Outcome::Pass),
         ];
         Evidence {
             suite: Some(Suite { checks }),
@@ -288,7 +300,7 @@ mod tests {
     /// A case: its name, what spoils the good evidence, the verdict, and a part of the first reason's text.
     type Case = (&'static str, fn(&mut Evidence), Verdict, &'static str);
 
-    fn checks(e: &mut Evidence) -> &mut Vec<Check> {
+    fn checks_of(e: &mut Evidence) -> &mut Vec<Check> {
         &mut e.suite.get_or_insert_default().checks
     }
 
@@ -311,6 +323,15 @@ mod tests {
         ),
         ("unrecorded request", |e| e.replays[0].unrecorded = 1, Verdict::CouldNotJudge, "asked 1 thing that"),
         (
+            "an unsound run says nothing of what it lacks",
+            |e| {
+                e.suite = None;
+                e.faults.push(Fault { phase: "contact".into(), what: "refused".into() });
+            },
+            Verdict::CouldNotJudge,
+            "contact: refused",
+        ),
+        (
             "an unsound run convicts nobody",
             |e| {
                 e.replays[0].balanced = false;
@@ -322,33 +343,33 @@ mod tests {
         // Against the candidate.
         (
             "a MUST that only the candidate fails",
-            |e| checks(e)[0].candidate = Outcome::Fail,
+            |e| checks_of(e)[0].candidate = Outcome::Fail,
             Verdict::DoNotDeploy,
-            "age.a is a MUST that the reference passes and the candidate fails",
+            "suite: a MUST that the reference passes and the candidate fails: age.a",
         ),
         (
             "a SHOULD that the candidate fails",
-            |e| checks(e)[1].candidate = Outcome::Fail,
+            |e| checks_of(e)[1].candidate = Outcome::Fail,
             Verdict::Deploy,
-            "age.b is no MUST",
+            "no MUST; the reference passes and the candidate does not: age.b",
         ),
         (
             "a MUST that both fail",
-            |e| (checks(e)[0].reference, checks(e)[0].candidate) = (Outcome::Fail, Outcome::Fail),
+            |e| (checks_of(e)[0].reference, checks_of(e)[0].candidate) = (Outcome::Fail, Outcome::Fail),
             Verdict::Deploy,
             "both builds fail",
         ),
         (
             "a MUST that only the reference fails",
-            |e| checks(e)[0].reference = Outcome::Fail,
+            |e| checks_of(e)[0].reference = Outcome::Fail,
             Verdict::Deploy,
             "passes on the candidate",
         ),
         (
             "a MUST not judged on the reference",
             |e| {
-                checks(e)[0].reference = Outcome::NotJudged("why".into());
-                checks(e)[0].candidate = Outcome::Fail;
+                checks_of(e)[0].reference = Outcome::NotJudged("why".into());
+                checks_of(e)[0].candidate = Outcome::Fail;
             },
             Verdict::Deploy,
             "",
@@ -356,7 +377,7 @@ mod tests {
         (
             "a MUST known to fail",
             |e| {
-                checks(e)[0].candidate = Outcome::Fail;
+                checks_of(e)[0].candidate = Outcome::Fail;
                 e.known.insert("age.a".into());
             },
             Verdict::Deploy,
@@ -398,27 +419,27 @@ mod tests {
         // Too little.
         (
             "an area not judged",
-            |e| checks(e)[2].candidate = Outcome::NotJudged("no profile".into()),
+            |e| checks_of(e)[2].candidate = Outcome::NotJudged("no profile".into()),
             Verdict::CouldNotJudge,
             "nothing in the area purge was judged: no profile",
         ),
         (
             "an area not judged on the reference",
-            |e| checks(e)[2].reference = Outcome::NotJudged("no token".into()),
+            |e| checks_of(e)[2].reference = Outcome::NotJudged("no token".into()),
             Verdict::CouldNotJudge,
             "nothing in the area purge was judged: no token",
         ),
         (
             "guilt outweighs what was not seen",
             |e| {
-                checks(e)[2].candidate = Outcome::NotJudged("no profile".into());
-                checks(e)[0].candidate = Outcome::Fail;
+                checks_of(e)[2].candidate = Outcome::NotJudged("no profile".into());
+                checks_of(e)[0].candidate = Outcome::Fail;
             },
             Verdict::DoNotDeploy,
-            "age.a",
+            "fails: age.a",
         ),
         ("no suite", |e| e.suite = None, Verdict::CouldNotJudge, "suite: it did not run"),
-        ("an empty suite", |e| checks(e).clear(), Verdict::CouldNotJudge, "no check"),
+        ("an empty suite", |e| checks_of(e).clear(), Verdict::CouldNotJudge, "no check"),
         ("95 %", |e| e.replays[0].compared = 95, Verdict::Deploy, ""),
         ("94 %", |e| e.replays[0].compared = 94, Verdict::CouldNotJudge, "94 of 100"),
         (

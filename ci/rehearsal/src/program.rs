@@ -12,7 +12,8 @@ use tokio::time::timeout;
 /// How long a program may take to say that it is ready.
 const READY: Duration = Duration::from_secs(20);
 /// How long it may take to end after SIGTERM, before it is killed.
-const DRAIN: Duration = Duration::from_secs(10);
+/// The mirror and the edge give open exchanges 10 s.
+const DRAIN: Duration = Duration::from_secs(20);
 
 /// Why a program could not be used.
 #[derive(Debug, Error)]

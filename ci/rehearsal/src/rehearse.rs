@@ -27,6 +27,8 @@ pub enum RehearsalError {
     Origin(endpoint::Error),
     #[error("--candidate {0:?} is none of deviating, reference, nginx, and no http:// URL")]
     Candidate(String),
+    #[error("could not judge: {0}")]
+    Contact(String),
     #[error("driving traffic through the mirror: {0}")]
     Traffic(replay::http::Error),
     #[error("the {role} ended during the rehearsal; the end of its log:\n{log}")]
@@ -73,6 +75,12 @@ pub async fn rehearse(
         candidate.url
     ));
 
+    for (role, build) in [("reference", &reference), ("candidate", &candidate)] {
+        let build = gate::run::Build { url: build.url.clone(), profile: None };
+        gate::run::contact(role, &build, &advertise, &format!("{nonce}f"), &origin)
+            .await
+            .map_err(|fault| RehearsalError::Contact(format!("{}: {}", fault.phase, fault.what)))?;
+    }
     let tee = Tee::start(place, &reference.url, &candidate.url).await?;
     say(&format!(
         "[3/6] Traffic goes to the reference through the mirror, {}, which copies it to the candidate.",
@@ -107,6 +115,7 @@ pub async fn rehearse(
     let tell = |progress: Progress<'_>| {
         if let Progress::Phase(phase) = progress {
             let step = match phase {
+                p if p.starts_with("looking") => return,
                 p if p.ends_with("on the reference") => "[4/6] The gate runs",
                 p if p.starts_with("replay") => "[5/6] The gate does the",
                 p if p.starts_with("the mirror") => "[6/6] The gate reads",

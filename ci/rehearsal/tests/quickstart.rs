@@ -1,0 +1,199 @@
+//! The whole loop as a user starts it: programs as processes, real sockets, the recorded world.
+
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, OnceLock};
+
+/// Builds the programs that the rehearsal starts, as this test was built, and says where they are.
+fn programs() -> &'static Path {
+    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        let dir = Path::new(env!("CARGO_BIN_EXE_rehearsal")).parent().unwrap().to_owned();
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--workspace", "--bins", "--locked", "--quiet", "--target-dir"])
+            .arg(dir.parent().unwrap())
+            .current_dir(root())
+            .status()
+            .unwrap();
+        assert!(built.success(), "cargo build failed");
+        dir
+    })
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn rehearsal(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rehearsal"));
+    command.args(arguments).arg("--programs").arg(programs()).current_dir(root()).stdin(Stdio::null());
+    command
+}
+
+/// A finished rehearsal: exit status, JSON report, what it said on standard error.
+fn judged(arguments: &[&str]) -> (Option<i32>, Value, String) {
+    let page = tempfile::NamedTempFile::new().unwrap();
+    let html = page.path().to_str().unwrap();
+    let Output { status, stdout, stderr } =
+        rehearsal(&[arguments, &["--json", "-", "--html", html]].concat()).output().unwrap();
+    let said = String::from_utf8_lossy(&stderr).into_owned();
+    let report = serde_json::from_slice(&stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}\n{said}"));
+    assert!(
+        std::fs::read_to_string(html).unwrap().contains("<!doctype html>"),
+        "{arguments:?} wrote no page"
+    );
+    (status.code(), report, said)
+}
+
+/// What decided: the texts of the reasons.
+fn deciding(report: &Value) -> Vec<&str> {
+    let reasons = report["reasons"].as_array().unwrap().iter();
+    reasons.filter(|r| r["severity"] == "deciding").map(|r| r["text"].as_str().unwrap()).collect()
+}
+
+/// Says on standard error, which the test runner does not capture here, that a peer is missing.
+fn not_run(what: &str) {
+    assert!(std::env::var_os("REQUIRE_PEERS").is_none(), "{what}, and REQUIRE_PEERS is set");
+    let _ = writeln!(std::io::stderr(), "not run: {what}");
+}
+
+/// A deviation, a check of the suite that fails for it, and whether replay and mirror report it: `Some(false)` where
+/// they must not, `None` where it depends on the order in which requests arrive.
+const DEVIATIONS: [(&str, &str, Option<bool>, Option<bool>); 10] = [
+    ("age-frozen", "freshness/age-counts", Some(true), None),
+    ("vary-ignored", "vary/selecting-fields", Some(true), None),
+    ("purge-ignored", "purge/removes", Some(false), Some(false)),
+    ("truncated-stored", "integrity/length-cut-stored", Some(false), Some(false)),
+    ("wrong-206", "ranges/part-of-stored", Some(true), None),
+    ("host-ignored", "integrity/host-in-key", Some(true), None),
+    ("hop-by-hop-relayed", "headers/connection-named-response", Some(true), Some(true)),
+    ("header-dropped", "validation/not-modified-updates", Some(true), Some(true)),
+    ("stale-served", "freshness/max-age-elapses", Some(true), None),
+    ("body-changed", "integrity/body-bytes", Some(true), Some(true)),
+];
+
+#[test]
+fn each_deviation_is_reported_by_the_tool_that_sees_it() {
+    programs();
+    let open = Mutex::new(DEVIATIONS.iter());
+    let wrong = Mutex::new(Vec::new());
+    // Waiting for lifetimes to pass is most of what a rehearsal does, so a few go side by side.
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                loop {
+                    let Some((name, check, replay, mirror)) = open.lock().unwrap().next() else { return };
+                    let (status, report, said) = judged(&["--deviation", name]);
+                    let reasons = deciding(&report);
+                    let told = |tool: &str| reasons.iter().any(|r| r.starts_with(tool));
+                    let by_suite = reasons.iter().any(|r| r.starts_with("suite:") && r.contains(check));
+                    if status != Some(1)
+                        || !by_suite
+                        || replay.is_some_and(|expected| told("replay") != expected)
+                        || mirror.is_some_and(|expected| told("mirror") != expected)
+                    {
+                        wrong
+                            .lock()
+                            .unwrap()
+                            .push(format!("{name}: exit status {status:?}, {reasons:#?}\n{said}"));
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_list_names_them_all() {
+    let output = rehearsal(&["--list"]).output().unwrap();
+    let list = String::from_utf8_lossy(&output.stdout);
+    for (name, ..) in DEVIATIONS {
+        assert!(list.contains(name), "{name} is not in:\n{list}");
+    }
+    assert_eq!(list.lines().filter(|l| !l.trim().is_empty()).count(), DEVIATIONS.len(), "{list}");
+}
+
+#[test]
+fn the_reference_as_candidate_may_be_deployed() {
+    let (status, report, said) = judged(&["--candidate", "reference"]);
+    assert_eq!(status, Some(0), "{:#?}\n{said}", report["reasons"]);
+    assert_eq!(report["outcome"], "deploy");
+    let ledgers = report["ledgers"].as_array().unwrap();
+    assert!(ledgers.len() >= 3 && ledgers.iter().all(|l| l["balances"] == true), "{ledgers:#?}");
+    // The reference breaks nothing that binds.
+    let checks = report["checks"].as_array().unwrap();
+    let broken: Vec<_> = checks.iter().filter(|c| c["level"] == "MUST" && c["verdict"] != "pass").collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn nginx_as_candidate_is_judged() {
+    let there = ["nginx", "/usr/sbin/nginx"].iter().any(|n| Command::new(n).arg("-v").output().is_ok());
+    if !there {
+        return not_run("judging nginx: it is not installed (Debian: apt-get install nginx-light)");
+    }
+    let (status, report, said) = judged(&["--candidate", "nginx"]);
+    assert_eq!(status, Some(1), "{:#?}\n{said}", report["reasons"]);
+    assert!(
+        deciding(&report).iter().any(|r| r.contains("headers/connection-named-response")),
+        "{:#?}",
+        report["reasons"]
+    );
+}
+
+#[test]
+fn what_cannot_be_judged_is_said_with_its_reason() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let dead = format!("http://{closed}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken_address = taken.local_addr().unwrap().to_string();
+    let cases: [(&[&str], &str); 6] = [
+        (&["--candidate", &dead, "--origin-listen", "127.0.0.1:0"], "client to candidate: cannot connect"),
+        (&["--deviation", "no-such"], "no-such"),
+        (&["--candidate", "no-such"], "none of deviating, reference, nginx"),
+        (&["--capture", "Cargo.toml"], "cannot read the capture Cargo.toml"),
+        (&["--capture", "no/such/file"], "no/such/file"),
+        (&["--candidate", &dead, "--origin-listen", &taken_address], &taken_address),
+    ];
+    for (arguments, expected) in cases {
+        let output = rehearsal(&[arguments, &["--html", "target/none.html"]].concat()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+        assert!(!said.contains("panicked"), "{arguments:?}: {said}");
+    }
+}
+
+/// The processes that `pid` started and that still run.
+fn children(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+        let listed = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        found.extend(listed.split_whitespace().filter_map(|p| p.parse::<u32>().ok()));
+    }
+    found
+}
+
+#[test]
+fn nothing_is_left_behind_when_interrupted() {
+    let mut child = rehearsal(&["--html", "target/none.html"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // From then on both edges and the mirror run.
+    assert!(lines.by_ref().any(|line| line.unwrap().starts_with("[3/6]")), "it never came to step 3");
+    let started = children(child.id());
+    assert!(started.len() >= 3, "{started:?}");
+    let interrupted = Command::new("kill").arg("-INT").arg(child.id().to_string()).status().unwrap();
+    assert!(interrupted.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    for pid in started {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // A process that has ended and that its new parent has not yet looked at is a zombie.
+        let gone =
+            stat.is_empty() || stat.rsplit(')').next().is_some_and(|s| s.trim_start().starts_with('Z'));
+        assert!(gone, "process {pid} still runs: {stat}");
+    }
+}
