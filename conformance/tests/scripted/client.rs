@@ -34,10 +34,9 @@ pub async fn serve(socket: TcpStream, s: Arc<Shared>) {
             Got::Request(request) => requests.push(request),
         }
         let plain = requests.iter().all(|r| r.method == "GET" && !r.old);
-        if s.broken("framing/pipelined-order") && plain && !incoming.buffer.is_empty() {
-            if let Got::Request(second) = read_request(&mut incoming, &mut connection.out, &s).await {
-                requests.insert(0, second);
-            }
+        let swap = s.broken("framing/pipelined-order") && plain && !incoming.buffer.is_empty();
+        if swap && let Got::Request(second) = read_request(&mut incoming, &mut connection.out, &s).await {
+            requests.insert(0, second);
         }
         for request in requests {
             let close = request.close;
@@ -365,8 +364,11 @@ impl Connection {
         if !write(&mut self.out, &print_head(&format!("HTTP/1.1 {status} Relayed"), &fields)).await {
             return false;
         }
+        if bodiless {
+            return true;
+        }
         let mut at = 0;
-        while !bodiless {
+        loop {
             let (part, ended) = fetch
                 .wait(|state| {
                     let news = state.body.len() > at || state.ended.is_some();
@@ -401,7 +403,6 @@ impl Connection {
                 }
             }
         }
-        true
     }
 
     /// An answer of its own.

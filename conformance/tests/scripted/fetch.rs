@@ -97,9 +97,7 @@ impl Fetch {
         write(&mut out, &to_origin(plan, s)).await;
         let mut hints = Fields::new();
         let (status, mut fields) = loop {
-            let Some(head) = incoming.until(b"\r\n\r\n").await else {
-                return None;
-            };
+            let head = incoming.until(b"\r\n\r\n").await?;
             if s.broken("limits/oversized-response-head") && head.len() > 50_000 {
                 self.change(|state| state.head = Some(Some((200, Fields::new()))));
                 return None;
@@ -249,10 +247,10 @@ fn for_client(fields: &Fields, s: &Shared) -> Fields {
     if s.broken("integrity/content-coding") {
         kept.remove("Content-Encoding");
     }
-    if s.broken("headers/set-cookie-lines") {
-        if let Some(joined) = kept.combined("Set-Cookie") {
-            kept.set("Set-Cookie", joined);
-        }
+    if s.broken("headers/set-cookie-lines")
+        && let Some(joined) = kept.combined("Set-Cookie")
+    {
+        kept.set("Set-Cookie", joined);
     }
     kept
 }

@@ -45,7 +45,7 @@ pub fn has(directives: &[(String, String)], name: &str) -> bool {
 /// The first value of a directive in seconds; a value that is no number is zero.
 pub fn seconds(directives: &[(String, String)], name: &str, s: &Shared) -> Option<u64> {
     let mut values = directives.iter().filter(|(n, _)| n == name).map(|(_, v)| v);
-    let value = if s.broken("freshness/duplicate-directive") { values.last() } else { values.next() }?;
+    let value = if s.broken("freshness/duplicate-directive") { values.next_back() } else { values.next() }?;
     if s.broken("freshness/invalid-max-age") {
         let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
         return Some(value[..digits].parse().unwrap_or(0));
@@ -58,15 +58,15 @@ const UNDERSTOOD: [u16; 9] = [200, 203, 204, 206, 300, 301, 404, 410, 503];
 /// Seconds a response is fresh for (section 4.2.1), with the time it was received.
 pub fn lifetime(status: u16, fields: &Fields, received: u64, s: &Shared) -> u64 {
     let own = directives(fields, s);
-    if let Some(targeted) = fields.get_str("CDN-Cache-Control") {
-        if !s.broken("freshness/cdn-cache-control") {
-            return targeted.strip_prefix("max-age=").and_then(|v| v.parse().ok()).unwrap_or(0);
-        }
+    if let Some(targeted) = fields.get_str("CDN-Cache-Control")
+        && !s.broken("freshness/cdn-cache-control")
+    {
+        return targeted.strip_prefix("max-age=").and_then(|v| v.parse().ok()).unwrap_or(0);
     }
-    if !s.broken("freshness/s-maxage-first") {
-        if let Some(seconds) = seconds(&own, "s-maxage", s) {
-            return seconds;
-        }
+    if let Some(seconds) = seconds(&own, "s-maxage", s)
+        && !s.broken("freshness/s-maxage-first")
+    {
+        return seconds;
     }
     let max_age = seconds(&own, "max-age", s);
     let expires = fields.get_str("Expires").map(|_| match date(fields, "Expires") {
