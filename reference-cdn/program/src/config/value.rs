@@ -263,9 +263,9 @@ fn has_port(authority: &str) -> bool {
     after_host.contains(':')
 }
 
-/// The word that was most likely meant: at most a third of its letters differ.
+/// The word that was most likely meant: at most half of its letters differ.
 pub fn nearest<'a>(text: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let close = |word: &&str| distance(text, word) <= (word.len() / 3).max(1);
+    let close = |word: &&str| distance(text, word) <= (word.len() / 2).max(1);
     words.filter(close).min_by_key(|word| distance(text, word))
 }
 

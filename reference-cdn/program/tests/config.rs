@@ -1,0 +1,162 @@
+//! The configuration: the shipped example, what is refused, and how it is said.
+
+use std::path::Path;
+
+use reference_cdn::config::Draft;
+use reference_cdn::config::explain::{example, explain};
+use reference_cdn::config::fields::FIELDS;
+use reference_cdn::config::file::Settings;
+use reference_cdn::config::value::{Given, Kind};
+
+fn shipped() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../edge.example.toml");
+    std::fs::read_to_string(path).expect("the shipped example")
+}
+
+/// What a person reads about `text`, or that it is valid.
+fn judged(text: &str) -> String {
+    match Settings::parse("edge.toml", text).and_then(Settings::finish) {
+        Ok(_) => "valid\n".to_owned(),
+        Err(faults) => faults.render(false),
+    }
+}
+
+#[test]
+fn the_shipped_example_is_the_generated_one_with_an_origin_and_is_valid() {
+    let with_origin = example().replace("# url = \"http://HOST:PORT\"", "url = \"http://127.0.0.1:9000\"");
+    assert_eq!(
+        shipped(),
+        with_origin,
+        "run `reference-cdn config > reference-cdn/edge.example.toml` and set url"
+    );
+    assert_eq!(judged(&shipped()), "valid\n");
+}
+
+#[test]
+fn every_default_is_what_an_edge_without_configuration_has() {
+    for field in FIELDS {
+        let Some(default) = field.default else { continue };
+        let mut draft = Draft::default();
+        field
+            .kind
+            .set(&mut draft, Given::Text(default))
+            .unwrap_or_else(|wrong| panic!("{}: {wrong:?}", field.path));
+        assert_eq!(format!("{draft:?}"), format!("{:?}", Draft::default()), "{}", field.path);
+    }
+}
+
+#[test]
+fn every_field_changes_something_and_has_its_bounds() {
+    for field in FIELDS {
+        let mut draft = Draft::default();
+        let other = match field.kind {
+            Kind::Size { least, most, .. } | Kind::Count { least, most, .. } => {
+                for outside in [least.checked_sub(1), most.checked_add(1)].into_iter().flatten() {
+                    let outside = outside.to_string();
+                    assert!(
+                        field.kind.set(&mut draft, Given::Text(&outside)).is_err(),
+                        "{} {outside}",
+                        field.path
+                    );
+                }
+                if field.default.is_some_and(|it| it == least.to_string()) {
+                    most.to_string()
+                } else {
+                    least.to_string()
+                }
+            }
+            Kind::Time { .. } => "1234ms".to_owned(),
+            Kind::Choice { words, .. } => {
+                words.iter().find(|word| Some(**word) != field.default).expect("another").to_string()
+            }
+            Kind::Text { form, .. } if form.contains("http") => "http://h:1".to_owned(),
+            Kind::Text { form, .. } if form.contains("ADDRESS") => "[::1]:1".to_owned(),
+            Kind::Text { .. } => "other".to_owned(),
+        };
+        field
+            .kind
+            .set(&mut draft, Given::Text(&other))
+            .unwrap_or_else(|wrong| panic!("{} {other}: {wrong:?}", field.path));
+        assert_ne!(format!("{draft:?}"), format!("{:?}", Draft::default()), "{} changes nothing", field.path);
+    }
+}
+
+/// Each key of the example, misspelled, moved, or with a value of another type, is refused at its line.
+#[test]
+fn mutations_of_the_example_are_refused() {
+    let text = shipped();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut mutants = 0;
+    for (number, line) in lines.iter().enumerate() {
+        let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) else { continue };
+        for mutant in [
+            format!("x{line}"),
+            format!("{key} = [1]"),
+            format!("{key} = true"),
+            format!("{key} = -1"),
+            format!("{key} = \"?\""),
+            format!("{key} = {{ a = 1 }}"),
+            format!("{key} ="),
+            format!("{line}\n{line}"),
+        ] {
+            let mut changed = lines.clone();
+            changed[number] = &mutant;
+            let text = changed.join("\n");
+            let said = judged(&text);
+            assert!(said.contains("edge.toml has"), "accepted: {mutant}");
+            let (one, next) = (format!("edge.toml:{}:", number + 1), format!("edge.toml:{}:", number + 2));
+            assert!(said.contains(&one) || said.contains(&next), "{mutant}: {said}");
+            mutants += 1;
+        }
+    }
+    assert!(mutants > 200, "{mutants}");
+}
+
+#[test]
+fn errors_are_shown_at_their_place_with_a_hint() {
+    let broken = r#"
+listen = ":8080"
+naem = "my-cdn"
+client-directives = "honour"
+
+[origin]
+url = "https://example.com/path"
+conections = 10
+idle = 30
+
+[client]
+head = "64 kb"
+fields = 100000
+
+[stoer]
+memory = "1GiB"
+
+[store]
+memory = "2MiB"
+object = "1.5MiB"
+
+[admin]
+listen = "127.0.0.1:9001"
+"#;
+    insta::assert_snapshot!("many_errors", judged(broken));
+    insta::assert_snapshot!("syntax", judged("listen = \"127.0.0.1:80\n[origin\nurl = 1\n"));
+    insta::assert_snapshot!("nothing", judged(""));
+    insta::assert_snapshot!(
+        "together",
+        judged(
+            "[origin]\nurl = \"http://a\"\n[store]\nmemory = \"1MiB\"\n[admin]\nlisten = \"127.0.0.1:0\"\n"
+        )
+    );
+    insta::assert_snapshot!(
+        "token",
+        judged(
+            "[origin]\nurl = \"http://a\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken-file = \"/nonexistent/token\"\n"
+        )
+    );
+    insta::assert_snapshot!("section_as_value", judged("origin = \"http://a\"\n"));
+}
+
+#[test]
+fn every_field_is_explained() {
+    insta::assert_snapshot!("explain", explain());
+}
