@@ -13,8 +13,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::time::Sleep;
@@ -225,7 +228,7 @@ impl<'a> Exchange<'a> {
     /// Sends the request over this connection and reads the answer.
     async fn over(
         &mut self,
-        stream: TcpStream,
+        mut stream: TcpStream,
         orders: &mut UnboundedReceiver<Order>,
         kept: &mut Option<TcpStream>,
     ) -> Result<Answer, Failed> {
@@ -234,6 +237,7 @@ impl<'a> Exchange<'a> {
             Reading::response(&way.budget, &way.limits, &self.method).ok_or(Failed::For(State::Memory))?;
         // Where the candidate takes no more of the request, its answer may still come.
         let mut sends = true;
+        let (mut source, sink) = stream.split();
         loop {
             let to_send = sends && self.waiting > 0;
             let deadline = self.deadline.as_mut().map(|d| d.as_mut());
@@ -241,12 +245,12 @@ impl<'a> Exchange<'a> {
                 biased;
                 order = orders.recv() => self.hear(order).map_err(Failed::For)?,
                 () = elapsed(deadline) => return Err(Failed::For(State::CandidateTimeout)),
-                ready = stream.readable() => {
-                    if ready.is_err() || self.read(&stream, &mut reading)? {
+                bytes = read(&mut source) => {
+                    if self.take_in(bytes, &mut reading)? {
                         break;
                     }
                 }
-                _ = stream.writable(), if to_send => sends = self.send(&stream),
+                _ = sink.writable(), if to_send => sends = self.send(&sink),
             }
         }
         if !reading.has_head() {
@@ -261,7 +265,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sends what the socket takes; false where it takes nothing any more.
-    fn send(&mut self, stream: &TcpStream) -> bool {
+    fn send(&mut self, stream: &WriteHalf<'_>) -> bool {
         while let Some(chunk) = self.chunks.get(self.next) {
             match stream.try_write(&chunk.bytes[self.offset..]) {
                 Ok(sent) => {
@@ -283,14 +287,9 @@ impl<'a> Exchange<'a> {
         true
     }
 
-    /// Reads what the socket has; true where the answer has ended.
-    fn read(&mut self, stream: &TcpStream, reading: &mut Reading) -> Result<bool, Failed> {
+    /// Takes in what was read; true where the answer has ended.
+    fn take_in(&mut self, bytes: io::Result<Bytes>, reading: &mut Reading) -> Result<bool, Failed> {
         let now = clock::now();
-        let bytes = BUFFER.with_borrow_mut(|buffer| {
-            let read = stream.try_read(buffer)?;
-            // A copy of its own size: what is kept of it should not keep the whole buffer.
-            io::Result::Ok(Bytes::copy_from_slice(&buffer[..read]))
-        });
         let close = match bytes {
             Ok(bytes) if !bytes.is_empty() => {
                 self.forget_sent();
@@ -304,7 +303,6 @@ impl<'a> Exchange<'a> {
                 return Ok(reading.is_complete());
             }
             Ok(_) => Close::Fin,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
             Err(_) => Close::Reset,
         };
         reading.finish(now, close);
@@ -319,6 +317,18 @@ impl<'a> Exchange<'a> {
             self.next = 0;
         }
     }
+}
+
+/// The next bytes, in a copy of their own size: what is kept of it should not keep a whole buffer. None at the end.
+async fn read(source: &mut ReadHalf<'_>) -> io::Result<Bytes> {
+    std::future::poll_fn(|cx| {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            ready!(Pin::new(&mut *source).poll_read(cx, &mut read))?;
+            Poll::Ready(Ok(Bytes::copy_from_slice(read.filled())))
+        })
+    })
+    .await
 }
 
 /// Ends at the deadline, or never where there is none.

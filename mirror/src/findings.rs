@@ -7,9 +7,14 @@ use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Most kinds of differences and most requests that are told apart; further ones are only counted.
-const MAX_KINDS: usize = 2000;
+/// Most kinds of differences that are told apart; further ones are only counted.
+const MAX_KINDS: usize = 500;
+
+/// Most requests of which it is counted how often they were compared.
 const MAX_REQUESTS: usize = 100_000;
+
+/// Most bytes of method and URL of those that differed.
+const MAX_NAMES: usize = 4 << 20;
 
 /// One kind of difference, over all requests that show it.
 #[derive(Clone, Debug, Serialize)]
@@ -18,10 +23,13 @@ pub struct Kind {
     pub count: u64,
     /// How many of them nobody waived.
     pub standing: u64,
-    /// The first request that showed it, with all its differences.
-    pub example: Box<Differing>,
-    /// Which of the example's differences; `None` for a broken answer.
-    pub at: Option<usize>,
+    /// The first request that showed it.
+    pub method: String,
+    pub url: String,
+    /// `different`, or how the candidate broke off.
+    pub outcome: State,
+    /// As the first request showed it; `None` for a broken answer.
+    pub difference: Option<Box<compare::Difference>>,
 }
 
 /// What was found.
@@ -36,6 +44,8 @@ pub struct Findings {
     compared: HashMap<u64, u64>,
     /// By method and URL.
     different: BTreeMap<(String, String), u64>,
+    /// Bytes of the names in `different`.
+    names: usize,
     pub(crate) diffs_written: u64,
     pub(crate) diffs_lost: u64,
     pub(crate) diffs_error: Option<String>,
@@ -64,25 +74,34 @@ impl Findings {
         }
         let Some(differing) = differing else { return };
         let request = (method.to_owned(), url.to_owned());
-        if self.different.len() < MAX_REQUESTS || self.different.contains_key(&request) {
-            *self.different.entry(request).or_default() += 1;
+        if let Some(times) = self.different.get_mut(&request) {
+            *times += 1;
+        } else if self.names + method.len() + url.len() <= MAX_NAMES {
+            self.names += method.len() + url.len();
+            self.different.insert(request, 1);
         }
-        for (at, found) in differing.differences.iter().enumerate() {
-            if found.difference.counts {
-                self.kind(&found.fingerprint, differing, Some(at), found.difference.stands());
-            }
+        for found in differing.differences.iter().filter(|found| found.difference.counts) {
+            self.kind(&found.fingerprint, differing, Some(&found.difference));
         }
-        if differing.outcome != State::Different {
-            self.kind(differing.outcome.reason(), differing, None, true);
+        if !matches!(differing.outcome, State::Different | State::Same) {
+            self.kind(differing.outcome.reason(), differing, None);
         }
     }
 
-    fn kind(&mut self, fingerprint: &str, example: &Differing, at: Option<usize>, stands: bool) {
+    fn kind(&mut self, fingerprint: &str, first: &Differing, difference: Option<&compare::Difference>) {
+        let stands = u64::from(difference.is_none_or(compare::Difference::stands));
         if let Some(kind) = self.kinds.get_mut(fingerprint) {
             kind.count += 1;
-            kind.standing += u64::from(stands);
+            kind.standing += stands;
         } else if self.kinds.len() < MAX_KINDS {
-            let kind = Kind { count: 1, standing: u64::from(stands), example: Box::new(example.clone()), at };
+            let kind = Kind {
+                count: 1,
+                standing: stands,
+                method: first.method.clone(),
+                url: first.url.clone(),
+                outcome: first.outcome,
+                difference: difference.map(|d| Box::new(d.clone())),
+            };
             self.kinds.insert(fingerprint.to_owned(), kind);
         } else {
             self.more_kinds += 1;

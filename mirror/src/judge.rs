@@ -15,9 +15,10 @@ use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-/// Most cases that wait for the judge, whatever they weigh.
-const QUEUE: usize = 4096;
+/// Most batches that wait for the judge, whatever they weigh.
+const QUEUE: usize = 128;
 
 /// A request with the primary's answer, and the candidate's where it was asked.
 #[derive(Debug)]
@@ -31,17 +32,56 @@ pub(crate) struct Case {
     pub _room: (Permit, Permit),
 }
 
-/// Hands cases to the judge.
-#[derive(Clone, Debug)]
-pub(crate) struct Verdicts(SyncSender<Case>);
+/// Hands cases to the judge, many at a time: nobody waits for its findings, and waking it costs more than a comparison.
+#[derive(Debug)]
+pub(crate) struct Verdicts {
+    waiting: Vec<Case>,
+    judge: SyncSender<Vec<Case>>,
+}
+
+/// Cases handed over at once, and how long it must be quiet before fewer are.
+const BATCH: usize = 64;
+const DELAY: Duration = Duration::from_millis(5);
 
 impl Verdicts {
-    /// Queues a case without waiting; where there is no place, its request is dropped.
-    pub(crate) fn submit(&self, case: Case) {
-        if let Err(TrySendError::Full(case) | TrySendError::Disconnected(case)) = self.0.try_send(case)
-            && let Some(ticket) = case.ticket
+    /// Takes a case without waiting.
+    pub(crate) fn submit(&mut self, case: Case) {
+        self.waiting.push(case);
+        if self.waiting.len() >= BATCH {
+            self.flush();
+        }
+    }
+
+    /// Hands over what waits, once it has waited long enough; never ends where nothing waits.
+    pub(crate) async fn flush_later(&mut self) {
+        if self.waiting.is_empty() {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(DELAY).await;
+        self.flush();
+    }
+
+    /// Where the judge has no place for more, the requests are dropped.
+    fn flush(&mut self) {
+        let cases = std::mem::take(&mut self.waiting);
+        if let Err(TrySendError::Full(cases) | TrySendError::Disconnected(cases)) = self.judge.try_send(cases)
         {
-            ticket.end(State::Judge);
+            for ticket in cases.into_iter().filter_map(|case| case.ticket) {
+                ticket.end(State::Judge);
+            }
+        }
+    }
+
+    /// Another one for the same judge.
+    pub(crate) fn another(&self) -> Self {
+        Verdicts { waiting: Vec::new(), judge: self.judge.clone() }
+    }
+}
+
+impl Drop for Verdicts {
+    fn drop(&mut self) {
+        if !self.waiting.is_empty() {
+            self.flush();
         }
     }
 }
@@ -64,24 +104,24 @@ pub(crate) fn start(judge: Judge, prepare: fn()) -> io::Result<(Verdicts, JoinHa
         prepare();
         judge.run(&cases)
     })?;
-    Ok((Verdicts(sender), thread))
+    Ok((Verdicts { waiting: Vec::new(), judge: sender }, thread))
 }
 
 impl Judge {
-    fn run(mut self, cases: &Receiver<Case>) -> Self {
+    fn run(mut self, cases: &Receiver<Vec<Case>>) -> Self {
         loop {
-            let case = match cases.try_recv() {
-                Ok(case) => case,
+            let batch = match cases.try_recv() {
+                Ok(batch) => batch,
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
                     self.flush();
                     match cases.recv() {
-                        Ok(case) => case,
+                        Ok(batch) => batch,
                         Err(_) => break,
                     }
                 }
             };
-            self.judge(case);
+            batch.into_iter().for_each(|case| self.judge(case));
         }
         self.flush();
         self

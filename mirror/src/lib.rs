@@ -25,6 +25,7 @@ mod listener;
 mod live;
 mod mirror;
 mod observer;
+mod outbox;
 mod pipe;
 mod reading;
 mod relay;

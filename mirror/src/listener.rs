@@ -1,5 +1,6 @@
 //! Accepts clients' connections and starts a relay for each, on threads that do nothing else.
 
+use crate::outbox::Outbox;
 use crate::relay::Relay;
 use crate::stop::{Level, Stop};
 use crate::tap::{Rules, Tap, Told};
@@ -25,7 +26,7 @@ pub(crate) struct Service {
     /// How many more connections may be open.
     pub slots: Arc<Semaphore>,
     /// One observer for each of them; a connection stays with one.
-    pub observers: Vec<UnboundedSender<Told>>,
+    pub observers: Vec<UnboundedSender<Vec<Told>>>,
     pub stop: Arc<Stop>,
     pub numbers: AtomicU64,
 }
@@ -33,6 +34,12 @@ pub(crate) struct Service {
 /// Accepts until the mirror ends, then waits for its connections to end.
 pub(crate) async fn serve(service: Arc<Service>, listener: std::net::TcpListener) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
+    let outboxes: Arc<[_]> =
+        service.observers.iter().map(|observer| Arc::new(Outbox::new(observer.clone()))).collect();
+    for outbox in &*outboxes {
+        let outbox = Arc::clone(outbox);
+        tokio::spawn(async move { outbox.run().await });
+    }
     // Closed when the last connection has dropped its end.
     let (running, mut ended) = tokio::sync::mpsc::channel::<()>(1);
     loop {
@@ -43,10 +50,10 @@ pub(crate) async fn serve(service: Arc<Service>, listener: std::net::TcpListener
         };
         match accepted {
             Ok((client, address, slot)) => {
-                let service = Arc::clone(&service);
+                let (service, outboxes) = (Arc::clone(&service), Arc::clone(&outboxes));
                 let running = running.clone();
                 tokio::spawn(async move {
-                    connection(&service, client, address).await;
+                    connection(&service, &outboxes, client, address).await;
                     service.rules.connections.closed.fetch_add(1, Ordering::Relaxed);
                     drop((slot, running));
                 });
@@ -72,7 +79,7 @@ async fn accept(
     Ok((client, address, slot))
 }
 
-async fn connection(service: &Service, client: TcpStream, address: SocketAddr) {
+async fn connection(service: &Service, outboxes: &[Arc<Outbox>], client: TcpStream, address: SocketAddr) {
     let counts = &service.rules.connections;
     let Some(primary) = connect(service).await else {
         if counts.primary_unreachable.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -86,8 +93,8 @@ async fn connection(service: &Service, client: TcpStream, address: SocketAddr) {
     let _ = client.set_nodelay(true);
     let _ = primary.set_nodelay(true);
     let number = service.numbers.fetch_add(1, Ordering::Relaxed);
-    let observer = &service.observers[number as usize % service.observers.len()];
-    let tap = Tap::new(Arc::clone(&service.rules), observer.clone(), number, address);
+    let outbox = &outboxes[number as usize % outboxes.len()];
+    let tap = Tap::new(Arc::clone(&service.rules), Arc::clone(outbox), number, address);
     let relayed = Relay::new(client, primary, tap).run(&service.stop).await;
     counts.bytes_to_primary.fetch_add(relayed.up, Ordering::Relaxed);
     counts.bytes_to_clients.fetch_add(relayed.down, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use crate::candidate::Way;
 use crate::config::{Config, MIN_MEMORY, StartError, Target};
 use crate::diffs::{Closing, DiffWriter, FORMAT, Header, Line};
 use crate::findings::Findings;
-use crate::judge::{Judge, Verdicts};
+use crate::judge::Judge;
 use crate::ledger::Ledger;
 use crate::listener::{Service, serve};
 use crate::live::{Live, Numbers};
@@ -37,6 +37,9 @@ const CONNECT: Duration = Duration::from_secs(30);
 
 /// Most bytes of records that wait for the disk: this part of the memory for copies.
 const RECORD_SHARE: usize = 8;
+
+/// Most bytes that a kept body may decode to; a bomb should not take memory that nobody counts.
+const MAX_DECODED: usize = 4 << 20;
 
 /// A mirror at work. Dropping it leaves it at work; [`Mirror::stop`] ends it.
 pub struct Mirror {
@@ -90,7 +93,7 @@ impl Mirror {
         let admin = config.admin.map(|address| bind(address, "the admin pages")).transpose()?;
         let record_room = config.record.as_ref().map_or(0, |_| config.memory / RECORD_SHARE);
         let judge = Judge {
-            settings: compare::Settings { max_text: config.keep_body, ..compare::Settings::default() },
+            settings: compare::Settings { max_decoded: MAX_DECODED, ..compare::Settings::default() },
             waivers,
             diffs: diffs(&config, started)?,
             recorder: recorder(&config, listen, started, record_room)?,
@@ -128,7 +131,7 @@ impl Mirror {
         let observing = |_| Observing {
             way: Arc::clone(&way),
             connections: config.candidate_connections.div_ceil(observer_count(processors)),
-            judge: Verdicts::clone(&verdicts),
+            judge: verdicts.another(),
             stop: Arc::clone(&stops.observers),
             patience: config.candidate_timeout.saturating_add(Duration::from_secs(1)),
         };
@@ -408,7 +411,7 @@ fn on_this_thread(name: &str, work: impl Future<Output = io::Result<()>>) {
     }
 }
 
-fn observer_thread(observing: Observing, told: UnboundedReceiver<Told>) -> io::Result<JoinHandle<()>> {
+fn observer_thread(observing: Observing, told: UnboundedReceiver<Vec<Told>>) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("observer".into()).spawn(move || {
         limits::yield_to_others();
         on_this_thread("observer", async {

@@ -22,7 +22,7 @@ use wire::{Close, Limits};
 /// Most requests of one client connection that wait for the candidate.
 const QUEUE: usize = 64;
 
-/// Most events taken from the relay at once.
+/// Most batches of events taken at once.
 const BATCH: usize = 256;
 
 /// What observers are told to do.
@@ -91,7 +91,7 @@ enum Candidate {
 }
 
 /// Observes until the relay has ended and all answers are in, or waiting for them has no more time.
-pub(crate) async fn observe(given: Observing, mut told: UnboundedReceiver<Told>) {
+pub(crate) async fn observe(given: Observing, mut told: UnboundedReceiver<Vec<Told>>) {
     let (outcomes, mut answers) = unbounded_channel();
     let mut observer = Observer {
         given,
@@ -101,16 +101,19 @@ pub(crate) async fn observe(given: Observing, mut told: UnboundedReceiver<Told>)
         queue: VecDeque::new(),
         outcomes,
     };
-    let mut batch = Vec::with_capacity(BATCH);
+    let (mut batches, mut outcomes) = (Vec::with_capacity(BATCH), Vec::with_capacity(BATCH));
     loop {
         tokio::select! {
-            count = told.recv_many(&mut batch, BATCH) => {
+            count = told.recv_many(&mut batches, BATCH) => {
                 if count == 0 {
                     break;
                 }
-                batch.drain(..).for_each(|told| observer.hear(told));
+                batches.drain(..).flatten().for_each(|told| observer.hear(told));
             }
-            Some(outcome) = answers.recv() => observer.answered(outcome),
+            _ = answers.recv_many(&mut outcomes, BATCH) => {
+                outcomes.drain(..).for_each(|outcome| observer.answered(outcome));
+            }
+            () = observer.given.judge.flush_later() => {}
         }
     }
     let stop = Arc::clone(&observer.given.stop);
@@ -129,6 +132,7 @@ pub(crate) async fn observe(given: Observing, mut told: UnboundedReceiver<Told>)
         () = stop.reached(Level::Now) => {}
     }
     observer.end();
+    // What still waits for the judge is submitted when the observer is dropped.
 }
 
 impl Observer {
@@ -310,7 +314,7 @@ impl Observer {
         let Some(at) = session.exchanges.iter().position(ready) else { return };
         let client = session.client;
         if let Some(exchange) = session.exchanges.remove(at) {
-            exchange.judge(key, client, &self.given.judge);
+            exchange.judge(key, client, &mut self.given.judge);
         }
         self.serve(key.0);
     }
@@ -396,7 +400,7 @@ impl Exchange {
     }
 
     /// Both answers are known, or the candidate has none.
-    fn judge(self, key: Key, client: SocketAddr, verdicts: &Verdicts) {
+    fn judge(self, key: Key, client: SocketAddr, verdicts: &mut Verdicts) {
         let seen = Seen { connection: key.0, stream: key.1, ..Seen::default() };
         let request = self.request.into_request(Seen { from: Some(client), ..seen.clone() });
         let response = self.response.and_then(|r| r.into_response(Seen { to: Some(client), ..seen }));

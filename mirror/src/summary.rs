@@ -238,20 +238,19 @@ fn broken(state: State) -> &'static str {
 }
 
 fn check(fingerprint: &str, kind: &Kind) -> Check {
-    let example = &kind.example;
     let verdict = if kind.standing > 0 { Verdict::Fail } else { Verdict::Waived };
     let times = if kind.count == 1 { "once".to_owned() } else { format!("{} times", kind.count) };
-    let found = kind.at.and_then(|at| example.differences.get(at)).map(|found| &found.difference);
+    let found = kind.difference.as_deref();
     let (area, title, reason) = match found {
         Some(d) => (d.class.name().to_owned(), format!("{}, {times}", d.path), d.explanation.clone()),
         None => (
             "answer".to_owned(),
-            format!("{}, {times}", example.outcome.reason()),
-            broken(example.outcome).to_owned(),
+            format!("{}, {times}", kind.outcome.reason()),
+            broken(kind.outcome).to_owned(),
         ),
     };
     let mut check = Check::new(fingerprint, area, Level::Must, verdict, title)
-        .because(format!("{reason}; first seen: {} {}", example.method, example.url));
+        .because(format!("{reason}; first seen: {} {}", kind.method, kind.url));
     if let Some(d) = found {
         check.cites = Some(d.rule.cites.to_string());
         check.differences = vec![report::Difference {

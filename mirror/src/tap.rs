@@ -8,6 +8,7 @@
 use crate::budget::{Budget, Chunk, Permit};
 use crate::framing::{Delimiter, Framer, HeadStep, Lost, RequestHead, ResponseHead};
 use crate::ledger::{Ledger, State, Ticket};
+use crate::outbox::Outbox;
 use crate::sample::{Candidate, Sampler};
 use crate::status::Connections;
 use exchange::Time;
@@ -15,7 +16,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::mpsc::UnboundedSender;
 
 /// Most requests of a connection that wait for their response before the connection is no longer followed.
 const MAX_OPEN: usize = 10_000;
@@ -110,7 +110,7 @@ enum Asked {
 #[derive(Debug)]
 pub(crate) struct Tap {
     rules: Arc<Rules>,
-    observer: UnboundedSender<Told>,
+    outbox: Arc<Outbox>,
     connection: u64,
     client: SocketAddr,
     requests: Framer,
@@ -155,15 +155,10 @@ fn is_safe(method: &[u8]) -> bool {
 }
 
 impl Tap {
-    pub(crate) fn new(
-        rules: Arc<Rules>,
-        observer: UnboundedSender<Told>,
-        connection: u64,
-        client: SocketAddr,
-    ) -> Self {
+    pub(crate) fn new(rules: Arc<Rules>, outbox: Arc<Outbox>, connection: u64, client: SocketAddr) -> Self {
         Tap {
             rules,
-            observer,
+            outbox,
             connection,
             client,
             requests: Framer::new(),
@@ -378,13 +373,7 @@ impl Tap {
 
     fn tell(&mut self, event: Event) {
         self.known = true;
-        let told = Told { connection: self.connection, client: self.client, event };
-        if let Err(unsent) = self.observer.send(told) {
-            // The observer has ended before the relay: only in a shutdown that ran out of time.
-            if let Event::Begin { begin: Begin::Compare(ticket), .. } = unsent.0.event {
-                ticket.end(State::Shutdown);
-            }
-        }
+        self.outbox.put(Told { connection: self.connection, client: self.client, event });
     }
 
     /// One direction has ended.

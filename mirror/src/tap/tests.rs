@@ -10,7 +10,8 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 struct Stage {
     tap: Tap,
-    told: UnboundedReceiver<Told>,
+    outbox: Arc<Outbox>,
+    told: UnboundedReceiver<Vec<Told>>,
     rules: Arc<Rules>,
 }
 
@@ -24,13 +25,17 @@ fn stage(memory: usize) -> Stage {
         recording: false,
     });
     let (tell, told) = unbounded_channel();
-    Stage { tap: Tap::new(Arc::clone(&rules), tell, 0, ([127, 0, 0, 1], 1).into()), told, rules }
+    let outbox = Arc::new(Outbox::new(tell));
+    let tap = Tap::new(Arc::clone(&rules), Arc::clone(&outbox), 0, ([127, 0, 0, 1], 1).into());
+    Stage { tap, outbox, told, rules }
 }
 
 impl Stage {
     /// What was told, in short, and the events themselves, which hold tickets and memory.
     fn told(&mut self) -> (Vec<String>, Vec<Event>) {
-        let events: Vec<_> = std::iter::from_fn(|| self.told.try_recv().ok()).map(|t| t.event).collect();
+        self.outbox.flush();
+        let events: Vec<_> =
+            std::iter::from_fn(|| self.told.try_recv().ok()).flatten().map(|t| t.event).collect();
         let short = |piece: &Piece| {
             let length = piece.chunk.as_ref().map_or(0, |c| c.bytes.len());
             format!("{length}{}", if piece.ends { "." } else { "" })
