@@ -434,6 +434,23 @@ proptest! {
     }
 
     #[test]
+    fn tiny_limits_hold_and_do_not_panic(input in soup(), cuts: Vec<prop::sample::Index>, most in 0..24usize) {
+        let limits = Limits {
+            head: 2 * most,
+            fields: most / 4,
+            chunk_line: most / 2,
+            extensions: most,
+            trailers: most,
+            anomalies: most / 8,
+            interim: most / 8,
+            ..Limits::default()
+        };
+        for parser in [Parser::requests(limits.clone()), Parser::responses(limits.clone())] {
+            parse(parser, &cut(&input, &cuts));
+        }
+    }
+
+    #[test]
     fn no_bytes_panic(input: Vec<u8>) {
         requests(&input);
         responses(&["GET"], &input);
