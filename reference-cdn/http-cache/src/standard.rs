@@ -47,21 +47,30 @@ pub enum ClientDirectives {
 #[derive(Clone, Debug)]
 pub struct Standard {
     settings: Settings,
+    /// This cache's member of Via.
+    via: HeaderValue,
+    /// Its member of CDN-Loop.
+    cdn: HeaderValue,
 }
 
 /// Fields by which a client can make some origins answer for another resource or with another method. A response to such a request must
 /// not answer requests without the field, and the key does not have it: the store is bypassed.
-const MISLEADING: [HeaderName; 9] = [
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-scheme"),
-    HeaderName::from_static("x-host"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-method-override"),
-    HeaderName::from_static("forwarded"),
-];
+fn is_misleading(name: &str) -> bool {
+    // Most requests have none that even looks like one.
+    (name.starts_with("x-") || name == "forwarded")
+        && matches!(
+            name,
+            "x-forwarded-host"
+                | "x-forwarded-scheme"
+                | "x-host"
+                | "x-original-url"
+                | "x-rewrite-url"
+                | "x-http-method"
+                | "x-http-method-override"
+                | "x-method-override"
+                | "forwarded"
+        )
+}
 
 /// Trailer fields that must not be: framing, routing, and what a recipient needs before the content (RFC 9110 section 6.5.1).
 const NOT_IN_TRAILERS: [&str; 22] = [
@@ -92,8 +101,14 @@ const NOT_IN_TRAILERS: [&str; 22] = [
 const MAX_FORWARDS: HeaderName = http::header::MAX_FORWARDS;
 
 impl Standard {
-    pub fn new(settings: Settings) -> Self {
-        Self { settings }
+    /// A name that cannot stand in a field is replaced by `cdn`.
+    pub fn new(mut settings: Settings) -> Self {
+        let is_token = !settings.name.is_empty() && settings.name.bytes().all(directives::is_token);
+        if !is_token {
+            settings.name = "cdn".into();
+        }
+        let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("cdn"));
+        Self { via: value(&format!("1.1 {}", settings.name)), cdn: value(&settings.name), settings }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -109,7 +124,7 @@ impl Standard {
 
     /// The fields that this cache adds to each response.
     fn sign(&self, headers: &mut HeaderMap, handling: &Handling, ttl: Option<i64>) {
-        fields::append(headers, http::header::VIA, &format!("1.1 {}", self.settings.name));
+        let _ = headers.try_append(http::header::VIA, self.via.clone());
         fields::append(
             headers,
             fields::CACHE_STATUS,
@@ -236,7 +251,7 @@ impl Decisions for Standard {
         let content = headers.contains_key(TRANSFER_ENCODING)
             || headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0");
         let upgrade = headers.contains_key(UPGRADE) && fields::Nominated::of(headers).contains(&UPGRADE);
-        if content || upgrade || MISLEADING.iter().any(|name| headers.contains_key(name)) {
+        if content || upgrade || headers.keys().any(|name| is_misleading(name.as_str())) {
             return Lookup::Forward(ForwardReason::Bypass);
         }
         // RFC 9111 section 5.2.1.5 forbids to store; to answer from the store is allowed, but a client that asks for this
@@ -347,8 +362,9 @@ impl Decisions for Standard {
         if let Some(hops) = headers.get(MAX_FORWARDS).and_then(|hops| directives::seconds(hops.as_bytes())) {
             headers.insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
         }
-        fields::append(&mut headers, http::header::VIA, &format!("1.1 {}", self.settings.name));
-        fields::append(&mut headers, fields::CDN_LOOP, &self.settings.name);
+        // A map that is full cannot take more: the edge's limit on fields is far below.
+        let _ = headers.try_append(http::header::VIA, self.via.clone());
+        let _ = headers.try_append(fields::CDN_LOOP, self.cdn.clone());
         headers
     }
 

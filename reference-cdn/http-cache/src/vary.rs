@@ -4,15 +4,22 @@
 //! spelling of weights do not matter; for others, lines are combined and white space around commas is dropped.
 
 use http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_LANGUAGE, VARY};
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::fields::Nominated;
 
-/// The request fields that selected a stored response, in normal form. `None`: the field was absent.
+/// The request fields that selected a stored response.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Selecting(Box<[(HeaderName, Value)]>);
+pub(crate) struct Selecting(Box<[Field]>);
 
-type Value = Option<Box<[u8]>>;
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Field {
+    name: HeaderName,
+    /// In normal form. `None`: the field was absent.
+    normal: Option<Box<[u8]>>,
+    /// As it was sent, when that was one line: most requests repeat it, and need no normal form then.
+    sent: Option<HeaderValue>,
+}
 
 /// What Vary says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,24 +55,21 @@ impl Vary {
 impl Selecting {
     pub fn of(names: Vec<HeaderName>, request: &HeaderMap) -> Self {
         let nominated = Nominated::of(request);
-        Self(
-            names
-                .into_iter()
-                .map(|name| {
-                    let value = value(request, &name, &nominated).map(Vec::into_boxed_slice);
-                    (name, value)
-                })
-                .collect(),
-        )
+        let field = |name: HeaderName| {
+            let normal = value(request, &name, &nominated).map(Vec::into_boxed_slice);
+            let sent = only_line(request, &name).filter(|_| normal.is_some()).cloned();
+            Field { name, normal, sent }
+        };
+        Self(names.into_iter().map(field).collect())
     }
 
     pub fn weight(&self) -> usize {
-        self.0
-            .iter()
-            .map(|(name, value)| {
-                size_of_val(name) + name.as_str().len() + value.as_ref().map_or(0, |value| value.len())
-            })
-            .sum()
+        let weight = |field: &Field| {
+            let values =
+                [field.normal.as_ref().map(|value| value.len()), field.sent.as_ref().map(HeaderValue::len)];
+            size_of::<Field>() + field.name.as_str().len() + values.into_iter().flatten().sum::<usize>()
+        };
+        self.0.iter().map(weight).sum()
     }
 
     /// Does `request` select a response with these selecting fields? `response` are that response's fields.
@@ -74,27 +78,20 @@ impl Selecting {
             return true;
         }
         let nominated = Nominated::of(request);
-        self.0.iter().all(|(name, expected)| {
-            same_as_sent(request, name, expected.as_deref(), &nominated)
-                || value(request, name, &nominated).as_deref() == expected.as_deref()
-                || (name == ACCEPT_LANGUAGE && prefers_language_of(request, response, &nominated))
+        self.0.iter().all(|field| {
+            let name = &field.name;
+            let repeated = field.sent.is_some() && only_line(request, name) == field.sent.as_ref();
+            (repeated && !nominated.contains(name))
+                || value(request, name, &nominated).as_deref() == field.normal.as_deref()
+                || (*name == ACCEPT_LANGUAGE && prefers_language_of(request, response, &nominated))
         })
     }
 }
 
-/// The common case without allocation: one line that is its own normal form.
-fn same_as_sent(
-    request: &HeaderMap,
-    name: &HeaderName,
-    expected: Option<&[u8]>,
-    nominated: &Nominated<'_>,
-) -> bool {
-    let mut lines = request.get_all(name).iter();
-    match (lines.next(), lines.next()) {
-        (None, _) => expected.is_none(),
-        (Some(line), None) => expected == Some(line.as_bytes()) && !nominated.contains(name),
-        _ => false,
-    }
+/// The value of a field that has exactly one line.
+fn only_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().filter(|_| lines.next().is_none())
 }
 
 /// The normal form of a request field. A field that Connection nominates does not reach the origin, so it selected nothing.
