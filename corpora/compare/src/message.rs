@@ -124,10 +124,16 @@ fn plain_field(out: &mut Collector<'_>, section: &Section<'_>, name: &str, left:
     let (l, r) = (left.combined(name), right.combined(name));
     let explanation = match (&l, &r) {
         (Some(l), Some(r)) if kind.canonical(l) == kind.canonical(r) => return,
+        // Outside a final response's header, where its moment of reception judges it, only that it is a date.
+        (Some(l), Some(r)) if kind == Kind::ReceptionDate && both_dates(l, r) => return,
         (Some(l), Some(r)) => kind.explain(l, r, out.names()),
         _ => out.presence(l.is_some(), r.is_some(), ""),
     };
     out.add(path, (l.as_deref(), r.as_deref()), kind.rule(), section.class, explanation);
+}
+
+fn both_dates(left: &[u8], right: &[u8]) -> bool {
+    crate::syntax::date(left).is_some() && crate::syntax::date(right).is_some()
 }
 
 fn cookies(out: &mut Collector<'_>, path: &str, class: Class, set: bool, left: &Fields, right: &Fields) {

@@ -74,6 +74,8 @@ fn status_and_interim() {
     check("=200", "=404", "status status");
     check("!103 Link: </a>; rel=preload", "!103 Link: </a>;rel=\"preload\"", "");
     check("!103 Link: </a>; rel=preload", "!103 Link: </b>; rel=preload", "interim interim[0].fields.link");
+    check(&format!("!103 Date: {DATE}"), &format!("!103 Date: {DATE_10_LATER}"), "");
+    check(&format!("!103 Date: {DATE}"), "!103 Date: now", "interim interim[0].fields.date");
     check("!103", "!102", "interim interim[0].status");
     check("!103", "", "interim interim");
     check("!100\n!103", "!103", "");

@@ -265,7 +265,7 @@ fn verdicts<'c>(checks: impl Iterator<Item = &'c Check> + Clone) -> Vec<Shown> {
         name: verdict.to_string(),
         count: checks.clone().filter(|c| c.verdict == verdict).count(),
     });
-    shown.collect()
+    shown.filter(|v| v.count > 0).collect()
 }
 
 /// Checks by area, areas in the order they first appear, within each the worst first.
@@ -285,8 +285,7 @@ fn areas(report: &Report, shown: &HashSet<usize>) -> Vec<Area> {
         let mut indexes = members.remove(name)?;
         let checks = &report.checks;
         let told = verdicts(indexes.iter().map(|&i| &checks[i]));
-        let told: Vec<_> =
-            told.iter().filter(|v| v.count > 0).map(|v| format!("{} {}", v.count, v.name)).collect();
+        let told: Vec<_> = told.iter().map(|v| format!("{} {}", v.count, v.name)).collect();
         indexes.retain(|i| shown.contains(i));
         indexes.sort_by_key(|&i| (checks[i].verdict, checks[i].level));
         let rows = indexes.into_iter().map(|i| row(i, &checks[i], &mut left, &mut open)).collect();

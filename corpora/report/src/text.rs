@@ -116,7 +116,9 @@ fn checks(out: &mut Out, report: &Report) {
         out.line("");
         one(out, check);
     }
-    out.line("");
+    if detailed.len() < report.checks.iter().filter(|c| c.verdict != Verdict::Pass).count() {
+        out.line("");
+    }
     let rest: Vec<&Check> = judged.into_iter().filter(|c| !detailed.iter().any(|d| d.id == c.id)).collect();
     let fail = out.paint(RED.bold(), "FAIL");
     listed(out, &fail, "FAIL".len(), rest.iter().map(|c| (c.id.clone(), c.title.clone())));
