@@ -1,5 +1,6 @@
 //! From a capture file to the transactions in it, with an account of everything that gave none.
 
+mod hops;
 mod recorded;
 mod segment;
 mod stream;
@@ -48,6 +49,7 @@ pub fn load(path: &Path, options: &Options) -> Result<(Vec<Recorded>, Summary), 
         }
     })?;
     all.sort_by_key(Recorded::order);
+    hops::join(&mut all);
     Ok((all, summary))
 }
 

@@ -11,6 +11,9 @@ pub struct Recorded {
     /// What [`exchange`] has no place for; empty for native captures.
     pub request_notes: Notes,
     pub response_notes: Notes,
+    /// The number of the transaction that this one was made to answer, where the capture holds both: a proxy stands
+    /// between. Set by [`super::load`].
+    pub asked_by: Option<usize>,
 }
 
 /// Why a recorded transaction cannot be replayed and compared.
@@ -59,7 +62,7 @@ impl Unusable {
 
 impl Recorded {
     pub fn new(transaction: Transaction, request_notes: Notes, response_notes: Notes) -> Self {
-        Recorded { transaction, request_notes, response_notes }
+        Recorded { transaction, request_notes, response_notes, asked_by: None }
     }
 
     pub fn request(&self) -> Option<&Request> {

@@ -118,6 +118,7 @@ impl Summary {
             let payload = Ledger::new("TCP payload bytes", p.payload)
                 .with("in streams", p.delivered)
                 .with("repeated", p.duplicate)
+                .with("of holes that were given up", p.late)
                 .with("outside their stream", p.outside)
                 .with("after the stream's end", p.after_end)
                 .with("behind a hole", p.held);

@@ -54,6 +54,8 @@ pub enum NotSent {
     Unusable(Unusable),
     /// `--only` leaves it out.
     Filtered,
+    /// A proxy made it to answer another one of the capture: the builds make their own.
+    AskedOn,
     /// Its target (`*`) has no path that the prefix could stand before.
     NoPath,
 }
@@ -64,6 +66,7 @@ impl NotSent {
         match self {
             NotSent::Unusable(unusable) => unusable.name(),
             NotSent::Filtered => "left out by --only",
+            NotSent::AskedOn => "asked on by a proxy that was recorded too",
             NotSent::NoPath => "no path to put the prefix before",
         }
     }
@@ -95,6 +98,7 @@ impl Plan {
         for (index, transaction) in recorded.iter().enumerate() {
             match transaction.usable() {
                 Err(reason) => plan.not_sent.push((index, NotSent::Unusable(reason))),
+                Ok(_) if transaction.asked_by.is_some() => plan.not_sent.push((index, NotSent::AskedOn)),
                 Ok(_) if !wanted(transaction) => plan.not_sent.push((index, NotSent::Filtered)),
                 Ok((request, _)) if prefixed && !request.path_and_query().starts_with(b"/") => {
                     plan.not_sent.push((index, NotSent::NoPath));

@@ -31,7 +31,7 @@ pub use service::{Counters, Service, Unanswered};
 use crate::extract::Recorded;
 use bytes::Bytes;
 use exchange::{Body, Fields, Request, Response, Time, Version};
-use select::Entry;
+use select::{Entry, Hop};
 use std::collections::{BTreeSet, HashMap};
 
 /// The request field that tells which recorded transaction a request belongs to.
@@ -132,17 +132,32 @@ impl Unrecorded {
 
 impl World {
     /// The world of a capture's transactions, in the capture's order. Those without a request or a response are
-    /// of no use here.
+    /// of no use here. Where a proxy asked on, the answers that it got come before those that it gave.
     pub fn of<'a>(recorded: impl IntoIterator<Item = &'a Recorded>) -> Self {
+        let recorded: Vec<&Recorded> = recorded.into_iter().collect();
         let mut world = World::default();
-        for (index, recorded) in recorded.into_iter().enumerate() {
-            let (Some(request), Some(response)) = (recorded.request(), recorded.response()) else { continue };
+        let mut asks_on = vec![false; recorded.len()];
+        for outer in recorded.iter().filter_map(|r| r.asked_by) {
+            asks_on[outer] = true;
+        }
+        for (index, one) in recorded.iter().enumerate() {
+            let (Some(request), Some(response)) = (one.request(), one.response()) else { continue };
             if response.status == 101 || request.method == "CONNECT" {
                 continue;
             }
             let key = Key::of(request);
             world.hosts.entry(key.path.clone()).or_default().insert(key.host.clone());
-            world.resources.entry(key).or_default().push(Entry::new(index, request, response));
+            // The moment is that of the client's request: it is the one that will be sent.
+            let mut moment = index;
+            while let Some(outer) = recorded[moment].asked_by {
+                moment = outer;
+            }
+            let hop = match (one.asked_by, asks_on[index]) {
+                (None, _) => Hop::Client,
+                (Some(_), true) => Hop::Between,
+                (Some(_), false) => Hop::Origin,
+            };
+            world.resources.entry(key).or_default().push(Entry::new(moment, hop, request, response));
         }
         for entries in world.resources.values() {
             if select::has_several_answers(entries) {
@@ -169,7 +184,9 @@ impl World {
     /// The answer to a request. `moment`: the number of the recorded transaction that it belongs to, where known.
     pub fn answer(&self, request: &Request, moment: Option<usize>, now: Time) -> Answer {
         let key = Key::of(request);
-        let entries = match self.resources.get(&key) {
+        // A client of HTTP/1.0 may have named no host: whoever asks on for it has to name one.
+        let nameless = Key { host: String::new(), path: key.path.clone() };
+        let entries = match self.resources.get(&key).or_else(|| self.resources.get(&nameless)) {
             Some(entries) => entries,
             None => {
                 let why = match self.hosts.get(&key.path) {

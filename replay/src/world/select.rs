@@ -10,10 +10,22 @@ use std::collections::{BTreeSet, HashMap};
 /// A recorded answer to one request.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// The transaction's number in the capture.
+    /// The transaction's number in the capture; behind a proxy, that of the client's request.
     pub index: usize,
+    hop: Hop,
     request: Request,
     response: Response,
+}
+
+/// Where an answer was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Hop {
+    /// At the client: from an origin or a proxy, nobody knows.
+    Client,
+    /// Between two proxies.
+    Between,
+    /// Behind the last proxy that was recorded.
+    Origin,
 }
 
 /// Request fields that make an answer differ without the resource being another one.
@@ -21,8 +33,8 @@ const SELECTING: [&str; 6] =
     ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since"];
 
 impl Entry {
-    pub fn new(index: usize, request: &Request, response: &Response) -> Self {
-        Entry { index, request: request.clone(), response: response.clone() }
+    pub fn new(index: usize, hop: Hop, request: &Request, response: &Response) -> Self {
+        Entry { index, hop, request: request.clone(), response: response.clone() }
     }
 
     fn is_safe(&self) -> bool {
@@ -101,9 +113,25 @@ pub(super) fn has_several_answers(entries: &[Entry]) -> bool {
 /// What makes an answer another one.
 type Identity<'a> = (u16, Sha256, Vec<&'a Field>);
 
-/// The response to a request for these entries' resource, how it came about, and when its original was seen.
+/// The response to a request for these entries' resource, how it came about, and when its original was seen. Answers
+/// seen nearest to the origin come first; others help out where those do not suit, for a proxy may have changed
+/// what it was asked.
 pub(super) fn answer(
     entries: &[Entry],
+    request: &Request,
+    moment: Option<usize>,
+) -> Result<(Response, How, Time), Unrecorded> {
+    let all: Vec<&Entry> = entries.iter().collect();
+    let nearest = entries.iter().map(|e| e.hop).max();
+    let near: Vec<&Entry> = entries.iter().filter(|e| Some(e.hop) == nearest).collect();
+    match answer_from(&near, request, moment) {
+        Err(_) if near.len() < all.len() => answer_from(&all, request, moment),
+        result => result,
+    }
+}
+
+fn answer_from(
+    entries: &[&Entry],
     request: &Request,
     moment: Option<usize>,
 ) -> Result<(Response, How, Time), Unrecorded> {
@@ -111,7 +139,7 @@ pub(super) fn answer(
         true => entry.is_safe(),
         false => entry.request.method == request.method,
     };
-    let of_method: Vec<&Entry> = entries.iter().filter(method).collect();
+    let of_method: Vec<&Entry> = entries.iter().copied().filter(method).collect();
     if of_method.is_empty() {
         return Err(Unrecorded::Method);
     }
