@@ -124,7 +124,7 @@ impl Parser {
     }
 
     /// The next response that nothing was said about yet answers this request. Where nothing is said, a response
-    /// is read as the answer to a GET, with [`Anomaly::Unsolicited`].
+    /// is read as the answer to a GET, with [`crate::Anomaly::Unsolicited`].
     pub fn expect(&mut self, asked: Asked) {
         self.asked.push_back(asked);
     }
