@@ -4,10 +4,10 @@ use crate::evidence::{Check, Difference, Evidence, Fault, Mirror, Outcome, Repla
 use conformance::bench::{Candidate, Stage};
 use conformance::{CannotJudge, Judged, Profile, Run, Verdict};
 use endpoint::{Clock, Origin};
-use mirror::diffs::Diffs;
+use mirror::diffs::{Differing, Diffs};
 use replay::http::{Capture, Finding, FindingKind, Speed};
 use replay::world::{Service, World};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -292,17 +292,7 @@ fn mirrored(path: &std::path::Path) -> Result<(Mirror, Diffs), String> {
         eligible: compared + totals.of_group(Group::Dropped),
         compared: compared + broken,
         balanced: ledger.balances && totals.balances(),
-        differences: diffs
-            .differences
-            .iter()
-            .map(|d| Difference {
-                fingerprint: format!("mirror {} {} {}", d.method, d.url, d.fingerprint),
-                transaction: format!("{} {}", d.method, d.url),
-                path: mirrored_path(d),
-                stable: diffs.is_stable(d),
-                waived: !d.stands,
-            })
-            .collect(),
+        differences: mirrored_differences(&diffs),
     };
     if ledger.unwritten > 0 {
         return Err(format!(
@@ -314,7 +304,35 @@ fn mirrored(path: &std::path::Path) -> Result<(Mirror, Diffs), String> {
     Ok((mirror, diffs))
 }
 
-fn mirrored_path(differing: &mirror::diffs::Differing) -> String {
+/// A single sighting in live traffic proves little: what arrives at the candidate in another order than at the primary
+/// may meet another cache state. So a difference is stable if its request differs each time, and if its kind was seen
+/// in two such requests or more.
+fn mirrored_differences(diffs: &Diffs) -> Vec<Difference> {
+    let mut sightings: BTreeMap<&str, u64> = BTreeMap::new();
+    for differing in diffs.differences.iter().filter(|d| diffs.is_stable(d)) {
+        for kind in kinds(differing) {
+            *sightings.entry(kind).or_default() += 1;
+        }
+    }
+    let often = |kind: &str| sightings.get(kind).is_some_and(|&n| n > 1);
+    let difference = |differing: &Differing| Difference {
+        fingerprint: format!("mirror {} {} {}", differing.method, differing.url, differing.fingerprint),
+        transaction: format!("{} {}", differing.method, differing.url),
+        path: mirrored_path(differing),
+        stable: diffs.is_stable(differing) && kinds(differing).into_iter().any(often),
+        waived: !differing.stands,
+    };
+    diffs.differences.iter().map(difference).collect()
+}
+
+/// What stands against the candidate in one answer, each kind once.
+fn kinds(differing: &Differing) -> BTreeSet<&str> {
+    let broken = differing.outcome.is_broken_answer().then(|| differing.outcome.reason());
+    let standing = differing.differences.iter().filter(|f| f.difference.stands());
+    standing.map(|f| f.fingerprint.as_str()).chain(broken).collect()
+}
+
+fn mirrored_path(differing: &Differing) -> String {
     let standing = differing.differences.iter().find(|f| f.difference.stands());
     let first = standing.or(differing.differences.first());
     first.map_or_else(|| format!("({})", differing.outcome.reason()), |f| f.difference.path.clone())

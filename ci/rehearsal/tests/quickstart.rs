@@ -1,5 +1,7 @@
 //! The whole loop as a user starts it: programs as processes, real sockets, the recorded world.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic, also in what its functions share")]
+
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -125,8 +127,12 @@ fn the_reference_as_candidate_may_be_deployed() {
     let ledgers = report["ledgers"].as_array().unwrap();
     assert!(ledgers.len() >= 3 && ledgers.iter().all(|l| l["balances"] == true), "{ledgers:#?}");
     // The reference breaks nothing that binds.
-    let checks = report["checks"].as_array().unwrap();
-    let broken: Vec<_> = checks.iter().filter(|c| c["level"] == "MUST" && c["verdict"] != "pass").collect();
+    let suite = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|c| c["area"].as_str().unwrap().starts_with("suite"));
+    let broken: Vec<_> = suite.filter(|c| c["level"] == "MUST" && c["verdict"] != "pass").collect();
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
