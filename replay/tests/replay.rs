@@ -314,3 +314,25 @@ async fn a_late_answer_does_not_delay_the_schedule() {
     assert!(outcome.candidate.service.min >= 300_000_000);
     assert!(outcome.candidate.lateness.p50 < 200_000_000, "{}", outcome.candidate.lateness);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_candidate_that_hangs_costs_its_timeout_and_no_more() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = capture(directory.path(), world_of_all_kinds());
+    let (same, _) = serve(&capture, "").await;
+    let hung = Origin::local(Settings::default()).await.unwrap();
+    let service = Service::new(Arc::new(World::of(&*capture.recorded)), "", Clock::system());
+    hung.otherwise(move |received| match &received.request.target[..] {
+        b"/" => Script::new().stall(),
+        b"/chunked" => Script::new().send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab").stall(),
+        _ => Script::answer(&received.request, &service.answer(&received.request).response),
+    });
+    let options = Options { timeout: Duration::from_millis(500), ..fast(&same, &hung) };
+    let outcome = run(&capture, &options).await;
+    assert_eq!(outcome.report.outcome, Verdict::Differences, "{:#?}", outcome.report.reasons);
+    // What came within the time may be compared as cut short; what did not come at all has failed.
+    let names: Vec<&str> = outcome.deciding().map(|f| &*f.name).collect();
+    assert!(names.iter().all(|n| n.ends_with("test/") || n.ends_with("/chunked")), "{names:?}");
+    assert!(names.iter().any(|n| n.ends_with("test/")) && names.iter().any(|n| n.ends_with("/chunked")));
+    assert!(outcome.report.ledgers.iter().all(report::Ledger::balances));
+}

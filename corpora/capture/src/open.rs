@@ -26,12 +26,15 @@ pub enum OpenError {
          written by --record", path.display()
     )]
     Unknown { path: PathBuf, start: Vec<u8> },
+    #[error("{} is compressed with gzip: run gunzip on it first, or compress it with zstd", path.display())]
+    Gzip { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Packets { path: PathBuf, source: PacketError },
     #[error("{}: {source}", path.display())]
     Records { path: PathBuf, source: Error },
 }
 
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Opens a capture: pcap, pcapng (both also when compressed with zstd) or the native format.
@@ -69,6 +72,9 @@ fn read(path: &Path, mut source: impl BufRead + Send + 'static) -> Result<Input,
         let source: Source = Box::new(source);
         let records = Reader::new(source).map_err(|source| OpenError::Records { path: path(), source })?;
         return Ok(Input::Records(Box::new(records)));
+    }
+    if start.starts_with(&GZIP) {
+        return Err(OpenError::Gzip { path: path() });
     }
     Err(OpenError::Unknown { path: path(), start })
 }

@@ -185,6 +185,7 @@ fn files_are_told_apart() {
         message(capture::open(&directory.path().join("missing"))),
         message(open("empty", b"")),
         message(open("text", b"GET / HTTP/1.1\r\n")),
+        message(open("a.pcap.gz", &[0x1f, 0x8b, 8, 0])),
         message(open("short.pcap", &pcap[..10])),
         message(open("short.capture", &native[..10])),
     ];
