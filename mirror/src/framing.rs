@@ -8,6 +8,9 @@
 /// Longest head that is looked into, in bytes.
 const MAX_HEAD: usize = 256 << 10;
 
+/// Longest method, in bytes.
+const MAX_METHOD: usize = 256;
+
 /// Longest chunk-size line or trailer section, in bytes.
 const MAX_CHUNK_LINE: u64 = 64 << 10;
 
@@ -44,6 +47,12 @@ pub(crate) struct ResponseHead {
 }
 
 impl<'a> RequestHead<'a> {
+    /// Whether a request may begin like this, so that bytes which are none are given up at once.
+    pub(crate) fn may_begin(start: &[u8]) -> bool {
+        let method = memchr::memchr(b' ', start).map_or(start, |end| &start[..end]);
+        method.len() <= MAX_METHOD && method.iter().all(|&b| is_token(b))
+    }
+
     /// Reads a whole head, its empty line included.
     pub(crate) fn read(head: &'a [u8]) -> Result<Self, Lost> {
         let (line, fields) = next_line(head).ok_or(Lost)?;
@@ -65,6 +74,12 @@ impl<'a> RequestHead<'a> {
 }
 
 impl ResponseHead {
+    /// Whether a response may begin like this.
+    pub(crate) fn may_begin(start: &[u8]) -> bool {
+        let version = b"HTTP/1.";
+        start.iter().zip(version).all(|(a, b)| a == b)
+    }
+
     /// Reads a whole head, its empty line included.
     pub(crate) fn read(head: &[u8]) -> Result<Self, Lost> {
         let (line, fields) = next_line(head).ok_or(Lost)?;
@@ -212,7 +227,12 @@ impl Framer {
         self.place == Place::Close
     }
 
-    /// Bytes kept of a head that is not whole yet.
+    /// What has come of a head that is not whole yet.
+    pub(crate) fn partial(&self) -> &[u8] {
+        &self.head
+    }
+
+    /// Bytes that it takes.
     pub(crate) fn kept(&self) -> usize {
         self.head.capacity()
     }

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 #[derive(Clone, Debug)]
 pub struct Summary {
     pub numbers: Numbers,
-    /// Kinds of differences, those that most answers show first.
+    /// Kinds of differences: those that most answers show first, broken answers before statuses before fields.
     pub kinds: Vec<(String, Kind)>,
     /// Differences of kinds beyond those told apart.
     pub more_kinds: u64,
@@ -32,7 +32,8 @@ impl Summary {
         let numbers = live.numbers();
         let findings = live.findings();
         let mut kinds: Vec<_> = findings.kinds.iter().map(|(f, k)| (f.clone(), k.clone())).collect();
-        kinds.sort_by_key(|(_, kind)| std::cmp::Reverse((kind.standing, kind.count)));
+        let class = |kind: &Kind| kind.difference.as_ref().map(|d| d.class);
+        kinds.sort_by_key(|(_, kind)| (std::cmp::Reverse(kind.standing), class(kind)));
         Summary {
             numbers,
             kinds,

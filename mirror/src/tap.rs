@@ -206,6 +206,9 @@ impl Tap {
                 if self.arriving.is_none() && self.requests.in_message() {
                     self.arriving = Some(self.rules.ledger.begin());
                 }
+                if !RequestHead::may_begin(self.requests.partial()) {
+                    return Err(State::RequestUnparsed);
+                }
                 self.keep()?;
                 return Ok(input.len());
             }
@@ -282,6 +285,9 @@ impl Tap {
         let (used, skipped, early) = match self.responses.head(input).map_err(lost)? {
             HeadStep::Whole { used, skipped, early } => (used, skipped, early),
             HeadStep::More => {
+                if !ResponseHead::may_begin(self.responses.partial()) {
+                    return Err(State::PrimaryUnparsed);
+                }
                 self.keep()?;
                 return Ok(input.len());
             }

@@ -117,10 +117,24 @@ fn answers_nobody_asked_for() {
 }
 
 #[test]
+fn bytes_that_begin_no_message() {
+    for (request, response, state) in
+        [(&b"\x16\x03\x01"[..], &b""[..], State::RequestUnparsed), (GET, b"HTTP/2", State::PrimaryUnparsed)]
+    {
+        let mut stage = stage(1 << 20);
+        stage.tap.saw(Side::Request, Time(1), request);
+        stage.tap.saw(Side::Response, Time(2), response);
+        let (told, _) = stage.told();
+        let closed = told.last().is_some_and(|t| *t == format!("closed: {}", state.reason()));
+        assert!(closed || stage.state(state) == 1, "{told:?}");
+    }
+}
+
+#[test]
 fn a_head_that_never_ends_takes_from_the_budget() {
     let mut stage = stage(10_000);
     for _ in 0..100 {
-        stage.tap.saw(Side::Request, Time(1), &[b'x'; 1000]);
+        stage.tap.saw(Side::Request, Time(1), &[&b"GET "[..], &[b'x'; 1000]].concat());
         assert!(stage.rules.budget.used() <= 10_000);
     }
     assert_eq!((stage.state(State::Memory), stage.rules.budget.used()), (1, 0));
