@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
@@ -13,11 +14,13 @@ use http_cache::{
     Failure, Fetch, ForwardReason, Handling, Lookup, NotStored, Outcome as From, Plan, Response,
 };
 
+use tokio::time::sleep;
+
 use crate::access_log::Record;
 use crate::ask::{Outcome, Question, Relayed};
 use crate::http1::body::RequestBody;
 use crate::http1::connection::Request;
-use crate::http1::head::RequestHead;
+use crate::http1::head::{Framing, RequestHead};
 use crate::http1::respond::{Downstream, Stop};
 use crate::metrics::Answered;
 use crate::send::{self, NotSent};
@@ -25,6 +28,9 @@ use crate::state::{Edge, view};
 use crate::store::{Flight, HashedKey, Landing, Object, Registration, Sight, Variants};
 
 const MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
+/// After this long without a word from the origin the client is told to go on: the origin may know nothing of Expect, and
+/// client and origin would wait for each other.
+const CONTINUE_AFTER: Duration = Duration::from_secs(1);
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// How often a request is planned anew: after a bad block, or a fetch whose response it could not share.
 const MOST_ROUNDS: usize = 8;
@@ -199,14 +205,23 @@ impl Edge {
             Box::pin(ask)
         };
         let mut interims = 0;
+        let mut awaits_continue = head.expects_continue && head.framing != Framing::None;
         let outcome = loop {
             tokio::select! {
                 biased;
                 sight = flight.watch(&mut interims) => match sight {
-                    Sight::Interim(status, fields) => down.interim(status, &fields).await?,
+                    Sight::Interim(StatusCode::CONTINUE, _) if !awaits_continue => {}
+                    Sight::Interim(status, fields) => {
+                        awaits_continue &= status != StatusCode::CONTINUE;
+                        down.interim(status, &fields).await?;
+                    }
                     Sight::Landed(_) => break ask.await,
                 },
                 outcome = &mut ask => break outcome,
+                () = sleep(CONTINUE_AFTER), if awaits_continue => {
+                    awaits_continue = false;
+                    down.interim(StatusCode::CONTINUE, &HeaderMap::new()).await?;
+                }
             }
         };
         match outcome {
@@ -396,8 +411,7 @@ impl Edge {
         let handling = Handling { outcome: From::Generated, stored: false, collapsed: false, detail };
         let mut headers: HeaderMap = self.decisions.generated(&view(head), now, &handling);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let date =
-            httpdate::fmt_http_date(std::time::UNIX_EPOCH + std::time::Duration::from_secs(now.as_secs()));
+        let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(now.as_secs()));
         if let Ok(date) = HeaderValue::try_from(date) {
             headers.entry(DATE).or_insert(date);
         }

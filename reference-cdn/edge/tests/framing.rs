@@ -287,6 +287,28 @@ async fn expect_continue_is_relayed_both_ways() {
 }
 
 #[tokio::test]
+async fn a_client_that_waits_for_100_is_told_to_go_on_when_the_origin_knows_nothing_of_it() {
+    let origin = Origin::start(|_, mut wire| async move {
+        use tokio::io::AsyncReadExt;
+        while wire.buffer.len() < 5 {
+            wire.stream.read_buf(&mut wire.buffer).await.expect("content");
+        }
+        let body = std::mem::take(&mut wire.buffer);
+        wire.send("HTTP/1.1 100 Continue\r\n\r\n").await;
+        wire.respond("200 OK", body).await;
+        (wire, After::Keep)
+    })
+    .await;
+    let edge = TestEdge::start(origin.address).await;
+    let mut client = edge.client().await;
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
+    assert_eq!(client.head().await.expect("an interim response").0, 100);
+    client.send("hello").await;
+    let response = client.response().await;
+    assert_eq!((response.text().as_str(), response.interim.len()), ("hello", 0), "told once");
+}
+
+#[tokio::test]
 async fn content_trailers_and_interim_responses_pass_both_ways() {
     let origin = Origin::start(|seen, mut wire| async move {
         wire.send("HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n").await;

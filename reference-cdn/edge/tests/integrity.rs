@@ -191,3 +191,42 @@ async fn one_gigabyte_passes_through_bounded_memory() {
     }
     assert_eq!(edge.metric("edge_store_resident_octets"), 0);
 }
+
+#[tokio::test]
+async fn an_upload_may_take_longer_than_a_response_but_an_origin_that_takes_nothing_may_not() {
+    let origin = Origin::fixed("200 OK", b"fine").await;
+    let limit = Duration::from_millis(150);
+    let edge = TestEdge::with(origin.address, |config| config.origin.limits.response = limit).await;
+    let mut client = edge.client().await;
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").await;
+    for _ in 0..10 {
+        client.send("x").await;
+        tokio::time::sleep(limit / 3).await;
+    }
+    assert_eq!(client.response().await.status, 200);
+
+    // This one accepts the connection and reads nothing.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
+    let edge = TestEdge::with(listener.local_addr().expect("address"), |config| {
+        config.origin.limits.response = limit;
+    })
+    .await;
+    let mut client = edge.client().await;
+    client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n").await;
+    let (mut reader, mut writer) = client.stream.split();
+    let upload = async {
+        use tokio::io::AsyncWriteExt;
+        let piece = vec![b'x'; 1 << 20];
+        while writer.write_all(&piece).await.is_ok() {}
+    };
+    let answer = async {
+        use tokio::io::AsyncReadExt;
+        let mut head = [0; 12];
+        reader.read_exact(&mut head).await.expect("an answer");
+        assert_eq!(&head, b"HTTP/1.1 504");
+    };
+    support::soon("an answer", async {
+        tokio::select! { () = upload => panic!("the edge hung up"), () = answer => {} }
+    })
+    .await;
+}

@@ -10,3 +10,5 @@ pub mod connection;
 pub mod encode;
 pub mod head;
 pub mod respond;
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,15 +18,32 @@ use crate::http1::body::{BodyError, RequestBody};
 
 /// Content of a request to the origin.
 #[derive(Debug)]
-pub struct OutboundContent(Option<RequestBody>);
+pub struct OutboundContent {
+    content: Option<RequestBody>,
+    taken: Taken,
+}
+
+/// How many pieces of a request's content the origin's connection has taken.
+#[derive(Clone, Debug, Default)]
+pub struct Taken(Arc<AtomicU64>);
+
+impl Taken {
+    pub fn pieces(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl OutboundContent {
     pub fn none() -> Self {
-        Self(None)
+        Self { content: None, taken: Taken::default() }
     }
 
     pub fn some(content: RequestBody) -> Self {
-        Self(Some(content))
+        Self { content: Some(content), taken: Taken::default() }
+    }
+
+    pub fn taken(&self) -> Taken {
+        self.taken.clone()
     }
 }
 
@@ -37,18 +55,20 @@ impl Body for OutboundContent {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match &mut self.0 {
-            None => Poll::Ready(None),
-            Some(content) => Pin::new(content).poll_frame(context),
+        let Some(content) = &mut self.content else { return Poll::Ready(None) };
+        let frame = Pin::new(content).poll_frame(context);
+        if frame.is_ready() {
+            self.taken.0.fetch_add(1, Ordering::Relaxed);
         }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_none()
+        self.content.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.content.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

@@ -31,7 +31,7 @@ pub struct OriginLimits {
     pub idle: Duration,
     /// How long a connection, or a turn to open one, may take.
     pub connect: Duration,
-    /// How long the origin may take from the whole request (or its head, for a request with content) to a response head.
+    /// How long the origin may neither send a response head nor take any of the request's content.
     pub response: Duration,
     /// How long it may send nothing within content.
     pub content_stall: Duration,
@@ -257,16 +257,28 @@ impl Origin {
         let before = connection.octets_received();
         let limit = self.limits.response;
         let origin = || self.authority.to_string();
-        match timeout(limit, connection.sender.send_request(request)).await {
-            Ok(Ok(response)) => Ok((response, connection)),
-            Ok(Err(source)) => Err(Broken {
-                before_any_octet: connection.octets_received() == before && !source.is_user(),
-                error: OriginError::Response { origin: origin(), source },
-            }),
-            Err(_) => Err(Broken {
-                before_any_octet: false,
-                error: OriginError::ResponseTimeout { origin: origin(), limit },
-            }),
+        let taken = request.body().taken();
+        let response = connection.sender.send_request(request);
+        tokio::pin!(response);
+        loop {
+            let pieces = taken.pieces();
+            match timeout(limit, &mut response).await {
+                Ok(Ok(response)) => return Ok((response, connection)),
+                Ok(Err(source)) => {
+                    return Err(Broken {
+                        before_any_octet: connection.octets_received() == before && !source.is_user(),
+                        error: OriginError::Response { origin: origin(), source },
+                    });
+                }
+                // An upload that goes on may take as long as it takes.
+                Err(_) if taken.pieces() > pieces => {}
+                Err(_) => {
+                    return Err(Broken {
+                        before_any_octet: false,
+                        error: OriginError::ResponseTimeout { origin: origin(), limit },
+                    });
+                }
+            }
         }
     }
 

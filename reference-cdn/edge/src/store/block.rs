@@ -17,8 +17,8 @@ pub struct BlockId {
     pub position: u64,
 }
 
-/// Content under seal.
-#[derive(Debug)]
+/// Content under seal. Copies share the content.
+#[derive(Clone, Debug)]
 pub struct Block {
     id: BlockId,
     sum: u32,

@@ -198,34 +198,53 @@ impl Reader {
             Fault::Overrun
         })?;
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let data = if let Some(block) = usize::try_from(index).ok().and_then(|index| state.blocks.get(index))
-        {
-            let Some(data) = block.verified(self.body.id(number)) else {
-                self.body.accounts.counters.bad_blocks.fetch_add(1, Ordering::Relaxed);
-                return Err(Fault::BadBlock);
-            };
-            data.slice(within.min(data.len())..within.saturating_add(most).min(data.len()))
-        } else if self.at < state.received {
+        let block = usize::try_from(index).ok().and_then(|index| state.blocks.get(index)).cloned();
+        let Some(block) = block else {
             let end = within.saturating_add(most).min(state.tail.len());
-            Bytes::copy_from_slice(&state.tail[within.min(end)..end])
-        } else {
-            Bytes::new()
-        };
-        if data.is_empty() {
-            return match &state.end {
-                None => Ok(Next::Wait),
-                Some(End::Complete(trailers)) => Ok(Next::End(Arc::clone(trailers))),
-                Some(End::Truncated) => Err(Fault::Truncated),
+            // A position before the tail is in a block; one behind it has nothing yet.
+            let tail = if number * BLOCK as u64 + state.tail.len() as u64 == state.received {
+                Bytes::copy_from_slice(&state.tail[within.min(end)..end])
+            } else {
+                Bytes::new()
             };
+            if tail.is_empty() {
+                return Self::nothing(&state);
+            }
+            self.at += tail.len() as u64;
+            self.note(&mut state);
+            return Ok(Next::Data(tail));
+        };
+        let data = within.min(block.len())..within.saturating_add(most).min(block.len());
+        if data.is_empty() {
+            return Self::nothing(&state);
         }
         self.at += data.len() as u64;
+        self.note(&mut state);
+        drop(state);
+        // Outside the lock: verifying takes longer than all else.
+        let Some(whole) = block.verified(self.body.id(number)) else {
+            self.body.accounts.counters.bad_blocks.fetch_add(1, Ordering::Relaxed);
+            return Err(Fault::BadBlock);
+        };
+        Ok(Next::Data(whole.slice(data)))
+    }
+
+    fn nothing(state: &State) -> Result<Next, Fault> {
+        match &state.end {
+            None => Ok(Next::Wait),
+            Some(End::Complete(trailers)) => Ok(Next::End(Arc::clone(trailers))),
+            Some(End::Truncated) => Err(Fault::Truncated),
+        }
+    }
+
+    /// Tells the filler how far this reader is.
+    fn note(&self, state: &mut State) {
         if let Some(slot) = self.slot {
             state.readers[slot] = Some(self.at);
             if state.passing {
                 self.body.taken.notify_one();
             }
         }
-        Ok(Next::Data(data))
     }
 
     /// Waits until there is something new to find at the reader's place.

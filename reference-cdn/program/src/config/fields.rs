@@ -159,7 +159,7 @@ pub const FIELDS: &[Field] = &[
         path: "origin.response",
         kind: time(|draft, time| draft.config.origin.limits.response = time),
         default: Some("30s"),
-        meaning: "How long the origin may take to send the head of its response.",
+        meaning: "How long the origin may neither send the head of its response nor take content of the request.",
         bounds: "A hung origin is answered with a stored response or 504 after this time.",
     },
     Field {
