@@ -124,9 +124,11 @@ impl Answer {
         by_body.or_else(|| self.response.fields.get_str("X-Answer")?.parse().ok())
     }
 
-    /// Whether this is an answer of the origin that the candidate gave without asking the origin now.
+    /// Whether this is an answer of the origin that the candidate gave without asking the origin now. An error
+    /// without the origin's marks is the candidate's own.
     pub fn from_store(&self) -> bool {
-        self.asked == 0 && (self.number().is_some() || matches!(self.response.status, 206 | 304 | 416))
+        let status = self.response.status;
+        self.asked == 0 && (self.number().is_some() || status < 400 || status == 416)
     }
 
     /// Whether the content ended as its framing promised.

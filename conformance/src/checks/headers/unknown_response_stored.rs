@@ -15,9 +15,12 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let page = t.page("page", Reply::fresh(3600).field("Zz-Unheard-Of", "1").field("Content-Language", "gd"));
+    let page = t.page(
+        "page",
+        Reply::fresh(3600).field("Zz-Unheard-Of", "1").field("X-Custom", "1").field("Content-Language", "gd"),
+    );
     let stored = page.stored().await?;
-    for name in ["Zz-Unheard-Of", "Content-Language"] {
+    for name in ["Zz-Unheard-Of", "X-Custom", "Content-Language"] {
         let (miss, hit) = (stored.first.fields.combined(name), stored.hit.fields.combined(name));
         need!(miss.is_some(), "{name} was not relayed in the first place");
         ensure!(hit == miss, "{name} was relayed with the first answer but not with the stored one");
