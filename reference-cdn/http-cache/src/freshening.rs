@@ -1,15 +1,22 @@
 //! Updating stored responses from a 304 or from the response to a HEAD (RFC 9111 sections 3.2, 4.3.4, 4.3.5).
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, LAST_MODIFIED, VARY};
+use http::header::{
+    AGE, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPIRES, LAST_MODIFIED,
+    VARY,
+};
 use http::{HeaderMap, HeaderName};
 
-use crate::directives::ResponseDirectives;
+use crate::directives::{CDN_CACHE_CONTROL, ResponseDirectives};
 use crate::freshness::Heuristic;
 use crate::vary::{Selecting, Vary};
 use crate::{Request, Response, Stored, fields, storing};
 
 /// Fields that describe the stored octets themselves: a response without content cannot change them (section 3.2).
 const BOUND_TO_CONTENT: [HeaderName; 3] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE];
+
+/// Fields that say how long, and for whom, the stored response is good.
+const ABOUT_REUSE: [HeaderName; 8] =
+    [AGE, CACHE_CONTROL, CDN_CACHE_CONTROL, DATE, ETAG, EXPIRES, LAST_MODIFIED, VARY];
 
 /// `stored` with the fields of `response`, which confirmed it: each field it has replaces the stored lines of that name, the others stay.
 /// Age, Date, lifetime and selecting fields are computed anew. `None`: it may no longer be stored.
@@ -19,7 +26,17 @@ pub(crate) fn freshen(
     stored: &Stored,
     heuristic: Heuristic,
 ) -> Option<Stored> {
-    let update = fields::end_to_end(response.headers);
+    let mut update = fields::end_to_end(response.headers);
+    let mut withheld = HeaderMap::new();
+    if !storing::is_for_all(request, &ResponseDirectives::of(response.headers)) {
+        // The 304 answered one client's credentials. It confirms the content; what else it says is for that client.
+        for name in update.keys().filter(|name| !ABOUT_REUSE.contains(name)).cloned().collect::<Vec<_>>() {
+            for value in update.get_all(&name) {
+                let _ = withheld.try_append(&name, value.clone());
+            }
+            update.remove(&name);
+        }
+    }
     let mut merged = stored.headers.clone();
     // A Date of the past would make the response seem older than this confirmation of it.
     merged.remove(DATE);
@@ -41,6 +58,11 @@ pub(crate) fn freshen(
     };
     let response = Response { status: stored.status, headers: &merged, ..*response };
     let mut fresh = storing::head(&response, &directives, heuristic, merged.clone(), selecting);
+    for (name, value) in &withheld {
+        if !BOUND_TO_CONTENT.contains(name) && !merged.contains_key(name) {
+            let _ = fresh.once.try_append(name, value.clone());
+        }
+    }
     fresh.extent = stored.extent;
     fresh.announced = stored.announced;
     fresh.answered = stored.answered.clone();

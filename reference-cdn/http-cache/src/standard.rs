@@ -315,11 +315,9 @@ impl Decisions for Standard {
                 return Plan::Serve { index, stale: true, refresh: None };
             }
             if chosen.freshness.while_revalidating(staleness) {
-                return Plan::Serve {
-                    index,
-                    stale: true,
-                    refresh: Some(validation_of(chosen, index, ForwardReason::Stale)),
-                };
+                // In the background nobody waits for a part, or for a 304 to conditions of the client's.
+                let refresh = Fetch { whole: true, ..validation_of(chosen, index, ForwardReason::Stale) };
+                return Plan::Serve { index, stale: true, refresh: Some(refresh) };
             }
         }
         let reason = if unwanted && fresh { ForwardReason::Request } else { ForwardReason::Stale };
@@ -415,11 +413,14 @@ impl Decisions for Standard {
             Err(why) => {
                 // The origin's newer word makes what is stored obsolete, unless it is an error that says nothing about the resource: a refusal
                 // of one client must not evict the others' object.
-                let telling = looked_up
-                    && (response.status.is_success()
-                        || response.status.is_redirection()
-                        || matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE))
-                    && response.status != StatusCode::PARTIAL_CONTENT;
+                let resource = response.status.is_success()
+                    || response.status.is_redirection()
+                    || matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
+                let whole = response.status != StatusCode::PARTIAL_CONTENT;
+                // Nor does an answer to one client's credentials tell anything about that of the others. One that says `private` does: what
+                // was public is no longer.
+                let for_all = why != NotStored::Authorization;
+                let telling = looked_up && resource && whole && for_all;
                 Received::Relay { why, forget: if telling { selected() } else { Vec::new() } }
             }
         }

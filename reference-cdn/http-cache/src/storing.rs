@@ -39,9 +39,7 @@ pub(crate) fn stored(
     if directives.private.whole {
         return Err(NotStored::Private);
     }
-    // Section 3.5.
-    let for_all = directives.public || directives.must_revalidate || directives.s_maxage.is_some();
-    if request.headers.contains_key(AUTHORIZATION) && !for_all {
+    if !is_for_all(request, &directives) {
         return Err(NotStored::Authorization);
     }
     let allowed =
@@ -52,6 +50,14 @@ pub(crate) fn stored(
         return Err(NotStored::NoLifetime);
     }
     Ok(stored)
+}
+
+/// Section 3.5: may what answered this request answer others? Not if it came with credentials, unless the origin says so.
+pub(crate) fn is_for_all(request: &Request<'_>, directives: &ResponseDirectives) -> bool {
+    !request.headers.contains_key(AUTHORIZATION)
+        || directives.public
+        || directives.must_revalidate
+        || directives.s_maxage.is_some()
 }
 
 /// Could the response ever be used again? Without lifetime, without permission to be used stale, and without validator it could not.
@@ -82,7 +88,8 @@ fn build(
     directives: &ResponseDirectives,
     heuristic: Heuristic,
 ) -> Result<Stored, NotStored> {
-    if response.status.is_informational() || response.status == StatusCode::NOT_MODIFIED {
+    let silent = response.status.is_informational() || response.status == StatusCode::NOT_MODIFIED;
+    if silent || status::is_for_one_request(response.status) {
         return Err(NotStored::Status);
     }
     let Vary::Fields(names) = Vary::of(response.headers) else { return Err(NotStored::VaryStar) };
