@@ -51,3 +51,67 @@ pub(crate) static BYTES: Rule = rule("body.bytes", "RFC 9110 section 6.4");
 pub(crate) static TEXT: Rule = rule("body.text", "RFC 9110 section 6.4");
 pub(crate) static JSON: Rule = rule("body.json", "RFC 8259 section 2");
 pub(crate) static PARTS: Rule = rule("body.parts", "RFC 9110 section 14.6");
+
+/// All of them, for the test that keeps the README true.
+#[cfg(test)]
+pub(crate) static ALL: [&Rule; 41] = [
+    &STATUS,
+    &METHOD,
+    &TARGET,
+    &INTERIM,
+    &HOP_BY_HOP,
+    &RELAYED,
+    &EXACT,
+    &SET,
+    &LIST,
+    &WEIGHTED,
+    &DATE,
+    &MEDIA_TYPE,
+    &PARAMETERS,
+    &ENTITY_TAG,
+    &LINK,
+    &CREDENTIALS,
+    &NUMBER,
+    &RANGE,
+    &CASELESS,
+    &STRUCTURED,
+    &DIRECTIVES,
+    &SET_COOKIE,
+    &COOKIE,
+    &SERVER,
+    &VIA,
+    &CACHE_STATUS,
+    &X_CACHE,
+    &DATE_RECEIVED,
+    &AGE,
+    &AGE_VALID,
+    &AGE_MISSING,
+    &EXPIRES,
+    &TTL,
+    &STALE,
+    &CONTENT_LENGTH,
+    &ENDING,
+    &CODING,
+    &BYTES,
+    &TEXT,
+    &JSON,
+    &PARTS,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_readme_names_every_rule_and_no_other() {
+        let readme = include_str!("../README.md");
+        let rows: Vec<&str> = readme.lines().filter_map(|line| line.strip_prefix("| `")).collect();
+        let named = |rule: &Rule| {
+            rows.iter().any(|row| row.starts_with(&format!("{}` |", rule.id)) && row.contains(&*rule.cites))
+        };
+        for rule in ALL {
+            assert!(named(rule), "the README lacks {rule}");
+        }
+        assert_eq!(rows.len(), ALL.len(), "the README names a rule that is none");
+    }
+}

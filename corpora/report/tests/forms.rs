@@ -76,10 +76,10 @@ fn refuses_what_it_cannot_read() {
     }
 }
 
-/// A report of 100 000 checks, each with evidence.
+/// A report of 30 000 checks, each with evidence.
 fn large() -> Report {
     let mut report = sample::report();
-    report.checks = (0..100_000)
+    report.checks = (0..30_000)
         .map(|i| {
             let verdict = if i % 3 == 0 { Verdict::Fail } else { Verdict::Pass };
             let mut check =
@@ -98,9 +98,9 @@ fn large_reports_stay_bounded() {
     assert!(report.to_text(Style::default()).len() < 64 << 10);
     let html = report.to_html();
     assert!(html.len() < 20 << 20, "{}", html.len());
-    assert!(html.contains("95000 more checks are in the JSON form"));
-    assert_eq!(report.to_junit().matches("<testcase ").count(), 100_001);
-    assert_eq!(Report::from_json(&report.to_json()).unwrap().checks.len(), 100_000);
+    assert!(html.contains("25000 more checks are in the JSON form"));
+    assert_eq!(report.to_junit().matches("<testcase ").count(), 30_001);
+    assert_eq!(Report::from_json(&report.to_json()).unwrap().checks.len(), 30_000);
 }
 
 #[test]
