@@ -9,7 +9,7 @@ fn large() -> Report {
     let mut report = Report::new("replay", "0.1.0", "a large capture", Time(0), Time(0));
     report.outcome = Outcome::Differences;
     let check = |i: usize| {
-        let verdict = if i % 3 == 0 { Verdict::Fail } else { Verdict::Pass };
+        let verdict = if i.is_multiple_of(3) { Verdict::Fail } else { Verdict::Pass };
         let title = format!("GET http://site.test/{i}");
         let mut check = Check::new(format!("replay/{i}"), "replay", Level::Must, verdict, title)
             .because("the bodies differ");
