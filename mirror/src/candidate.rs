@@ -95,6 +95,8 @@ pub(crate) async fn work(
         let Order::Start { key, chunks, ended } = order else { continue };
         let mut exchange = Exchange::new(&way, key, chunks, ended);
         let answer = exchange.run(&mut orders, &mut kept).await;
+        // Its memory is free once its outcome is known.
+        drop(exchange);
         if outcomes.send(Outcome { worker, key, answer }).is_err() {
             return;
         }

@@ -108,6 +108,19 @@ pub(crate) fn start(judge: Judge, prepare: fn()) -> io::Result<(Verdicts, JoinHa
 }
 
 impl Judge {
+    /// A judge that writes nothing.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Self {
+        Judge {
+            settings: Settings::default(),
+            waivers: Waivers::default(),
+            diffs: None,
+            recorder: None,
+            findings: Arc::default(),
+            source: Source::default(),
+        }
+    }
+
     fn run(mut self, cases: &Receiver<Vec<Case>>) -> Self {
         loop {
             let batch = match cases.try_recv() {

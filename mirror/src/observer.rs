@@ -242,7 +242,9 @@ impl Observer {
         let Outcome { worker, key, answer } = outcome;
         self.idle.push(worker);
         if let Some(session) = self.sessions.get_mut(&key.0) {
-            session.served = Served::No;
+            if session.served == Served::By(worker) {
+                session.served = Served::No;
+            }
             if let Some(exchange) = session.exchanges.iter_mut().find(|e| e.number == key.1) {
                 exchange.candidate = Candidate::Done(Box::new(answer));
             }
@@ -261,7 +263,9 @@ impl Observer {
     /// Gives a session a worker, or a place in the queue, where it needs one; forgets it where nothing is left.
     fn serve(&mut self, connection: u64) {
         let Some(session) = self.sessions.get_mut(&connection) else { return };
-        if session.exchanges.is_empty() && session.served != Served::Queued {
+        // A session is kept while a worker is busy with it, though with something nobody wants any more: it must not
+        // get a second one, or requests of its connection would overtake each other.
+        if session.exchanges.is_empty() && session.served == Served::No {
             self.sessions.remove(&connection);
         } else if session.served == Served::No && session.waits() {
             if self.queue.is_empty() && (!self.idle.is_empty() || self.workers.len() < self.given.connections)
@@ -418,3 +422,6 @@ impl Exchange {
         verdicts.submit(Case { key, request, response, candidate, ticket: self.ticket, _room: room });
     }
 }
+
+#[cfg(test)]
+mod tests;
