@@ -29,7 +29,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Starts the programs as processes; links the gate only.
     ("rehearsal", &["gate", "mirror", "replay", "conformance", "exchange", "endpoint", "report"]),
     ("layering", &[]),
-    ("fuzz", &["exchange", "capture", "wire", "compare", "http-cache", "edge"]),
+    // Links everybody: it holds their parsers against each other.
+    (
+        "fuzz",
+        &[
+            "exchange",
+            "capture",
+            "wire",
+            "compare",
+            "report",
+            "http-cache",
+            "edge",
+            "reference-cdn",
+            "mirror",
+            "replay",
+            "conformance",
+        ],
+    ),
 ];
 
 #[test]

@@ -1,0 +1,79 @@
+//! Fuzz targets: for every parser of bytes from outside, what must hold whatever the bytes are.
+//!
+//! A [`Target`] is a function of bytes that panics where a property does not hold. It knows no fuzzing engine: `tests/`
+//! runs a bounded number of mutated seeds through each with every `cargo test`, `guided/` links them to libFuzzer for
+//! long runs. `README.md` tells how to run both, and how to add a target.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, reason = "targets are tests: what cannot go on fails")]
+
+mod cache_decisions;
+mod capture_packets;
+mod capture_records;
+mod compare_answers;
+mod edge_http1;
+mod input;
+mod report_forms;
+mod seeds;
+mod settings_files;
+mod text;
+mod tool_files;
+mod wire_connection;
+mod wire_flows;
+mod wire_parser;
+
+pub use seeds::DICTIONARY;
+
+/// A parser, or several on the same bytes, with what must hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Names the target for `FUZZ_TARGET`.
+    pub name: &'static str,
+    /// Inputs to begin with. Each of them is also a test of its own.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Panics where a property does not hold.
+    pub run: fn(&[u8]),
+    /// Inputs that one smoke run tries.
+    pub smoke: u32,
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target { name: "wire_requests", seeds: seeds::requests, run: wire_parser::requests, smoke: 1500 },
+    Target { name: "wire_responses", seeds: seeds::responses, run: wire_parser::responses, smoke: 1500 },
+    Target { name: "wire_connection", seeds: seeds::connections, run: wire_connection::run, smoke: 1000 },
+    Target { name: "wire_flows", seeds: wire_flows::seeds, run: wire_flows::run, smoke: 1500 },
+    Target { name: "edge_http1", seeds: seeds::requests, run: edge_http1::run, smoke: 3000 },
+    Target { name: "capture_packets", seeds: seeds::packets, run: capture_packets::run, smoke: 300 },
+    Target {
+        name: "capture_damaged",
+        seeds: capture_records::seeds,
+        run: capture_records::damaged,
+        smoke: 600,
+    },
+    Target { name: "capture_bytes", seeds: capture_records::files, run: capture_records::bytes, smoke: 600 },
+    Target { name: "compare_answers", seeds: compare_answers::seeds, run: compare_answers::run, smoke: 600 },
+    Target { name: "cache_decisions", seeds: cache_decisions::seeds, run: cache_decisions::run, smoke: 1500 },
+    Target { name: "report_json", seeds: report_forms::seeds, run: report_forms::json, smoke: 300 },
+    Target { name: "report_text", seeds: seeds::texts, run: report_forms::hostile, smoke: 200 },
+    Target { name: "text", seeds: seeds::texts, run: text::run, smoke: 1500 },
+    Target { name: "waivers", seeds: settings_files::waiver_seeds, run: settings_files::waivers, smoke: 500 },
+    Target {
+        name: "profile",
+        seeds: settings_files::profile_seeds,
+        run: settings_files::profile,
+        smoke: 500,
+    },
+    Target {
+        name: "edge_config",
+        seeds: settings_files::config_seeds,
+        run: settings_files::config,
+        smoke: 500,
+    },
+    Target { name: "tool_files", seeds: tool_files::seeds, run: tool_files::run, smoke: 200 },
+];
+
+/// The target of this name.
+pub fn target(name: &str) -> Option<Target> {
+    TARGETS.iter().copied().find(|target| target.name == name)
+}
