@@ -5,7 +5,8 @@
 //!
 //! 1. [`Decisions::admit`]: is the request looping or unanswerable?
 //! 2. [`Decisions::lookup`]: may the store answer it at all? Then [`Decisions::key`] names the place to look.
-//! 3. [`Decisions::plan`]: given the responses stored under that key, serve one, ask the origin, or refuse.
+//! 3. [`Decisions::plan`]: given the responses stored under that key, serve one, ask the origin, or refuse
+//!    ([`Decisions::select`] chooses the variant, [`Decisions::reuse`] says what to do with it).
 //! 4. [`Decisions::collapsing`] and [`Decisions::may_share`]: may the request wait for a fetch that is under way, and
 //!    take its response?
 //! 5. [`Decisions::origin_request`]: the fields to send to the origin.

@@ -196,10 +196,14 @@ impl Standard {
                 if !candidate.selecting.matches(request.headers, &candidate.headers) {
                     continue;
                 }
-                let fresh = (candidate.status == StatusCode::OK
-                    && freshening::head_describes(response.headers, candidate))
-                .then(|| freshening::freshen(request, response, candidate, self.settings.heuristic))
-                .flatten();
+                let described = freshening::head_describes(response.headers, candidate);
+                if candidate.extent.partial && described {
+                    // Still true, but no answer to a HEAD.
+                    continue;
+                }
+                let fresh = (candidate.status == StatusCode::OK && described)
+                    .then(|| freshening::freshen(request, response, candidate, self.settings.heuristic))
+                    .flatten();
                 match fresh {
                     Some(fresh) => updated.push((index, Box::new(fresh))),
                     None => forget.push(index),

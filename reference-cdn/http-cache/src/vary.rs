@@ -100,15 +100,28 @@ fn value(request: &HeaderMap, name: &HeaderName, nominated: &Nominated<'_>) -> O
         return None;
     }
     let members = members(request, name);
-    Some(
-        if *name == ACCEPT_ENCODING || *name == ACCEPT_LANGUAGE || *name == ACCEPT_CHARSET || *name == ACCEPT
-        {
-            weighted(members, *name == ACCEPT_ENCODING)
-        } else {
-            members.join(&b","[..])
-        },
-    )
+    Some(match WEIGHTED.iter().find(|(weighted, _)| weighted == name) {
+        Some((_, kind)) => weighted(members, *kind),
+        None => members.join(&b","[..]),
+    })
 }
+
+/// What the members of a weighted list are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weighted {
+    /// Media ranges: the case of parameter values may matter.
+    MediaRanges,
+    Codings,
+    /// Language ranges, charsets.
+    Names,
+}
+
+const WEIGHTED: [(HeaderName, Weighted); 4] = [
+    (ACCEPT, Weighted::MediaRanges),
+    (ACCEPT_ENCODING, Weighted::Codings),
+    (ACCEPT_LANGUAGE, Weighted::Names),
+    (ACCEPT_CHARSET, Weighted::Names),
+];
 
 /// The members of a list, from all its lines, without the white space around them. Commas in quoted strings separate nothing.
 fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
@@ -133,32 +146,34 @@ fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
     members
 }
 
-/// The normal form of a list of weighted members (RFC 9110 section 12.4.2): lower case, sorted, without repetition, weights as thousandths and left out
-/// when they are 1.
-fn weighted(members: Vec<&[u8]>, codings: bool) -> Vec<u8> {
-    let mut normal: Vec<Vec<u8>> = members
-        .into_iter()
-        .filter(|member| !member.is_empty())
-        .map(|member| {
-            let mut plain: Vec<u8> = member.to_vec();
-            if !member.contains(&b'"') {
-                plain.retain(|octet| !matches!(octet, b' ' | b'\t'));
-                plain.make_ascii_lowercase();
-            }
-            let Some((name, weight)) = weight(&plain) else { return plain };
-            let name = match name {
-                // RFC 9110 section 8.4.1: the old names mean the same.
-                b"x-gzip" if codings => &b"gzip"[..],
-                b"x-compress" if codings => b"compress",
-                name => name,
+/// The normal form of a list of weighted members (RFC 9110 section 12.4.2): names in lower case, sorted, without repetition, weights as thousandths and left
+/// out when they are 1.
+fn weighted(members: Vec<&[u8]>, kind: Weighted) -> Vec<u8> {
+    let normal_form = |member: &[u8]| {
+        let mut plain: Vec<u8> = member.to_vec();
+        if !member.contains(&b'"') {
+            plain.retain(|octet| !matches!(octet, b' ' | b'\t'));
+            let names = match kind {
+                Weighted::MediaRanges => plain.iter().position(|&octet| octet == b';').unwrap_or(plain.len()),
+                Weighted::Codings | Weighted::Names => plain.len(),
             };
-            let mut member = name.to_vec();
-            if weight != 1000 {
-                member.extend_from_slice(format!(";q={weight}").as_bytes());
-            }
-            member
-        })
-        .collect();
+            plain[..names].make_ascii_lowercase();
+        }
+        let Some((name, weight)) = weight(&plain) else { return plain };
+        let name = match name {
+            // RFC 9110 section 8.4.1: the old names mean the same.
+            b"x-gzip" if kind == Weighted::Codings => &b"gzip"[..],
+            b"x-compress" if kind == Weighted::Codings => b"compress",
+            name => name,
+        };
+        let mut member = name.to_vec();
+        if weight != 1000 {
+            member.extend_from_slice(format!(";q={weight}").as_bytes());
+        }
+        member
+    };
+    let mut normal: Vec<Vec<u8>> =
+        members.into_iter().filter(|member| !member.is_empty()).map(normal_form).collect();
     normal.sort_unstable();
     normal.dedup();
     normal.join(&b","[..])
@@ -313,6 +328,8 @@ mod tests {
             ("accept-encoding", &[("accept-encoding", "")], &[], false),
             ("accept", &[("accept", "text/html, */*;q=0.1")], &[("accept", "*/*;q=0.1,text/html")], true),
             ("accept", &[("accept", "text/html;level=1")], &[("accept", "text/html;level=2")], false),
+            ("accept", &[("accept", "Text/HTML;v=A;Q=0.5")], &[("accept", "text/html; v=A; q=0.50")], true),
+            ("accept", &[("accept", "text/html;v=A")], &[("accept", "text/html;v=a")], false),
         ];
         for (vary, stored, presented, expected) in cases {
             let Vary::Fields(names) = Vary::of(&headers(&[("vary", vary)])) else { panic!() };
