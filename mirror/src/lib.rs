@@ -16,6 +16,7 @@ mod cli;
 mod clock;
 mod config;
 pub mod diffs;
+mod files;
 mod findings;
 mod framing;
 mod judge;

@@ -1,7 +1,8 @@
 //! The service's path: a client's connection and the primary's, byte for byte, both ways.
 //!
 //! A direction waits only for its sender and its receiver, as without the mirror. What the tap does with the bytes
-//! happens after they were passed on, takes no lock that others hold, and cannot fail the relay.
+//! happens after they were passed on, waits for nothing that depends on a candidate or a disk (the longest it can
+//! meet is the push onto the run queue of the observer's thread), and cannot fail the relay.
 //!
 //! Ends are passed on as they come: a close as a close, a reset as a reset. After a reset, bytes that the kernel
 //! had not sent yet may be lost to the receiver, as they may be without the mirror.
