@@ -145,6 +145,9 @@ pub enum Stop {
 }
 
 impl Stop {
+    /// What the text of [`Stop::Dropped`] holds where the candidate takes no connections.
+    pub(crate) const NO_CONNECTION: &str = "accepts no connection: ";
+
     /// Why, in words.
     pub fn text(&self) -> &str {
         match self {

@@ -41,7 +41,8 @@ pub enum Stores {
     #[default]
     None,
     One,
-    /// After an answer from a store came one from the origin: several caches share the address, or the store forgets.
+    /// After an answer from a store came one from the origin, or different answers came from stores: several caches
+    /// share the address, or the store forgets.
     Several,
 }
 
@@ -131,9 +132,9 @@ fn fault(stop: &Stop, advertise: &str, stage: &Stage) -> CannotJudge {
     let url = &stage.candidate.url;
     let hop = "client to candidate".to_owned();
     match stop {
-        Stop::Dropped(why) if why.contains("accepts no connection") => CannotJudge {
+        Stop::Dropped(why) if why.contains(Stop::NO_CONNECTION) => CannotJudge {
             hop,
-            what: format!("cannot connect to the candidate {url}: {why}"),
+            what: format!("cannot connect to the candidate {url}: {}", after(why, Stop::NO_CONNECTION)),
             next: format!("Start the candidate, with http://{advertise} as its origin, and check the URL."),
         },
         Stop::Hung(why) => CannotJudge {
@@ -152,6 +153,10 @@ fn fault(stop: &Stop, advertise: &str, stage: &Stage) -> CannotJudge {
             next: "Give the address of its clear-text HTTP/1.1 listener.".into(),
         },
     }
+}
+
+fn after<'t>(text: &'t str, mark: &str) -> &'t str {
+    text.split_once(mark).map_or(text, |(_, rest)| rest)
 }
 
 /// What is learned by looking at a few requests from both ends.
@@ -201,14 +206,19 @@ async fn measure(trial: &Trial) -> Result<Preflight, Stop> {
     }
 
     let fresh = trial.page("stores", Reply::fresh(3600));
+    let mut reused = Vec::new();
     for _ in 0..PROBES {
         let answer = fresh.get().answer().await?;
+        if answer.from_store() {
+            reused.push(answer.number());
+        }
         preflight.pattern.push(if answer.from_store() { 'h' } else { 'm' });
         names(&mut preflight.names, &answer);
     }
+    let differ = reused.iter().any(|number| *number != reused[0]);
     preflight.stores = match (preflight.pattern.find('h'), preflight.pattern.rfind('m')) {
         (None, _) => Stores::None,
-        (Some(hit), Some(miss)) if miss > hit => Stores::Several,
+        (Some(hit), Some(miss)) if miss > hit || differ => Stores::Several,
         _ => Stores::One,
     };
     let (ours, theirs) = (&trial.candidate().base, trial.origin_base());

@@ -2,11 +2,11 @@
 
 use crate::baseline::Baseline;
 use crate::bench::{Seen, Sighting};
-use crate::check::{Level, Stop};
+use crate::check::Level;
 use crate::preflight::Stores;
 use crate::run::{CannotJudge, Judged, Kind, Run, Verdict};
 use exchange::Time;
-use report::{Evidence, Fault, Ledger, Outcome, Reason, Report, Subject};
+use report::{Evidence, Fault, Outcome, Reason, Report, Subject};
 use serde_json::json;
 
 const TOOL: &str = "conformance";
@@ -16,11 +16,10 @@ const BLOCKS: usize = 60;
 
 /// The report of a run: what failed decides, and with a baseline only what is new.
 pub fn of_run(run: &Run, baseline: Option<&Baseline>) -> Report {
-    let title = format!("conformance of {}", run.candidate.url);
+    let title = format!("checks of {}", run.candidate.url);
     let mut report = Report::new(TOOL, VERSION, title, run.started, run.finished);
     report.subjects.push(Subject::new("candidate", &run.candidate.url));
     report.checks = run.checks.iter().map(|judged| check(judged, baseline)).collect();
-    report.ledgers.push(ledger(run));
     report.notes = notes(run);
     report.extra.insert("preflight".into(), json!(run.preflight));
     report.extra.insert("summary".into(), summary(run));
@@ -34,7 +33,7 @@ pub fn of_run(run: &Run, baseline: Option<&Baseline>) -> Report {
 
 /// The report of a run that never came to judge.
 pub fn of_failure(url: &str, failure: &CannotJudge, started: Time, finished: Time) -> Report {
-    let mut report = Report::new(TOOL, VERSION, format!("conformance of {url}"), started, finished);
+    let mut report = Report::new(TOOL, VERSION, format!("checks of {url}"), started, finished);
     report.subjects.push(Subject::new("candidate", url));
     let text = format!("{}: {}", failure.hop, failure.what);
     report.reasons.push(Reason::deciding(Fault::Harness, text).next(&failure.next));
@@ -84,22 +83,16 @@ fn evidence(sighting: &Sighting, started: Time) -> Evidence {
         Seen::Request(request) => Evidence::request(label, request),
         Seen::Response(response) if response.status == 0 => {
             let bytes = response.body.bytes.as_deref().unwrap_or_default();
-            let text =
-                if bytes.is_empty() { "(closes without a byte)".to_owned() } else { exchange::escape(bytes) };
-            Evidence::text(label, text)
+            let none = bytes.is_empty();
+            Evidence::text(
+                label,
+                if none { "(closes without a byte)".into() } else { lines(&exchange::escape(bytes)) },
+            )
         }
         Seen::Response(response) => Evidence::response(label, response),
-        Seen::Bytes(text) => Evidence::text(label, text.replace("\\x0d\\x0a", "\n")),
+        Seen::Bytes(text) => Evidence::text(label, lines(text)),
         Seen::Event(text) => Evidence::text(label, text.clone()),
     }
-}
-
-fn ledger(run: &Run) -> Ledger {
-    let count = |verdict| run.checks.iter().filter(|j| j.verdict == verdict).count() as u64;
-    Ledger::new("checks", run.checks.len() as u64)
-        .with("passed", count(Verdict::Pass))
-        .with("failed", count(Verdict::Fail))
-        .with("not judged", count(Verdict::NotJudged))
 }
 
 /// Counts by level and verdict.
@@ -243,7 +236,7 @@ fn checks(count: usize) -> String {
     if count == 1 { "1 check".to_owned() } else { format!("{count} checks") }
 }
 
-/// The text of a [`Stop`], for tools that show one check's result on a line of their own.
-pub fn stop_text(stop: &Stop) -> &str {
-    stop.text()
+/// Escaped bytes with their line ends as line ends.
+fn lines(escaped: &str) -> String {
+    escaped.replace("\\x0d\\x0a", "\n")
 }

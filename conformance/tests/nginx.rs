@@ -3,8 +3,6 @@
 //! Without nginx, or without a list for its version, nothing is run and the test says so; with REQUIRE_PEERS=1 that is
 //! a failure.
 
-#![expect(clippy::unwrap_used, reason = "whatever fails here fails the test")]
-
 use conformance::bench::Candidate;
 use conformance::peer::nginx::{self, Nginx};
 use conformance::{Judged, Options, Verdict, checks, glob, report, run};

@@ -155,7 +155,7 @@ impl Trial {
         use endpoint::Error;
         match error {
             Error::Connect { peer, source } => {
-                Stop::Dropped(format!("the candidate at {peer} accepts no connection: {source}"))
+                Stop::Dropped(format!("the candidate at {peer} {}{source}", Stop::NO_CONNECTION))
             }
             Error::Closed { step, how, .. } => Stop::Dropped(format!(
                 "the candidate ended the connection ({how:?}) instead of answering: {step}"

@@ -52,6 +52,13 @@ impl Connection {
     async fn handle(&mut self, request: Request) -> bool {
         let s = self.s.clone();
         let key = key(&request.host, &request.target, &s);
+        // For tests of the suite itself: a page that is never answered, and one that ends the connection.
+        if s.broken("hangs at vary/star") && request.target.contains("vary-star") {
+            std::future::pending::<()>().await;
+        }
+        if s.broken("drops at vary/star") && request.target.contains("vary-star") {
+            return false;
+        }
         if request.method == "PURGE" {
             return self.purge(&request, &key).await;
         }

@@ -295,7 +295,8 @@ fn to_origin(plan: &Plan, s: &Shared) -> Vec<u8> {
     if (!request.body.is_empty() || request.method == "POST") && !forgotten {
         fields.push("Content-Length", request.body.len().to_string());
     }
-    let mut bytes = print_head(&format!("{} {} HTTP/1.1", request.method, request.target), &fields);
+    let target = request.target.strip_prefix(&s.base).unwrap_or(&request.target);
+    let mut bytes = print_head(&format!("{} {target} HTTP/1.1", request.method), &fields);
     bytes.extend_from_slice(&request.body);
     bytes
 }

@@ -26,6 +26,8 @@ pub struct Cache {
 pub struct Shared {
     origin: SocketAddr,
     fault: String,
+    /// Taken off paths before they are forwarded.
+    base: String,
     store: Mutex<Store>,
     flying: Mutex<HashMap<String, Vec<Arc<fetch::Fetch>>>>,
 }
@@ -47,11 +49,17 @@ impl Shared {
 impl Cache {
     /// Starts a cache in front of `origin` with this fault; an empty name for none.
     pub async fn start(origin: SocketAddr, fault: &str) -> Self {
+        Cache::start_below(origin, fault, "").await
+    }
+
+    /// Starts a cache that serves the origin's paths below `base`.
+    pub async fn start_below(origin: SocketAddr, fault: &str, base: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             origin,
             fault: fault.to_owned(),
+            base: base.to_owned(),
             store: Mutex::default(),
             flying: Mutex::default(),
         });
