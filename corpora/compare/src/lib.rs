@@ -7,7 +7,7 @@
 //!
 //! Everything here is a function of its arguments: no clock, no I/O, no randomness. The same input gives the same
 //! list in the same order: status, interim responses, header fields by name, body, trailers. When a response was
-//! received is read from its [`Seen`](exchange::Seen); an unseen response (all times zero) is taken to have been
+//! received is read from its [`Seen`]; an unseen response (all times zero) is taken to have been
 //! received at the same moment as the one it is compared with.
 //!
 //! # Paths
