@@ -1,6 +1,8 @@
-//! Ten edges that each break one rule: what the tools of this project must find, and a candidate to try them on.
+//! Ten edges that each break one rule: what the tools of this project must find, and a candidate to try them
+//! on.
 //!
-//! Each is the reference edge with its [`http_cache::Decisions`] wrapped, so that exactly one decision is taken wrongly.
+//! Each is the reference edge with its [`http_cache::Decisions`] wrapped, so that exactly one decision is
+//! taken wrongly.
 
 mod deviation;
 

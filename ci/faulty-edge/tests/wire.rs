@@ -1,5 +1,5 @@
-//! Each deviation shows on the wire where it should, and nowhere else: one story is told to the reference and to each deviating edge, and their
-//! answers are compared octet by octet.
+//! Each deviation shows on the wire where it should, and nowhere else: one story is told to the reference and
+//! to each deviating edge, and their answers are compared octet by octet.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -22,7 +22,8 @@ const TOKEN: &str = "a-token-for-this-test";
 /// Nothing here takes long; a hang must fail.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// What is asked, in order: a name for the step, seconds that pass before it, target, Host, and one field more.
+/// What is asked, in order: a name for the step, seconds that pass before it, target, Host, and one field
+/// more.
 const STORY: &[(&str, u64, &str, &str, &str)] = &[
     ("age: miss", 0, "/age", "a.test", ""),
     ("age: hit", 10, "/age", "a.test", ""),
@@ -121,7 +122,8 @@ async fn origin() -> SocketAddr {
                 let sent = if path == "/cut" && count == 1 { &content[..5] } else { &content };
                 let length = content.len();
                 let head = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n{fields}\r\n"
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
+                     Connection: close\r\n{fields}\r\n"
                 );
                 let _ = stream.write_all(format!("{head}{sent}").as_bytes()).await;
             });
@@ -170,11 +172,13 @@ async fn told(
             let order = format!("{{\"url\": \"http://{host}/purge\"}}");
             let length = order.len();
             let request = format!(
-                "POST /purge HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{order}"
+                "POST /purge HTTP/1.1\r\nHost: {admin}\r\nAuthorization: Bearer {TOKEN}\r\n\
+                 Content-Length: {length}\r\nConnection: close\r\n\r\n{order}"
             );
             ask(admin, &request).await
         } else {
-            ask(listen, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{field}Connection: close\r\n\r\n")).await
+            ask(listen, &format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n{field}Connection: close\r\n\r\n"))
+                .await
         });
     }
     stop.notify_one();

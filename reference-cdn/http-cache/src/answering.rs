@@ -24,7 +24,8 @@ pub(crate) fn reply(request: &Request<'_>, stored: &Stored, now: Time, handling:
             let _ = headers.try_append(name, value.clone());
         }
     }
-    // Section 5.1: Age says that a cache answered. A response that the origin just sent or confirmed has it only if the origin is a cache.
+    // Section 5.1: Age says that a cache answered. A response that the origin just sent or confirmed has it
+    // only if the origin is a cache.
     if !first_hand || stored.aged {
         headers.insert(AGE, HeaderValue::from(stored.age(now).as_secs()));
     }
@@ -43,7 +44,8 @@ pub(crate) fn reply(request: &Request<'_>, stored: &Stored, now: Time, handling:
             Reply { status: stored.status, headers, content }
         }
         Selected::One(range) => {
-            // What the origin said goes to the client it said it to as it is; later answers are this cache's, and true.
+            // What the origin said goes to the client it said it to as it is; later answers are this cache's,
+            // and true.
             let told = stored.answered.as_ref().filter(|_| first_hand && repeats(request, stored));
             let content_range =
                 told.map_or_else(|| content_range(&range, complete), |told| told.content_range.clone());
@@ -69,7 +71,8 @@ enum Selected {
     Nothing(u64),
 }
 
-/// Can the stored response answer the request, as far as ranges go? True for complete responses, and for partial ones that hold all that is asked for.
+/// Can the stored response answer the request, as far as ranges go? True for complete responses, and for
+/// partial ones that hold all that is asked for.
 pub(crate) fn covers(request: &Request<'_>, stored: &Stored, now: Time) -> bool {
     !stored.extent.partial || matches!(selected(request, stored, now), Selected::One(_))
 }
@@ -85,7 +88,8 @@ fn selected(request: &Request<'_>, stored: &Stored, now: Time) -> Selected {
     }
     let extent = stored.extent;
     let held = extent.first..extent.end().unwrap_or(u64::MAX);
-    // The request that brought a part gets that part, and so does one that asks in the same words, whatever the origin made of them.
+    // The request that brought a part gets that part, and so does one that asks in the same words, whatever
+    // the origin made of them.
     if repeats(request, stored) {
         return Selected::One(held);
     }
@@ -167,7 +171,8 @@ fn multipart(
     Reply { status: StatusCode::PARTIAL_CONTENT, headers, content: Selection::Multipart { parts, close } }
 }
 
-/// A delimiter that the content will not contain by accident: 128 bits from what the response is and what is asked of it.
+/// A delimiter that the content will not contain by accident: 128 bits from what the response is and what is
+/// asked of it.
 fn boundary(stored: &Stored, ranges: &[Range<u64>]) -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let half = |salt: u8| {

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use crate::directives::is_token;
 use crate::{ForwardReason, Handling, Outcome};
 
-/// One member for the cache called `name`. `ttl`: what is left of the lifetime, in seconds, if a stored response was used or stored.
+/// One member for the cache called `name`. `ttl`: what is left of the lifetime, in seconds, if a stored
+/// response was used or stored.
 pub(crate) fn member(name: &str, handling: &Handling, ttl: Option<i64>) -> String {
     let mut member = String::with_capacity(64);
     push_name(&mut member, name);

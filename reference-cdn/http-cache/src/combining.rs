@@ -8,8 +8,8 @@ use http::StatusCode;
 use crate::validation::{self, Match};
 use crate::{Extent, Received, Response, Stored, range};
 
-/// `response` brings the octets `wanted`, which the partial response `index` lacks: the two make a whole. `None` if they do not
-/// fit: another version, another range, or no strong validator that says they are one.
+/// `response` brings the octets `wanted`, which the partial response `index` lacks: the two make a whole.
+/// `None` if they do not fit: another version, another range, or no strong validator that says they are one.
 pub(crate) fn complete(
     response: &Response<'_>,
     wanted: &Range<u64>,
@@ -35,8 +35,9 @@ pub(crate) fn complete(
     Some(Received::Combine { index, stored: Box::new(whole), content_at: range.start })
 }
 
-/// A new part beside what is stored: it continues a part of the same version, or takes the place of parts that the request would
-/// have been answered from. A complete response of the same version is worth more than a part of it.
+/// A new part beside what is stored: it continues a part of the same version, or takes the place of parts
+/// that the request would have been answered from. A complete response of the same version is worth more than
+/// a part of it.
 pub(crate) fn part(new: Stored, selected: Vec<usize>, stored: &[Arc<Stored>]) -> Received {
     let mut replaces = Vec::new();
     for index in selected {

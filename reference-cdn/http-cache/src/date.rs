@@ -1,8 +1,8 @@
 //! HTTP-date (RFC 9110 section 5.6.7): strict in form, lenient in letter case.
 //!
-//! The three formats are accepted exactly as specified, except that day and month names and "GMT" may be in any case: such
-//! dates have one possible meaning. Whatever else differs (another zone, one-digit hours, dashes, missing commas) makes the date invalid,
-//! which for freshness means "stale".
+//! The three formats are accepted exactly as specified, except that day and month names and "GMT" may be in
+//! any case: such dates have one possible meaning. Whatever else differs (another zone, one-digit hours,
+//! dashes, missing commas) makes the date invalid, which for freshness means "stale".
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,8 +16,8 @@ const MONTHS: [&[u8]; 12] =
 const DAYS: [&[u8]; 7] =
     [b"monday", b"tuesday", b"wednesday", b"thursday", b"friday", b"saturday", b"sunday"];
 
-/// Parses an HTTP-date. `now` settles the century of two-digit years: a date that would be more than 50 years ahead is in
-/// the past. Dates before 1970 become the epoch.
+/// Parses an HTTP-date. `now` settles the century of two-digit years: a date that would be more than 50 years
+/// ahead is in the past. Dates before 1970 become the epoch.
 pub(crate) fn parse(value: &[u8], now: Time) -> Option<Time> {
     let mut rest = Scanner(value);
     let date = match value.get(3)? {

@@ -10,7 +10,8 @@ use crate::{
     Response, Stored, Time,
 };
 
-/// Every decision an edge takes about a message. Implementations are pure: the same arguments give the same answer.
+/// Every decision an edge takes about a message. Implementations are pure: the same arguments give the same
+/// answer.
 ///
 /// [`crate::Standard`] is the implementation that follows the RFCs. An edge holds an `Arc<dyn Decisions>`.
 pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
@@ -21,13 +22,16 @@ pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
     /// (RFC 9111 section 2). Responses under one key differ by the request fields that their Vary names.
     fn key(&self, request: &Request<'_>) -> Key;
 
-    /// May a stored response answer the request at all? If not, it goes to the origin and its response is relayed.
+    /// May a stored response answer the request at all? If not, it goes to the origin and its response is
+    /// relayed.
     fn lookup(&self, request: &Request<'_>) -> Lookup;
 
-    /// Which of the responses stored under the request's key, if any, matches the request (RFC 9111 section 4.1).
+    /// Which of the responses stored under the request's key, if any, matches the request (RFC 9111 section
+    /// 4.1).
     fn select(&self, request: &Request<'_>, stored: &[Arc<Stored>]) -> Option<usize>;
 
-    /// What to do with a request for which `select` chose one of the responses `stored` under its key, or none.
+    /// What to do with a request for which `select` chose one of the responses `stored` under its key, or
+    /// none.
     fn reuse(&self, request: &Request<'_>, chosen: Option<usize>, stored: &[Arc<Stored>], now: Time) -> Plan;
 
     /// What to do with a request whose key holds `stored` (RFC 9111 section 4).
@@ -35,24 +39,25 @@ pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
         self.reuse(request, self.select(request, stored), stored, now)
     }
 
-    /// May the request start, or wait for, a fetch shared with others? Asked before the origin's response is known; `fetch` is what
-    /// `plan` told.
+    /// May the request start, or wait for, a fetch shared with others? Asked before the origin's response is
+    /// known; `fetch` is what `plan` told.
     fn collapsing(&self, request: &Request<'_>, fetch: &Fetch) -> Collapsing;
 
-    /// May `request`, which waited for a fetch, be answered with the response that it brought? If it could be answered from that response
-    /// alone, without asking anyone.
+    /// May `request`, which waited for a fetch, be answered with the response that it brought? If it could be
+    /// answered from that response alone, without asking anyone.
     fn may_share(&self, request: &Request<'_>, stored: &Arc<Stored>, now: Time) -> bool {
         matches!(self.plan(request, std::slice::from_ref(stored), now), Plan::Serve { stale: false, .. })
     }
 
-    /// The fields of the request to the origin: end-to-end fields of the client's request, conditions for the stored
-    /// response under validation (`stored`, the one that `fetch` names), Via and CDN-Loop.
+    /// The fields of the request to the origin: end-to-end fields of the client's request, conditions for the
+    /// stored response under validation (`stored`, the one that `fetch` names), Via and CDN-Loop.
     ///
-    /// Host is the client's; framing (Content-Length, Transfer-Encoding) is left to the connection. The method is the client's.
+    /// Host is the client's; framing (Content-Length, Transfer-Encoding) is left to the connection. The
+    /// method is the client's.
     fn origin_request(&self, request: &Request<'_>, fetch: &Fetch, stored: Option<&Stored>) -> HeaderMap;
 
-    /// What to do with a response head from the origin. `stored` is what `plan` was given. Also asked for requests that were only forwarded: a
-    /// POST may bring a response to store.
+    /// What to do with a response head from the origin. `stored` is what `plan` was given. Also asked for
+    /// requests that were only forwarded: a POST may bring a response to store.
     fn received(
         &self,
         request: &Request<'_>,
@@ -72,7 +77,8 @@ pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
         now: Time,
     ) -> Option<usize>;
 
-    /// The answer from a stored response (complete, or being received): evaluates the client's conditions and ranges.
+    /// The answer from a stored response (complete, or being received): evaluates the client's conditions and
+    /// ranges.
     fn reply(&self, request: &Request<'_>, stored: &Stored, now: Time, handling: &Handling) -> Reply;
 
     /// The head sent to the client for a response that is not stored.
@@ -88,14 +94,14 @@ pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
     fn generated(&self, request: &Request<'_>, now: Time, handling: &Handling) -> HeaderMap;
 
     /// A block of content on its way to the client, `offset` octets into the representation. A place for
-    /// transformations (RFC 9110 section 7.7); none is made unless an implementation overrides this, and none may
-    /// change the block's length.
+    /// transformations (RFC 9110 section 7.7); none is made unless an implementation overrides this, and none
+    /// may change the block's length.
     fn content(&self, _stored: Option<&Stored>, _offset: u64, block: Bytes) -> Bytes {
         block
     }
 
-    /// The content of a response being stored has ended. `stored` has the number of octets received in its extent.
-    /// `purged`: a purge of its key arrived after the fetch began.
+    /// The content of a response being stored has ended. `stored` has the number of octets received in its
+    /// extent. `purged`: a purge of its key arrived after the fetch began.
     fn keep(&self, stored: &Stored, ended: Ended, purged: bool) -> Keep;
 
     /// Keys whose responses must not be used any more after this exchange (RFC 9111 section 4.4).

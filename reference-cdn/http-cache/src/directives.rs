@@ -86,8 +86,8 @@ impl ResponseDirectives {
         Some(directives)
     }
 
-    /// The first of several values counts (RFC 9111 section 4.2.1); of directives that conflict, the most restrictive does, because each
-    /// restriction is a flag of its own.
+    /// The first of several values counts (RFC 9111 section 4.2.1); of directives that conflict, the most
+    /// restrictive does, because each restriction is a flag of its own.
     fn take(&mut self, directive: &Directive<'_>) {
         // Restrictions hold whatever argument comes with them: to ignore them is the greater risk.
         match directive.lowercase().as_slice() {
@@ -129,7 +129,8 @@ impl RequestDirectives {
         directives
     }
 
-    /// Invalid numbers are read as the client's most demanding wish, except for `max-stale`, a permission, which then is none.
+    /// Invalid numbers are read as the client's most demanding wish, except for `max-stale`, a permission,
+    /// which then is none.
     fn take(&mut self, directive: &Directive<'_>) {
         match directive.lowercase().as_slice() {
             b"no-store" => self.no_store = true,
@@ -261,8 +262,8 @@ pub(crate) fn seconds(text: &[u8]) -> Option<u32> {
 
 /// The directives of one field line.
 ///
-/// A member that is not `token [ "=" ( token / quoted-string ) ]` is skipped, so `max-age =1` says nothing. After a quoted string that
-/// never ends, restrictions are still heard and permissions no longer.
+/// A member that is not `token [ "=" ( token / quoted-string ) ]` is skipped, so `max-age =1` says nothing.
+/// After a quoted string that never ends, restrictions are still heard and permissions no longer.
 struct Directives<'a> {
     rest: &'a [u8],
     trusted: bool,

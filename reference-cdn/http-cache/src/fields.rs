@@ -25,8 +25,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     PROXY_AUTHORIZATION,
 ];
 
-/// Fields that are for all recipients: naming them in Connection is an error at best and an attack at worst (it would hide a loop, change the target, or lift a
-/// restriction on caching), and has no effect.
+/// Fields that are for all recipients: naming them in Connection is an error at best and an attack at worst
+/// (it would hide a loop, change the target, or lift a restriction on caching), and has no effect.
 const FOR_ALL: [HeaderName; 5] = [HOST, CACHE_CONTROL, VIA, CDN_LOOP, CONTENT_LENGTH];
 
 /// The field names that Connection nominates.
@@ -74,8 +74,8 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
 
 /// Adds a member to a list field as a line of its own.
 pub(crate) fn append(headers: &mut HeaderMap, name: HeaderName, member: &str) {
-    // A name or value that is no field, or a map that is full, cannot come from the callers here; leaving the line out is the
-    // harmless answer if one ever does.
+    // A name or value that is no field, or a map that is full, cannot come from the callers here; leaving the
+    // line out is the harmless answer if one ever does.
     if let Ok(value) = HeaderValue::from_str(member) {
         let _ = headers.try_append(name, value);
     }

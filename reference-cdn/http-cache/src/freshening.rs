@@ -11,15 +11,17 @@ use crate::freshness::Heuristic;
 use crate::vary::{Selecting, Vary};
 use crate::{Request, Response, Stored, fields, storing};
 
-/// Fields that describe the stored octets themselves: a response without content cannot change them (section 3.2).
+/// Fields that describe the stored octets themselves: a response without content cannot change them (section
+/// 3.2).
 const BOUND_TO_CONTENT: [HeaderName; 3] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_RANGE];
 
 /// Fields that say how long, and for whom, the stored response is good.
 const ABOUT_REUSE: [HeaderName; 8] =
     [AGE, CACHE_CONTROL, CDN_CACHE_CONTROL, DATE, ETAG, EXPIRES, LAST_MODIFIED, VARY];
 
-/// `stored` with the fields of `response`, which confirmed it: each field it has replaces the stored lines of that name, the others stay.
-/// Age, Date, lifetime and selecting fields are computed anew. `None`: it may no longer be stored.
+/// `stored` with the fields of `response`, which confirmed it: each field it has replaces the stored lines of
+/// that name, the others stay. Age, Date, lifetime and selecting fields are computed anew. `None`: it may no
+/// longer be stored.
 pub(crate) fn freshen(
     request: &Request<'_>,
     response: &Response<'_>,
@@ -29,7 +31,8 @@ pub(crate) fn freshen(
     let mut update = fields::end_to_end(response.headers);
     let mut withheld = HeaderMap::new();
     if !storing::is_for_all(request, &ResponseDirectives::of(response.headers)) {
-        // The 304 answered one client's credentials. It confirms the content; what else it says is for that client.
+        // The 304 answered one client's credentials. It confirms the content; what else it says is for that
+        // client.
         for name in update.keys().filter(|name| !ABOUT_REUSE.contains(name)).cloned().collect::<Vec<_>>() {
             for value in update.get_all(&name) {
                 let _ = withheld.try_append(&name, value.clone());
@@ -69,7 +72,8 @@ pub(crate) fn freshen(
     Some(fresh)
 }
 
-/// Does the 200 to a HEAD describe the stored response (section 4.3.5)? Validators and length that it gives must be the stored ones.
+/// Does the 200 to a HEAD describe the stored response (section 4.3.5)? Validators and length that it gives
+/// must be the stored ones.
 pub(crate) fn head_describes(response: &HeaderMap, stored: &Stored) -> bool {
     let same =
         |name: HeaderName| response.get(&name).is_none_or(|value| stored.headers.get(&name) == Some(value));

@@ -71,18 +71,20 @@ impl Freshness {
         }
     }
 
-    /// May the response be used `staleness` after its lifetime while it is validated in the background (RFC 5861 section 3)?
+    /// May the response be used `staleness` after its lifetime while it is validated in the background (RFC
+    /// 5861 section 3)?
     ///
-    /// `must-revalidate` and `no-cache` forbid it. The prohibition that `s-maxage` implies gives way: an origin that sends `s-maxage=60,
-    /// stale-while-revalidate=600`, as many do, has said what it wants of shared caches.
+    /// `must-revalidate` and `no-cache` forbid it. The prohibition that `s-maxage` implies gives way: an
+    /// origin that sends `s-maxage=60, stale-while-revalidate=600`, as many do, has said what it wants of
+    /// shared caches.
     pub fn while_revalidating(&self, staleness: Duration) -> bool {
         !self.no_cache
             && !self.must_revalidate
             && self.stale_while_revalidate.is_some_and(|window| staleness <= window)
     }
 
-    /// May it be used in place of an error (RFC 5861 section 4)? `disconnected`: the origin did not answer at all, when RFC 9111 section 4.2.4 allows
-    /// it up to `limit` without a word from the origin.
+    /// May it be used in place of an error (RFC 5861 section 4)? `disconnected`: the origin did not answer at
+    /// all, when RFC 9111 section 4.2.4 allows it up to `limit` without a word from the origin.
     pub fn if_error(&self, staleness: Duration, disconnected: bool, limit: Duration) -> bool {
         if self.no_cache || self.must_revalidate {
             return false;

@@ -5,8 +5,8 @@ use http::header::{CONTENT_LOCATION, LOCATION};
 
 use crate::{Key, Request, Response, key};
 
-/// The keys that the exchange makes unusable: the target, and what Location and Content-Location name within the same origin, after
-/// an answer that is no error.
+/// The keys that the exchange makes unusable: the target, and what Location and Content-Location name within
+/// the same origin, after an answer that is no error.
 pub(crate) fn keys(request: &Request<'_>, response: &Response<'_>) -> Vec<Key> {
     let done = response.status.is_success() || response.status.is_redirection();
     if is_safe(request.method) || !done {

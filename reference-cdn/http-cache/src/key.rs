@@ -8,9 +8,10 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 
 /// Scheme, authority, path and query of a target URI. Cheap to clone.
 ///
-/// Scheme and host are in lower case, a default port is left out, an empty path is `/` (RFC 9110 section 4.2.3). Path and query are as the client
-/// sent them: `%2F` is not `/`, `/a/../b` is not `/b`, and a query's order counts. Only the origin knows whether such spellings mean the same, and to guess wrong is
-/// how one page answers for another.
+/// Scheme and host are in lower case, a default port is left out, an empty path is `/` (RFC 9110 section
+/// 4.2.3). Path and query are as the client sent them: `%2F` is not `/`, `/a/../b` is not `/b`, and a query's
+/// order counts. Only the origin knows whether such spellings mean the same, and to guess wrong is how one
+/// page answers for another.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(Arc<str>);
 
@@ -63,7 +64,8 @@ fn path(target: &Uri) -> &str {
     target.path_and_query().map_or("/", PathAndQuery::as_str)
 }
 
-/// Resolves a URI reference (Location, Content-Location) against the target URI (RFC 3986 section 5.2). `None` if it is none.
+/// Resolves a URI reference (Location, Content-Location) against the target URI (RFC 3986 section 5.2).
+/// `None` if it is none.
 pub(crate) fn resolve(base: &Uri, reference: &[u8]) -> Option<Uri> {
     let reference = std::str::from_utf8(reference).ok()?.trim_matches([' ', '\t']);
     let reference = reference.split_once('#').map_or(reference, |(before, _)| before);

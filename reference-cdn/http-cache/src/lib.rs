@@ -1,18 +1,20 @@
 //! The decisions of RFC 9110 and RFC 9111 as pure functions of request, stored response and now.
 //!
-//! No I/O, no clock, no randomness. An edge asks one object that implements [`Decisions`] ([`Standard`] in production)
-//! and does what it says:
+//! No I/O, no clock, no randomness. An edge asks one object that implements [`Decisions`] ([`Standard`] in
+//! production) and does what it says:
 //!
 //! 1. [`Decisions::admit`]: is the request looping or unanswerable?
 //! 2. [`Decisions::lookup`]: may the store answer it at all? Then [`Decisions::key`] names the place to look.
 //! 3. [`Decisions::plan`]: given the responses stored under that key, serve one, ask the origin, or refuse
 //!    ([`Decisions::select`] chooses the variant, [`Decisions::reuse`] says what to do with it).
-//! 4. [`Decisions::collapsing`] and [`Decisions::may_share`]: may the request wait for a fetch that is under way, and
-//!    take its response?
+//! 4. [`Decisions::collapsing`] and [`Decisions::may_share`]: may the request wait for a fetch that is under
+//!    way, and take its response?
 //! 5. [`Decisions::origin_request`]: the fields to send to the origin.
-//! 6. [`Decisions::received`]: what to do with the origin's response head: store, freshen, serve stale, relay.
-//! 7. [`Decisions::reply`] for a stored response (also one being stored), [`Decisions::relay`] for one that is not:
-//!    status, fields and part of the content that the client gets. [`Decisions::content`] sees each block of it.
+//! 6. [`Decisions::received`]: what to do with the origin's response head: store, freshen, serve stale,
+//!    relay.
+//! 7. [`Decisions::reply`] for a stored response (also one being stored), [`Decisions::relay`] for one that
+//!    is not: status, fields and part of the content that the client gets. [`Decisions::content`] sees each
+//!    block of it.
 //! 8. [`Decisions::keep`]: the content has ended; is the stored response complete and still wanted?
 //! 9. [`Decisions::invalidated`] after unsafe methods, [`Decisions::purged`] for purges: the keys to forget.
 

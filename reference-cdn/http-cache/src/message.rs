@@ -6,8 +6,8 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     pub method: &'a Method,
-    /// The target URI (RFC 9110 section 7.1) in absolute form: scheme, authority and path, the authority taken from the
-    /// request target or the Host field by the caller.
+    /// The target URI (RFC 9110 section 7.1) in absolute form: scheme, authority and path, the authority
+    /// taken from the request target or the Host field by the caller.
     pub target: &'a Uri,
     pub headers: &'a HeaderMap,
 }

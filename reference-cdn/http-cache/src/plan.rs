@@ -43,7 +43,8 @@ pub struct Fetch {
     pub validate: Option<usize>,
     /// Only this part of the representation is asked for, to complete the stored partial response `validate`.
     pub complete: Option<Range<u64>>,
-    /// The client's own conditions and Range are withheld, so that the whole representation comes and can be shared.
+    /// The client's own conditions and Range are withheld, so that the whole representation comes and can be
+    /// shared.
     pub whole: bool,
 }
 
@@ -62,16 +63,17 @@ pub enum Received {
     /// Store it (the client and all who share the fetch are answered through [`crate::Decisions::reply`]).
     /// `replaces`: responses stored under the same key that it takes the place of, once complete.
     Store { stored: Box<Stored>, replaces: Vec<usize> },
-    /// Its content continues the partial response `index`: keep the octets of that one, and add the new content behind (or before)
-    /// them. `stored` is the combined head, its extent says which octets the combination has.
+    /// Its content continues the partial response `index`: keep the octets of that one, and add the new
+    /// content behind (or before) them. `stored` is the combined head, its extent says which octets the
+    /// combination has.
     Combine { index: usize, stored: Box<Stored>, content_at: u64 },
-    /// It confirmed the stored responses named here, which are replaced by these heads (same content). Answer with
-    /// the first. It has no content.
+    /// It confirmed the stored responses named here, which are replaced by these heads (same content). Answer
+    /// with the first. It has no content.
     Freshen(Vec<(usize, Box<Stored>)>),
     /// Serve this stored response, stale, in place of the origin's error.
     ServeStale { index: usize },
-    /// It cannot be used for what was asked (a 304 that matches nothing, a part that does not fit): fetch again, without conditions.
-    /// Happens at most once: `fetch` has no validator.
+    /// It cannot be used for what was asked (a 304 that matches nothing, a part that does not fit): fetch
+    /// again, without conditions. Happens at most once: `fetch` has no validator.
     Again(Fetch),
     /// Relay it to this client only. `forget`: stored responses that it makes obsolete.
     Relay { why: NotStored, forget: Vec<usize> },
@@ -106,7 +108,8 @@ pub enum Failure {
 /// How the content of a response ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// As its framing said: all of Content-Length, the last chunk, or the end of a connection that delimits content.
+    /// As its framing said: all of Content-Length, the last chunk, or the end of a connection that delimits
+    /// content.
     Complete,
     /// Before that.
     Truncated,

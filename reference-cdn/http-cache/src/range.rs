@@ -86,7 +86,8 @@ impl Spec {
 
 /// What `specs` come to for a representation of `length` octets.
 ///
-/// Ranges that overlap or touch are joined, so that no octet is sent twice; a request whose ranges would still be out of order is answered in its order.
+/// Ranges that overlap or touch are joined, so that no octet is sent twice; a request whose ranges would
+/// still be out of order is answered in its order.
 pub(crate) fn resolve(specs: &[Spec], length: u64) -> Ranges {
     let mut ranges: Vec<Range<u64>> = Vec::new();
     for range in specs.iter().filter_map(|spec| spec.within(length)) {
@@ -103,8 +104,8 @@ pub(crate) fn resolve(specs: &[Spec], length: u64) -> Ranges {
     if ranges.is_empty() { Ranges::Unsatisfiable } else { Ranges::Satisfiable(ranges) }
 }
 
-/// Content-Range of a 206: the octets enclosed, and the length of the whole if it is known. `None` if it is absent, repeated, of another unit or invalid
-/// (RFC 9110 section 14.4).
+/// Content-Range of a 206: the octets enclosed, and the length of the whole if it is known. `None` if it is
+/// absent, repeated, of another unit or invalid (RFC 9110 section 14.4).
 pub(crate) fn content_range(headers: &HeaderMap) -> Option<(Range<u64>, Option<u64>)> {
     let mut lines = headers.get_all(CONTENT_RANGE).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else { return None };

@@ -5,7 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-/// Head of a response to a client, and the part of the content that goes with it. Content-Length is among the fields when it is known.
+/// Head of a response to a client, and the part of the content that goes with it. Content-Length is among the
+/// fields when it is known.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     pub status: StatusCode,

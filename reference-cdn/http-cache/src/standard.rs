@@ -18,8 +18,8 @@ pub struct Settings {
     pub client_directives: ClientDirectives,
     /// How lifetimes are guessed.
     pub heuristic: Heuristic,
-    /// How long past its lifetime a response may be served when the origin does not answer at all and the response says nothing about it
-    /// (RFC 9111 section 4.2.4). Zero: never.
+    /// How long past its lifetime a response may be served when the origin does not answer at all and the
+    /// response says nothing about it (RFC 9111 section 4.2.4). Zero: never.
     pub stale_when_disconnected: Duration,
 }
 
@@ -34,8 +34,8 @@ impl Default for Settings {
     }
 }
 
-/// Are Cache-Control directives and Pragma in requests obeyed? A cache may ignore them (RFC 9111 section 5.2.1), and a
-/// CDN does by default: any client could otherwise send every request to the origin.
+/// Are Cache-Control directives and Pragma in requests obeyed? A cache may ignore them (RFC 9111 section
+/// 5.2.1), and a CDN does by default: any client could otherwise send every request to the origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClientDirectives {
     Honor,
@@ -53,8 +53,9 @@ pub struct Standard {
     cdn: HeaderValue,
 }
 
-/// Fields by which a client can make some origins answer for another resource or with another method. A response to such a request must
-/// not answer requests without the field, and the key does not have it: the store is bypassed.
+/// Fields by which a client can make some origins answer for another resource or with another method. A
+/// response to such a request must not answer requests without the field, and the key does not have it: the
+/// store is bypassed.
 fn is_misleading(name: &str) -> bool {
     // Most requests have none that even looks like one.
     (name.starts_with("x-") || name == "forwarded")
@@ -72,7 +73,8 @@ fn is_misleading(name: &str) -> bool {
         )
 }
 
-/// Trailer fields that must not be: framing, routing, and what a recipient needs before the content (RFC 9110 section 6.5.1).
+/// Trailer fields that must not be: framing, routing, and what a recipient needs before the content (RFC 9110
+/// section 6.5.1).
 const NOT_IN_TRAILERS: [&str; 22] = [
     "age",
     "authorization",
@@ -158,8 +160,8 @@ impl Standard {
     ) -> Received {
         let again = || Received::Again(Fetch::unconditional(ForwardReason::Stale));
         let Some(asked) = stored.get(index) else { return again() };
-        // Section 4.3.4. A 304 without validators answers the one response we asked about. One that names another representation
-        // confirms nothing.
+        // Section 4.3.4. A 304 without validators answers the one response we asked about. One that names
+        // another representation confirms nothing.
         let matched = validation::names(response.headers, asked);
         if matched == Match::Differs {
             return again();
@@ -182,7 +184,8 @@ impl Standard {
         Received::Freshen(updated)
     }
 
-    /// Section 4.3.5: a 200 to HEAD updates the stored response to GET that it describes, and makes one that it does not describe obsolete.
+    /// Section 4.3.5: a 200 to HEAD updates the stored response to GET that it describes, and makes one that
+    /// it does not describe obsolete.
     fn head_received(
         &self,
         request: &Request<'_>,
@@ -250,7 +253,8 @@ impl Decisions for Standard {
         if !matches!(*request.method, Method::GET | Method::HEAD) {
             return Lookup::Forward(ForwardReason::Method);
         }
-        // Content in a GET means nothing (RFC 9110 section 9.3.1), yet some origins answer by it, and the key does not have it.
+        // Content in a GET means nothing (RFC 9110 section 9.3.1), yet some origins answer by it, and the key
+        // does not have it.
         let headers = request.headers;
         let content = headers.contains_key(TRANSFER_ENCODING)
             || headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0");
@@ -258,8 +262,8 @@ impl Decisions for Standard {
         if content || upgrade || headers.keys().any(|name| is_misleading(name.as_str())) {
             return Lookup::Forward(ForwardReason::Bypass);
         }
-        // RFC 9111 section 5.2.1.5 forbids to store; to answer from the store is allowed, but a client that asks for this
-        // has no use for stored responses either.
+        // RFC 9111 section 5.2.1.5 forbids to store; to answer from the store is allowed, but a client that
+        // asks for this has no use for stored responses either.
         if self.directives(request).no_store {
             return Lookup::Forward(ForwardReason::Request);
         }
@@ -331,7 +335,8 @@ impl Decisions for Standard {
     fn collapsing(&self, request: &Request<'_>, fetch: &Fetch) -> Collapsing {
         let own = validation::is_conditional(request.headers) || request.headers.contains_key(RANGE);
         let get = *request.method == Method::GET;
-        // A request with credentials rarely brings a response for others, and each such request would wait for one that does not help it.
+        // A request with credentials rarely brings a response for others, and each such request would wait
+        // for one that does not help it.
         let open = !request.headers.contains_key(AUTHORIZATION)
             && !request.headers.contains_key(http::header::IF_MATCH);
         let directives = self.directives(request);
@@ -415,14 +420,14 @@ impl Decisions for Standard {
             Ok(new) if new.extent.partial => combining::part(new, selected(), stored),
             Ok(new) => Received::Store { stored: Box::new(new), replaces: selected() },
             Err(why) => {
-                // The origin's newer word makes what is stored obsolete, unless it is an error that says nothing about the resource: a refusal
-                // of one client must not evict the others' object.
+                // The origin's newer word makes what is stored obsolete, unless it is an error that says
+                // nothing about the resource: a refusal of one client must not evict the others' object.
                 let resource = response.status.is_success()
                     || response.status.is_redirection()
                     || matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
                 let whole = response.status != StatusCode::PARTIAL_CONTENT;
-                // Nor does an answer to one client's credentials tell anything about that of the others. One that says `private` does: what
-                // was public is no longer.
+                // Nor does an answer to one client's credentials tell anything about that of the others. One
+                // that says `private` does: what was public is no longer.
                 let for_all = why != NotStored::Authorization;
                 let telling = looked_up && resource && whole && for_all;
                 Received::Relay { why, forget: if telling { selected() } else { Vec::new() } }
@@ -511,10 +516,11 @@ fn validation_of(stored: &Stored, index: usize, reason: ForwardReason) -> Fetch 
     Fetch { reason, validate: possible.then_some(index), complete: None, whole: possible }
 }
 
-/// A fetch of what is missing from a partial response that begins at the start, for a request that wants all of it.
+/// A fetch of what is missing from a partial response that begins at the start, for a request that wants all
+/// of it.
 ///
-/// Only a strong validator lets the parts be combined (RFC 9111 section 3.4). Without any validator the rest is asked for too: an origin
-/// that names none rarely knows ranges, and then sends the whole.
+/// Only a strong validator lets the parts be combined (RFC 9111 section 3.4). Without any validator the rest
+/// is asked for too: an origin that names none rarely knows ranges, and then sends the whole.
 fn completion(request: &Request<'_>, stored: &Stored, index: usize) -> Option<Fetch> {
     let extent = stored.extent;
     let own = validation::is_conditional(request.headers) || request.headers.contains_key(RANGE);

@@ -7,18 +7,33 @@ pub(crate) fn is_heuristically_cacheable(status: StatusCode) -> bool {
     matches!(status.as_u16(), 200 | 203 | 204 | 206 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
-/// Is a response with this status about one request rather than the resource: its conditions, range, expectation or size (412, 416, 417, 425), or the pace and
-/// network of its client (428, 429, 431, 511, which RFC 6585 forbids to store)? To give it to others would shut them out.
+/// Is a response with this status about one request rather than the resource: its conditions, range,
+/// expectation or size (412, 416, 417, 425), or the pace and network of its client (428, 429, 431, 511, which
+/// RFC 6585 forbids to store)? To give it to others would shut them out.
 pub(crate) fn is_for_one_request(status: StatusCode) -> bool {
     matches!(status.as_u16(), 412 | 416 | 417 | 425 | 428 | 429 | 431 | 511)
 }
 
-/// Are the caching requirements of the status known here, as `must-understand` asks (RFC 9111 section 5.2.2.3)? Those of RFC 9110 are, and of the registered
-/// codes that add none.
+/// Are the caching requirements of the status known here, as `must-understand` asks (RFC 9111 section
+/// 5.2.2.3)? Those of RFC 9110 are, and of the registered codes that add none.
 pub(crate) fn is_understood(status: StatusCode) -> bool {
     matches!(
         status.as_u16(),
-        200..=206 | 300..=303 | 305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 428 | 429 | 431 | 451 | 500..=505 | 511
+        200..=206
+            | 300..=303
+            | 305
+            | 307
+            | 308
+            | 400..=417
+            | 421
+            | 422
+            | 426
+            | 428
+            | 429
+            | 431
+            | 451
+            | 500..=505
+            | 511
     )
 }
 

@@ -13,7 +13,8 @@ use crate::vary::Selecting;
 pub struct Stored {
     /// 200 also for a 206 that turned out to be everything.
     pub(crate) status: StatusCode,
-    /// End-to-end fields, without Age, Content-Length and Content-Range (made anew for each reply), with a valid Date.
+    /// End-to-end fields, without Age, Content-Length and Content-Range (made anew for each reply), with a
+    /// valid Date.
     pub(crate) headers: HeaderMap,
     /// Fields for the client that caused the fetch only: those that `no-cache` and `private` name.
     pub(crate) once: HeaderMap,
@@ -106,7 +107,8 @@ impl Stored {
         seconds(self.freshness.lifetime) - seconds(self.age(now))
     }
 
-    /// The response as it is kept: without the fields meant for the first client only. An edge replies with the original, and stores this.
+    /// The response as it is kept: without the fields meant for the first client only. An edge replies with
+    /// the original, and stores this.
     pub fn at_rest(mut self) -> Self {
         self.once = HeaderMap::new();
         self
@@ -121,7 +123,8 @@ impl Stored {
         self.at_rest()
     }
 
-    /// Has the content received the length that was announced? A part may be shorter: what came is its beginning.
+    /// Has the content received the length that was announced? A part may be shorter: what came is its
+    /// beginning.
     pub(crate) fn is_as_announced(&self) -> bool {
         match (self.extent.length, self.announced) {
             (Some(length), Some(announced)) if self.extent.partial => length <= announced,

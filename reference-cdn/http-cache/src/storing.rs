@@ -14,8 +14,8 @@ use crate::stored::Answered;
 use crate::vary::{Selecting, Vary};
 use crate::{Extent, Key, NotStored, Request, Response, Stored, age, date, fields, key, range, status};
 
-/// The stored form of a final response to a request that may be answered from the store, or the reason not to store it.
-/// `client_may_want_stale`: clients are heard when they ask for stale responses.
+/// The stored form of a final response to a request that may be answered from the store, or the reason not to
+/// store it. `client_may_want_stale`: clients are heard when they ask for stale responses.
 pub(crate) fn stored(
     request: &Request<'_>,
     response: &Response<'_>,
@@ -28,7 +28,8 @@ pub(crate) fn stored(
     if *request.method != Method::GET && !(post && answers_for_get(request, response, &stored)) {
         return Err(NotStored::Method);
     }
-    // Section 5.2.2.3: a cache that knows the status does as must-understand's other directives say, and lets no-store go by.
+    // Section 5.2.2.3: a cache that knows the status does as must-understand's other directives say, and lets
+    // no-store go by.
     let understood = status::is_understood(response.status);
     if directives.must_understand && !understood {
         return Err(NotStored::NotUnderstood);
@@ -52,7 +53,8 @@ pub(crate) fn stored(
     Ok(stored)
 }
 
-/// Section 3.5: may what answered this request answer others? Not if it came with credentials, unless the origin says so.
+/// Section 3.5: may what answered this request answer others? Not if it came with credentials, unless the
+/// origin says so.
 pub(crate) fn is_for_all(request: &Request<'_>, directives: &ResponseDirectives) -> bool {
     !request.headers.contains_key(AUTHORIZATION)
         || directives.public
@@ -60,7 +62,8 @@ pub(crate) fn is_for_all(request: &Request<'_>, directives: &ResponseDirectives)
         || directives.s_maxage.is_some()
 }
 
-/// Could the response ever be used again? Without lifetime, without permission to be used stale, and without validator it could not.
+/// Could the response ever be used again? Without lifetime, without permission to be used stale, and without
+/// validator it could not.
 fn is_useful(stored: &Stored) -> bool {
     let fresh = stored.initial_age < stored.freshness.lifetime;
     let stale = |window: Option<Duration>| window.is_some_and(|window| !window.is_zero());
@@ -71,7 +74,8 @@ fn is_useful(stored: &Stored) -> bool {
         || stored.last_modified.is_some()
 }
 
-/// A response to POST serves later GETs if it says how long, and that it is what a GET would have brought (RFC 9110 section 9.3.3).
+/// A response to POST serves later GETs if it says how long, and that it is what a GET would have brought
+/// (RFC 9110 section 9.3.3).
 fn answers_for_get(request: &Request<'_>, response: &Response<'_>, stored: &Stored) -> bool {
     let mut locations = response.headers.get_all(CONTENT_LOCATION).iter();
     let (Some(location), None) = (locations.next(), locations.next()) else { return false };
@@ -108,7 +112,8 @@ fn build(
     Ok(stored)
 }
 
-/// A stored head from end-to-end fields: what a new response and a freshened one have in common. Status, extent and range are those of the response.
+/// A stored head from end-to-end fields: what a new response and a freshened one have in common. Status,
+/// extent and range are those of the response.
 pub(crate) fn head(
     response: &Response<'_>,
     directives: &ResponseDirectives,
@@ -121,13 +126,14 @@ pub(crate) fn head(
     let origin_date = age::date_field(&headers, now);
     let date = origin_date.unwrap_or(now);
     if origin_date.is_none() {
-        // RFC 9110 section 6.6.1: a recipient with a clock supplies a missing Date, and may replace an invalid one.
+        // RFC 9110 section 6.6.1: a recipient with a clock supplies a missing Date, and may replace an
+        // invalid one.
         headers.insert(DATE, date::format(date));
     }
     let mut freshness = Freshness::of(response.status, &headers, directives, heuristic, date, now);
     if !freshness.explicit && headers.contains_key(SET_COOKIE) {
-        // RFC 9111 section 7.3 leaves it open. A lifetime that the origin chose counts, with a cookie too; to guess one would be to hand
-        // one client's cookie to others.
+        // RFC 9111 section 7.3 leaves it open. A lifetime that the origin chose counts, with a cookie too; to
+        // guess one would be to hand one client's cookie to others.
         freshness.lifetime = Duration::ZERO;
     }
     headers.remove(AGE);
@@ -175,8 +181,8 @@ fn extent(request: &Request<'_>, response: &Response<'_>) -> Result<(StatusCode,
     }
     let (range, complete) = range::content_range(response.headers).ok_or(NotStored::Partial)?;
     let told = range.end - range.start;
-    // Content-Range and Content-Length may contradict each other. Fewer octets than told are the first of the range, as in a transfer that was
-    // cut off (RFC 9111 section 3.3). More than told cannot be placed.
+    // Content-Range and Content-Length may contradict each other. Fewer octets than told are the first of the
+    // range, as in a transfer that was cut off (RFC 9111 section 3.3). More than told cannot be placed.
     let length = announced.unwrap_or(told);
     if length > told || length == 0 {
         return Err(NotStored::Partial);

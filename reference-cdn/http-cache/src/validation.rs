@@ -7,7 +7,8 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use crate::{Request, Stored, Time, date};
 
-/// An entity tag. One without quotes is no entity tag in the RFC's eyes; servers send such, and compare them as they are, so they are kept and compared octet by octet.
+/// An entity tag. One without quotes is no entity tag in the RFC's eyes; servers send such, and compare them
+/// as they are, so they are kept and compared octet by octet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EntityTag<'a> {
     weak: bool,
@@ -45,7 +46,8 @@ impl<'a> EntityTag<'a> {
     }
 }
 
-/// The entity tags of a list (If-None-Match, If-Match). Commas inside quotes belong to the tag; a backslash is an ordinary character there.
+/// The entity tags of a list (If-None-Match, If-Match). Commas inside quotes belong to the tag; a backslash
+/// is an ordinary character there.
 fn entity_tags<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = EntityTag<'a>> {
     headers.get_all(name).iter().flat_map(|line| {
         let mut rest = line.as_bytes();
@@ -81,8 +83,9 @@ pub(crate) fn is_conditional(headers: &HeaderMap) -> bool {
 
 /// If-Match and If-Unmodified-Since: does the stored response meet them? Absent conditions are met.
 ///
-/// They are meant for the origin (RFC 9110 section 13.1.1 lets a cache ignore them). A stored response that meets them is as good an answer as the origin's; one that does
-/// not proves nothing, since the client may know a newer representation, so the request is then for the origin to judge.
+/// They are meant for the origin (RFC 9110 section 13.1.1 lets a cache ignore them). A stored response that
+/// meets them is as good an answer as the origin's; one that does not proves nothing, since the client may
+/// know a newer representation, so the request is then for the origin to judge.
 pub(crate) fn meets_preconditions(request: &HeaderMap, stored: &Stored, now: Time) -> bool {
     if request.contains_key(IF_MATCH) {
         return lists_any(request, &IF_MATCH)
@@ -95,7 +98,8 @@ pub(crate) fn meets_preconditions(request: &HeaderMap, stored: &Stored, now: Tim
     }
 }
 
-/// The status that the client's conditions lead to, in the order of RFC 9110 section 13.2.2; `None` if the request goes on as if it had none.
+/// The status that the client's conditions lead to, in the order of RFC 9110 section 13.2.2; `None` if the
+/// request goes on as if it had none.
 pub(crate) fn evaluate(request: &Request<'_>, stored: &Stored, now: Time) -> Option<StatusCode> {
     // Section 13.2.1: a response other than 2xx is sent as it is.
     if !stored.status.is_success() || !is_conditional(request.headers) {
@@ -124,7 +128,8 @@ pub(crate) fn evaluate(request: &Request<'_>, stored: &Stored, now: Time) -> Opt
     }
 }
 
-/// If-Range: may the range be served from the stored response (RFC 9110 section 13.1.5)? True without the field.
+/// If-Range: may the range be served from the stored response (RFC 9110 section 13.1.5)? True without the
+/// field.
 pub(crate) fn range_allowed(request: &HeaderMap, stored: &Stored, now: Time) -> bool {
     let mut lines = request.get_all(IF_RANGE).iter();
     let Some(line) = lines.next() else { return true };
@@ -133,7 +138,8 @@ pub(crate) fn range_allowed(request: &HeaderMap, stored: &Stored, now: Time) -> 
     }
     let value = line.as_bytes();
     if value.contains(&b'"') {
-        return matches!((EntityTag::parse(value), EntityTag::of(&stored.headers)), (Some(a), Some(b)) if a.is(b));
+        let tags = (EntityTag::parse(value), EntityTag::of(&stored.headers));
+        return matches!(tags, (Some(given), Some(tag)) if given.is(tag));
     }
     // A date must be the very one, and strong: the representation was not dated in the second it was sent.
     match (date::parse(value, now), stored.last_modified) {
@@ -142,7 +148,8 @@ pub(crate) fn range_allowed(request: &HeaderMap, stored: &Stored, now: Time) -> 
     }
 }
 
-/// Conditions that ask the origin whether `stored` is still current (RFC 9111 section 4.3.1): all validators there are, as they were received.
+/// Conditions that ask the origin whether `stored` is still current (RFC 9111 section 4.3.1): all validators
+/// there are, as they were received.
 pub(crate) fn conditions_for(stored: &Stored, headers: &mut HeaderMap) {
     if let Some(tag) = stored.headers.get(ETAG) {
         headers.insert(IF_NONE_MATCH, tag.clone());

@@ -1,7 +1,8 @@
 //! Selecting a stored response by the request fields that Vary names (RFC 9111 section 4.1).
 //!
-//! Values are compared in a normal form, so that requests which mean the same share a response. For the Accept fields order, case and
-//! spelling of weights do not matter; for others, lines are combined and white space around commas is dropped.
+//! Values are compared in a normal form, so that requests which mean the same share a response. For the
+//! Accept fields order, case and spelling of weights do not matter; for others, lines are combined and white
+//! space around commas is dropped.
 
 use http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_LANGUAGE, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -94,7 +95,8 @@ fn only_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a Header
     lines.next().filter(|_| lines.next().is_none())
 }
 
-/// The normal form of a request field. A field that Connection nominates does not reach the origin, so it selected nothing.
+/// The normal form of a request field. A field that Connection nominates does not reach the origin, so it
+/// selected nothing.
 fn value(request: &HeaderMap, name: &HeaderName, nominated: &Nominated<'_>) -> Option<Vec<u8>> {
     if !request.contains_key(name) || nominated.contains(name) {
         return None;
@@ -123,7 +125,8 @@ const WEIGHTED: [(HeaderName, Weighted); 4] = [
     (ACCEPT_CHARSET, Weighted::Names),
 ];
 
-/// The members of a list, from all its lines, without the white space around them. Commas in quoted strings separate nothing.
+/// The members of a list, from all its lines, without the white space around them. Commas in quoted strings
+/// separate nothing.
 fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
     let mut members = Vec::new();
     for line in headers.get_all(name) {
@@ -146,8 +149,8 @@ fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
     members
 }
 
-/// The normal form of a list of weighted members (RFC 9110 section 12.4.2): names in lower case, sorted, without repetition, weights as thousandths and left
-/// out when they are 1.
+/// The normal form of a list of weighted members (RFC 9110 section 12.4.2): names in lower case, sorted,
+/// without repetition, weights as thousandths and left out when they are 1.
 fn weighted(members: Vec<&[u8]>, kind: Weighted) -> Vec<u8> {
     let normal_form = |member: &[u8]| {
         let mut plain: Vec<u8> = member.to_vec();
@@ -179,7 +182,8 @@ fn weighted(members: Vec<&[u8]>, kind: Weighted) -> Vec<u8> {
     normal.join(&b","[..])
 }
 
-/// Splits a member into what is weighted and its weight in thousandths (1000 if none is given); `None` if the weight is malformed.
+/// Splits a member into what is weighted and its weight in thousandths (1000 if none is given); `None` if the
+/// weight is malformed.
 fn weight(member: &[u8]) -> Option<(&[u8], u32)> {
     let Some(start) = member.windows(3).rposition(|part| part.eq_ignore_ascii_case(b";q=")) else {
         return Some((member, 1000));
@@ -206,8 +210,9 @@ fn weight(member: &[u8]) -> Option<(&[u8], u32)> {
 
 /// Is the stored response in the one language that the request wants most?
 ///
-/// The origin chose by Accept-Language, says which language it chose, and could not have chosen a better one for this request: the requests need not be equal
-/// to have the same answer (RFC 9111 section 4.1 lets a cache rank by preference).
+/// The origin chose by Accept-Language, says which language it chose, and could not have chosen a better one
+/// for this request: the requests need not be equal to have the same answer (RFC 9111 section 4.1 lets a
+/// cache rank by preference).
 fn prefers_language_of(request: &HeaderMap, response: &HeaderMap, nominated: &Nominated<'_>) -> bool {
     let mut languages = response.get_all(CONTENT_LANGUAGE).iter();
     let (Some(language), None) = (languages.next(), languages.next()) else { return false };

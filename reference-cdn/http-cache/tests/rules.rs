@@ -1,18 +1,21 @@
-//! The rules of HTTP caching as tables: `tests/rules/*.txt`, one file for each concept, one case for each rule.
+//! The rules of HTTP caching as tables: `tests/rules/*.txt`, one file for each concept, one case for each
+//! rule.
 //!
 //! A case begins with `## what it shows`, then tells a story on a clock that starts at 2026-11-21T12:00:00Z:
 //!
 //! ```text
-//! > +60 GET /path | name: value      60 seconds later a client asks (the host is http://h unless the path is a whole URI)
-//! < 200 | name: value                the origin answers; content is `content-N` unless `!body: ...`; `!cut` ends it early
+//! > +60 GET /path | name: value      60 seconds later a client asks (host h, unless PATH is a URI)
+//! < 200 | name: value                the origin answers, `content-N` unless `!body: ...`; `!cut`: not all
 //! < connect                          or fails: connect, cut (no head), timeout
 //! ^ name: value | -name              what the origin must (not) have seen, of its last request
-//! = hit 200 | name: value | -name    how the client must be answered: hit, stale, fetched, relayed, validated, combined, refused, failed
+//! = hit 200 | name: value | -name    how the client must be answered: hit, stale, fetched, relayed,
+//!                                  validated, combined, refused, failed
 //! purge /path                        an operator purges
 //! honor                              client directives are honoured in this case
 //! ```
 //!
-//! `{n}` in a value is an HTTP-date n seconds from now (`{0}`), `{t+n}` one n seconds from the start of the case.
+//! `{n}` in a value is an HTTP-date n seconds from now (`{0}`), `{t+n}` one n seconds from the start of the
+//! case.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1,4 +1,5 @@
-//! Decisions that the tables of rules do not reach: collapsing, keeping, interim responses, trailers, what the edge makes itself.
+//! Decisions that the tables of rules do not reach: collapsing, keeping, interim responses, trailers, what
+//! the edge makes itself.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -54,7 +55,8 @@ fn who_may_lead_and_who_may_join() {
         (Method::GET, "cookie: a=b", miss(), true, true),
         // A HEAD brings no content for others; a fetch made for a GET answers it.
         (Method::HEAD, "", miss(), false, true),
-        // Conditions and ranges go to the origin: its answer is for this client. A whole fetch serves it all the same.
+        // Conditions and ranges go to the origin: its answer is for this client. A whole fetch serves it all
+        // the same.
         (Method::GET, "range: bytes=0-1", miss(), false, true),
         (Method::GET, "if-none-match: \"a\"", miss(), false, true),
         (Method::GET, "if-modified-since: Sat, 21 Nov 2026 12:00:00 GMT", miss(), false, true),
@@ -144,7 +146,8 @@ fn interim_responses_trailers_and_own_answers() {
         assert!(interim(100).is_none() && interim(101).is_none() && interim(200).is_none());
 
         let trailers = headers(
-            "digest: x | content-length: 5 | set-cookie: a=b | transfer-encoding: chunked | host: evil | connection: y | y: 1 | x-sum: 2 | cache-control: max-age=9",
+            "digest: x | content-length: 5 | set-cookie: a=b | transfer-encoding: chunked | host: evil \
+             | connection: y | y: 1 | x-sum: 2 | cache-control: max-age=9",
         );
         assert_eq!(standard.trailers(request, &trailers), headers("digest: x | x-sum: 2"));
 
