@@ -96,9 +96,12 @@ impl Purger {
                     request.fields.push("Content-Length", body.len().to_string());
                     request.body = Body::complete(body);
                 }
-                trial.event(
-                    format!("purge {credentials:?}: {method} {url}").replace("Right", "with credentials"),
-                );
+                let how = match (credentials, secret) {
+                    (Credentials::Right, Some(_)) => "with its credentials",
+                    (Credentials::Wrong, Some(_)) => "with wrong credentials",
+                    _ => "without credentials",
+                };
+                trial.event(format!("purge {how}: {method} {url}"));
                 match (credentials, secret) {
                     (Credentials::Right, Some(s)) => {
                         request.fields.push(s.field.clone(), s.value.replace("{secret}", &s.secret));
