@@ -15,6 +15,8 @@ const LISTED: usize = 12;
 const REASONS: usize = 5;
 /// Differences shown of one check.
 const DIFFERENCES: usize = 5;
+/// Blocks of evidence shown of one check, the last ones.
+const BLOCKS: usize = 4;
 /// Lines shown of one block of evidence.
 const LINES: usize = 14;
 /// Longest text taken from anywhere, in bytes.
@@ -221,7 +223,17 @@ fn one(out: &mut Out, check: &Check) {
         let more = format!("... and {} more differences", check.differences.len() - DIFFERENCES);
         out.paragraph(6, "", &more);
     }
+    // In a long story the end tells what went wrong.
+    let told = check.evidence.iter().filter(|e| e.kind != EvidenceKind::Command).count();
+    let mut skip = told.saturating_sub(BLOCKS);
+    if skip > 0 {
+        out.paragraph(6, "", &format!("... {skip} earlier steps; --html and --json show all of them"));
+    }
     for evidence in &check.evidence {
+        if skip > 0 && evidence.kind != EvidenceKind::Command {
+            skip -= 1;
+            continue;
+        }
         if evidence.kind == EvidenceKind::Command {
             out.paragraph(6, "", &format!("{}:", evidence.label));
             // Not wrapped: it is there to be copied.

@@ -104,6 +104,18 @@ fn large_reports_stay_bounded() {
 }
 
 #[test]
+fn text_shows_the_end_of_a_long_story() {
+    let mut report = sample::report();
+    report.checks[0].evidence = (0..9).map(|i| Evidence::text(format!("step {i}"), "x")).collect();
+    let text = report.to_text(Style::default());
+    assert!(
+        text.contains("... 5 earlier steps") && text.contains("step 8:") && text.contains("step 5:"),
+        "{text}"
+    );
+    assert!(!text.contains("step 4:"), "{text}");
+}
+
+#[test]
 fn long_evidence_is_cut() {
     let mut report = sample::report();
     report.outcome = Outcome::Fail;
