@@ -88,6 +88,25 @@ fn an_honest_candidate_agrees() {
 }
 
 #[test]
+fn differs_everywhere() {
+    let candidate = server(|mut stream| {
+        let mut reader = BufReader::new(stream.try_clone()?);
+        while let Some(asked) = read_request(&mut reader)? {
+            let mut answer = answer(&asked);
+            // The last byte of a body, or the line end after the last chunk's trailer section.
+            let last = answer.len() - 1;
+            answer[last] ^= 1;
+            stream.write_all(&answer)?;
+            if !asked.line.contains("/length/") {
+                return Ok(());
+            }
+        }
+        Ok(())
+    });
+    check(candidate, PATIENT, None, &crowded_or(&["different", "candidate-garbage"]), 1);
+}
+
+#[test]
 fn hung() {
     let (done, all_answered) = channel();
     let candidate = waits_for(all_answered, |_| Ok(()));
