@@ -1,6 +1,6 @@
 //! One page, self-contained: no request to anywhere, no script. Verdict first, then totals, then each check.
 
-use crate::{Check, Evidence, EvidenceKind, Fault, Outcome, Report, Severity, Verdict, clean};
+use crate::{Check, Evidence, EvidenceKind, Fault, Level, Outcome, Report, Severity, Verdict, clean};
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
@@ -268,7 +268,7 @@ fn verdicts<'c>(checks: impl Iterator<Item = &'c Check> + Clone) -> Vec<Shown> {
     shown.filter(|v| v.count > 0).collect()
 }
 
-/// Checks by area, areas in the order they first appear, within each the worst first.
+/// Checks by area, the areas with the worst checks first, else in the order they appear, and within each the same.
 fn areas(report: &Report, shown: &HashSet<usize>) -> Vec<Area> {
     let mut order: Vec<&str> = Vec::new();
     let mut members: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -279,6 +279,8 @@ fn areas(report: &Report, shown: &HashSet<usize>) -> Vec<Area> {
         });
         area.push(index);
     }
+    let worst = |area: &&str| members[area].iter().map(|&i| report.checks[i].verdict).min();
+    order.sort_by_cached_key(worst);
     let mut left = ALL_EVIDENCE;
     let mut open = OPEN;
     let areas = order.into_iter().filter_map(|name| {
@@ -304,16 +306,17 @@ fn row(index: usize, check: &Check, left: &mut usize, open: &mut usize) -> Row {
         || check.cites.is_some()
         || !differences.is_empty()
         || !evidence.is_empty();
-    let unfold = detail && check.verdict == Verdict::Fail && *open > 0;
+    let binding = check.level <= Level::Should;
+    let unfold = detail && binding && check.verdict == Verdict::Fail && *open > 0;
     *open -= usize::from(unfold);
     Row {
         id: clean::line(&check.id, 500),
         anchor: anchor(index),
         key: key(check.verdict),
         tone: match check.verdict {
-            Verdict::Fail => "bad",
+            Verdict::Fail if binding => "bad",
             Verdict::NotJudged => "open",
-            Verdict::Waived => "mute",
+            Verdict::Fail | Verdict::Waived => "mute",
             Verdict::Pass => "good",
         },
         verdict: check.verdict.to_string(),
