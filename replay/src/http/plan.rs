@@ -20,8 +20,8 @@ impl std::str::FromStr for Speed {
             return Ok(Speed::Max);
         }
         match text.parse::<f64>() {
-            Ok(factor) if factor.is_finite() && factor > 0.0 => Ok(Speed::Factor(factor)),
-            _ => Err("a speed is a number above zero, such as 1, 0.5 or 20, or max"),
+            Ok(factor) if (0.001..=1e6).contains(&factor) => Ok(Speed::Factor(factor)),
+            _ => Err("a speed is a number from 0.001 to 1000000, such as 1, 0.5 or 20, or max"),
         }
     }
 }
@@ -204,7 +204,7 @@ mod tests {
     fn speeds() {
         assert_eq!("max".parse(), Ok(Speed::Max));
         assert_eq!("0.5".parse(), Ok(Speed::Factor(0.5)));
-        for wrong in ["0", "-1", "NaN", "inf", "", "fast"] {
+        for wrong in ["0", "-1", "NaN", "inf", "", "fast", "1e-300", "1e7"] {
             assert!(wrong.parse::<Speed>().is_err(), "{wrong}");
         }
     }
