@@ -90,7 +90,8 @@ pub struct Connection {
     answering: Option<u64>,
     /// Bytes of bodies that open slots keep.
     kept: usize,
-    tunnel: bool,
+    /// The exchange after which HTTP ended.
+    tunnel: Option<u64>,
     out: VecDeque<ConnectionEvent>,
 }
 
@@ -143,7 +144,7 @@ impl Connection {
             asking: None,
             answering: None,
             kept: 0,
-            tunnel: false,
+            tunnel: None,
             out: VecDeque::new(),
         }
     }
@@ -184,7 +185,7 @@ impl Connection {
 
     /// Whether HTTP has ended here: a 101 response or a 2xx answer to CONNECT came.
     pub fn is_tunnel(&self) -> bool {
-        self.tunnel
+        self.tunnel.is_some()
     }
 
     /// Where each byte of a direction went so far.
@@ -358,7 +359,7 @@ impl Connection {
     /// Whether the next bytes of a response can be understood: their request is known, or none can come.
     fn may_read_response(&mut self) -> bool {
         let parser = &self.responses.parser;
-        if self.answering.is_some() || self.tunnel || parser.in_message() {
+        if self.answering.is_some() || self.is_tunnel() || parser.in_message() {
             return true;
         }
         let waiting = self.slots.iter().position(|s| !s.response_done);
@@ -400,8 +401,7 @@ impl Connection {
             Event::Head(_) | Event::PartialHead { .. } if self.answering.is_none() => self.begin_response(),
             _ => {}
         }
-        let tunnel_slot = self.tunnel.then(|| self.slots.back().map(|s| s.number)).flatten();
-        let Some(number) = self.answering.or(tunnel_slot) else { return };
+        let Some(number) = self.answering.or(self.tunnel) else { return };
         let (closing, streams) = (self.responses.closing, self.streams);
         let Some(slot) = slot(&mut self.slots, number) else { return };
         let kept = slot.response.kept();
@@ -421,7 +421,9 @@ impl Connection {
             self.answering = None;
         }
         if let Some(tunnel) = switch {
-            self.tunnel |= tunnel;
+            if tunnel {
+                self.tunnel.get_or_insert(number);
+            }
             if switches || tunnel {
                 self.requests.parser.switch(tunnel);
             }
@@ -503,7 +505,7 @@ impl Connection {
         let ends = self.requests.over.is_some() && self.responses.over.is_some();
         let Some(front) = self.slots.front() else { return false };
         // Bytes of the tunnel still count for the exchange that opened it.
-        let in_tunnel = self.tunnel && self.slots.len() == 1 && !ends;
+        let in_tunnel = self.tunnel == Some(front.number) && !ends;
         if !(front.request_done && front.response_done) || in_tunnel {
             return false;
         }

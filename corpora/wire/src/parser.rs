@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 /// Parses one direction of a connection: push bytes, take events until there are none.
 ///
 /// Cutting the same bytes differently gives the same events, except for the boundaries between
-/// [`Event::Body`]s and the times.
+/// [`Event::Body`]s, the times, and how many bytes an [`Error`] shows.
 ///
 /// After a request with CONNECT or Upgrade a request parser cannot know whether HTTP goes on. It then waits, see
 /// [`Parser::awaits_switch`].

@@ -256,6 +256,23 @@ fn upgrades() {
 }
 
 #[test]
+fn a_tunnel_belongs_to_the_exchange_that_opened_it() {
+    // Nobody asked for the 101, and what the client sent after its request is no HTTP.
+    let requests = client("GET / HTTP/1.1\r\nHost: a\r\n\r\n\r\n%%");
+    let responses = [server("HTTP/1.1 101 \r\n\r\n"), server("tunnel")];
+    let [switch, tunnel] = &responses;
+    for steps in [
+        [requests.clone(), switch.clone(), tunnel.clone()],
+        [switch.clone(), requests.clone(), tunnel.clone()],
+        [switch.clone(), tunnel.clone(), requests.clone()],
+    ] {
+        let exchanged = run(&steps);
+        let tunnels: Vec<_> = exchanged.iter().map(|e| e.response_notes.tunnel).collect();
+        assert_eq!(tunnels, [6, 0], "{steps:?}");
+    }
+}
+
+#[test]
 fn gaps_lose_what_they_cover_and_nothing_else() {
     // The rest of the first response and the head of the second request's answer are missing.
     check(

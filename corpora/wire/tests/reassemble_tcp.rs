@@ -201,6 +201,28 @@ fn who_is_the_client_without_handshake() {
 }
 
 #[test]
+fn a_late_handshake_does_not_turn_a_connection_around() {
+    // Both ends send SYN without ACK: whoever was told to be the client stays it.
+    check(
+        &[
+            syn(up(9, "")),
+            up(10, "GET / HTTP/1.1"),
+            syn(down(99, "")),
+            up(24, "\r\n"),
+            down(100, "HTTP/1.1 200"),
+        ],
+        &[
+            "0 opened by 40000",
+            "0> GET / HTTP/1.1\\x0d\\x0a",
+            "0< HTTP/1.1 200",
+            "0>Lost",
+            "0<Lost",
+            "0 closed",
+        ],
+    );
+}
+
+#[test]
 fn holes_are_given_up_when_nothing_can_fill_them() {
     // Nothing says that it is lost: it is waited for until the end.
     check(

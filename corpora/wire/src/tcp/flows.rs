@@ -195,9 +195,11 @@ impl Flow {
         let mut seq = segment.seq;
         if segment.syn {
             seq = seq.wrapping_add(1);
-            // The client's SYN acknowledges nothing.
+            // The client's SYN acknowledges nothing. Who was told to be the client stays it.
             let from_client = segment.ack.is_none();
-            self.to_server = Some(if from_client { side } else { 1 - side });
+            if !self.opened {
+                self.to_server = Some(if from_client { side } else { 1 - side });
+            }
             self.handshake = true;
             self.streams[side].start(seq, now);
             if let Some(ack) = segment.ack
