@@ -28,6 +28,8 @@ use crate::state::{Edge, view};
 use crate::store::{Flight, HashedKey, Landing, Object, Registration, Sight, Variants};
 
 const MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
+/// How many fetches made for others a request waits for before it asks on its own.
+const MOST_WAITS: usize = 3;
 /// After this long without a word from the origin the client is told to go on: the origin may know nothing of Expect, and
 /// client and origin would wait for each other.
 const CONTINUE_AFTER: Duration = Duration::from_secs(1);
@@ -69,7 +71,7 @@ impl Edge {
                 };
                 let head = Arc::new(head);
                 let question = Question { request: Arc::clone(&head), fetch, variants, content };
-                match self.fetch(registration, question, false, down, record).await {
+                match Box::pin(self.fetch(registration, question, false, down, record)).await {
                     Ok(()) => Ok(()),
                     Err(Unsent::Stop(stop)) => Err(stop),
                     Err(Unsent::BadBlock) => {
@@ -154,14 +156,24 @@ impl Edge {
             let collapsing = self.decisions.collapsing(&view(&head), &fetch);
             let sociable = !alone && !self.lonely.is_noted(key.hash, now);
             let join = |flight: &Arc<Flight>| {
-                sociable && collapsing.join && !passed_over.iter().any(|other| Arc::ptr_eq(other, flight))
+                let passed = passed_over.iter().any(|other| Arc::ptr_eq(other, flight));
+                // One that brought a response which this request cannot have is no use waiting for.
+                sociable
+                    && collapsing.join
+                    && !passed
+                    && match flight.landing() {
+                        None => true,
+                        Some(Landing::Share(it)) => self.decisions.may_share(&view(&head), &it.stored, now),
+                        Some(_) => false,
+                    }
             };
             let open = collapsing.lead && !with_content;
             match self.store.take_off(&key, open, join) {
                 Ok(registration) => {
                     let question =
                         Question { request: Arc::clone(&head), fetch, variants, content: content.take() };
-                    match self.fetch(registration, question, open, down, record).await {
+                    // In a box, so that a hit does not carry the room that a miss needs.
+                    match Box::pin(self.fetch(registration, question, open, down, record)).await {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
                         Err(Unsent::BadBlock) => {}
@@ -171,7 +183,10 @@ impl Edge {
                     match self.wait(&key, &head, &flight, &fetch, &variants, down, record).await? {
                         Waited::Answered => return Ok(()),
                         Waited::Alone => alone = true,
-                        Waited::PassOver => passed_over.push(flight),
+                        Waited::PassOver => {
+                            passed_over.push(flight);
+                            alone |= passed_over.len() >= MOST_WAITS;
+                        }
                     }
                 }
             }

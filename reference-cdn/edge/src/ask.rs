@@ -51,7 +51,7 @@ impl Edge {
         let seen = view(&request);
         for _ in 0..MOST_ROUNDS {
             let validated = fetch.validate.and_then(|index| variants.stored.get(index));
-            let fields = self.decisions.origin_request(&seen, &fetch, validated.map(|stored| &**stored));
+            let fields = || self.decisions.origin_request(&seen, &fetch, validated.map(|stored| &**stored));
             let request_time = self.clock.now();
             self.metrics.origin_requests.add(1);
             let outbound = Outbound {

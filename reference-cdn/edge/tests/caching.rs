@@ -241,6 +241,35 @@ async fn variants_are_not_mixed_when_requests_wait_for_each_other() {
 }
 
 #[tokio::test]
+async fn however_many_variants_are_under_way_everybody_gets_theirs() {
+    let (start, of_start) = door();
+    let origin = Origin::start(move |seen, mut wire| {
+        let start = Arc::clone(&of_start);
+        async move {
+            pass(&start).await;
+            let language = seen.field("accept-language").unwrap_or("none").to_owned();
+            wire.respond("200 OK\r\nCache-Control: max-age=60\r\nVary: Accept-Language", language).await;
+            (wire, After::Keep)
+        }
+    })
+    .await;
+    let edge = TestEdge::start(origin.address).await;
+    let mut clients = Vec::new();
+    for n in 0..60 {
+        let language = format!("x-{}", n % 30);
+        let mut client = edge.client().await;
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Language: {language}\r\n\r\n")).await;
+        clients.push((client, language));
+    }
+    edge.until("edge_requests_in_flight", 60).await;
+    start.add_permits(1000);
+    for (client, language) in &mut clients {
+        let response = client.response().await;
+        assert_eq!((response.status, response.text()), (200, language.clone()));
+    }
+}
+
+#[tokio::test]
 async fn those_who_wait_for_a_failed_fetch_are_told() {
     let (start, of_start) = door();
     let origin = Origin::start(move |_, wire| {

@@ -15,9 +15,9 @@ use super::connection::ConnectionLimits;
 use super::head::Framing;
 
 /// Pieces that may wait between the client's connection and the origin's.
-const PIECES: usize = 4;
+const PIECES: usize = 2;
 /// How much is read from a client at once.
-const READ: usize = 64 * 1024;
+const READ: usize = 32 * 1024;
 
 /// Why content did not arrive whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

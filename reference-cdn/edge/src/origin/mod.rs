@@ -53,11 +53,11 @@ pub struct Origin {
 }
 
 /// A request to the origin.
-pub struct Outbound<I> {
+pub struct Outbound<F, I> {
     pub method: Method,
     pub path_and_query: Option<PathAndQuery>,
-    /// End-to-end fields.
-    pub fields: HeaderMap,
+    /// Makes the end-to-end fields; asked once more if the request is sent again.
+    pub fields: F,
     pub content: Option<RequestBody>,
     /// The client waits for 100 (Continue).
     pub expects_continue: bool,
@@ -91,8 +91,6 @@ pub enum OriginError {
     Response { origin: String, source: hyper::Error },
     #[error("the origin {origin} answered {what}, which was not asked for")]
     NotUnderstood { origin: String, what: &'static str },
-    #[error("the request could not be written: {0}")]
-    Request(#[from] http::Error),
 }
 
 fn causes(error: &dyn std::error::Error) -> String {
@@ -111,7 +109,7 @@ impl OriginError {
         match self {
             Self::Connect { .. } | Self::ConnectTimeout { .. } | Self::Busy { .. } => Failure::Connect,
             Self::ResponseTimeout { .. } => Failure::Timeout,
-            Self::Response { .. } | Self::NotUnderstood { .. } | Self::Request(_) => Failure::Response,
+            Self::Response { .. } | Self::NotUnderstood { .. } => Failure::Response,
         }
     }
 
@@ -129,7 +127,6 @@ impl OriginError {
             Self::Response { source, .. } if source.is_parse() => "http_protocol_error",
             Self::Response { .. } => "connection_terminated",
             Self::NotUnderstood { .. } => "http_protocol_error",
-            Self::Request(_) => "proxy_internal_error",
         }
     }
 }
@@ -173,41 +170,37 @@ impl Origin {
     ///
     /// # Errors
     /// When no final response head comes.
-    pub async fn send<I>(self: &Arc<Self>, outbound: Outbound<I>) -> Result<Answer, OriginError>
+    pub async fn send<F, I>(self: &Arc<Self>, mut outbound: Outbound<F, I>) -> Result<Answer, OriginError>
     where
+        F: Fn() -> HeaderMap,
         I: Fn(StatusCode, &HeaderMap) + Clone + Send + Sync + 'static,
     {
-        let again = outbound.content.is_none() && is_idempotent(&outbound.method);
-        let interim = outbound.interim.clone();
-        let method = outbound.method.clone();
-        let request = self.request(outbound)?;
+        let content = outbound.content.take();
+        let again = content.is_none() && is_idempotent(&outbound.method);
         let connection = self.pool.connection().await?;
-        let spare = (again && connection.reused).then(|| {
-            let mut spare = http::Request::new(OutboundContent::none());
-            spare.method_mut().clone_from(request.method());
-            spare.uri_mut().clone_from(request.uri());
-            spare.headers_mut().clone_from(request.headers());
-            hyper::ext::on_informational(&mut spare, move |response| {
-                interim(response.status(), response.headers());
-            });
-            spare
-        });
-        let first = self.exchange(connection, request).await;
-        let (response, connection) = match (first, spare) {
-            (Err(Broken { before_any_octet: true, error: OriginError::Response { .. } }), Some(spare)) => {
+        let again = again && connection.reused;
+        let request = self.request(&outbound, content);
+        let (response, connection) = match self.exchange(connection, request).await {
+            Err(Broken { before_any_octet: true, error: OriginError::Response { .. } }) if again => {
                 let connection = self.pool.open().await?;
-                self.exchange(connection, spare).await.map_err(|broken| broken.error)?
+                let request = self.request(&outbound, None);
+                self.exchange(connection, request).await.map_err(|broken| broken.error)?
             }
-            (result, _) => result.map_err(|broken| broken.error)?,
+            result => result.map_err(|broken| broken.error)?,
         };
-        self.accept(&method, response, connection)
+        self.accept(&outbound.method, response, connection)
     }
 
-    fn request<I>(&self, outbound: Outbound<I>) -> Result<http::Request<OutboundContent>, OriginError>
+    fn request<F, I>(
+        &self,
+        outbound: &Outbound<F, I>,
+        content: Option<RequestBody>,
+    ) -> http::Request<OutboundContent>
     where
-        I: Fn(StatusCode, &HeaderMap) + Send + Sync + 'static,
+        F: Fn() -> HeaderMap,
+        I: Fn(StatusCode, &HeaderMap) + Clone + Send + Sync + 'static,
     {
-        let mut given = outbound.fields;
+        let mut given = (outbound.fields)();
         let host = given.remove(HOST).filter(|_| self.keep_host).unwrap_or_else(|| self.host.clone());
         for field in [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT] {
             given.remove(field);
@@ -222,7 +215,7 @@ impl Origin {
                 fields.append(name.clone(), value);
             }
         }
-        let content = match outbound.content {
+        let content = match content {
             None => {
                 fields.remove(TRAILER);
                 OutboundContent::none()
@@ -238,15 +231,16 @@ impl Origin {
                 OutboundContent::some(content)
             }
         };
+        let target = outbound.path_and_query.clone().unwrap_or(PathAndQuery::from_static("/"));
         let mut request = http::Request::new(content);
-        *request.method_mut() = outbound.method;
-        *request.uri_mut() = Uri::from(outbound.path_and_query.unwrap_or(PathAndQuery::from_static("/")));
+        *request.method_mut() = outbound.method.clone();
+        *request.uri_mut() = Uri::from(target);
         *request.headers_mut() = fields;
-        let interim = outbound.interim;
+        let interim = outbound.interim.clone();
         hyper::ext::on_informational(&mut request, move |response| {
             interim(response.status(), response.headers());
         });
-        Ok(request)
+        request
     }
 
     async fn exchange(

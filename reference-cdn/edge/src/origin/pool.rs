@@ -20,6 +20,9 @@ use crate::http1::head::has_token;
 /// How long to wait for a kept connection whose last response has just been read to become ready.
 const SETTLE: Duration = Duration::from_millis(20);
 
+/// Octets of a response that are read at once. Bounds the memory of connections whose clients read slowly.
+const BUFFER: usize = 128 * 1024;
+
 /// A connection in use.
 #[derive(Debug)]
 pub struct Connection {
@@ -134,6 +137,7 @@ impl Pool {
             .title_case_headers(true)
             .max_headers(self.limits.fields)
             .max_header_size(self.limits.head_bytes)
+            .max_buf_size(self.limits.head_bytes.max(BUFFER))
             .handshake(TokioIo::new(watched))
             .await
             .map_err(|source| OriginError::Response { origin: self.origin.clone(), source })?;

@@ -112,6 +112,7 @@ impl Body {
         Reader { body: Arc::clone(self), at, slot }
     }
 
+    /// Called by its filler while it is being received, and once as it enters the store; never at the same time.
     pub(super) fn charge(&self, octets: u64) {
         self.charged.fetch_add(octets, Ordering::Relaxed);
         self.accounts.charge(octets);

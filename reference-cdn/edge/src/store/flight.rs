@@ -71,6 +71,11 @@ impl Flight {
         self.changed.notify_waiters();
     }
 
+    /// What it came to, if it has.
+    pub fn landing(&self) -> Option<Landing> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).landing.clone()
+    }
+
     /// The next thing to see for one who has seen `interims` interim responses.
     pub async fn watch(&self, interims: &mut usize) -> Sight {
         loop {
