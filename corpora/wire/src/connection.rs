@@ -481,6 +481,11 @@ impl Connection {
         if !parser.awaits_switch() {
             return false;
         }
+        if self.is_tunnel() {
+            // The server switched before it was asked to.
+            self.requests.parser.switch(true);
+            return true;
+        }
         let held = parser.waiting();
         let ends = self.responses.over.is_some() || self.requests.closing.is_some() && held == 0;
         if !ends && held <= self.limits.held as u64 {

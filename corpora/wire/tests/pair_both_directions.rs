@@ -273,6 +273,21 @@ fn a_tunnel_belongs_to_the_exchange_that_opened_it() {
 }
 
 #[test]
+fn a_switch_before_it_was_asked_for_is_one() {
+    let requests = get("/1") + "GET /2 HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n\r\n" + &get("/3");
+    let switch = "HTTP/1.1 101 \r\n\r\n";
+    let (first, rest) = requests.split_at(get("/1").len());
+    for steps in [
+        vec![client(&requests), server(switch)],
+        vec![client(first), server(switch), client(rest)],
+        vec![server(switch), client(&requests)],
+    ] {
+        let paths: Vec<_> = run(&steps).into_iter().filter_map(|e| e.request).map(|r| r.target).collect();
+        assert_eq!(paths, ["/1", "/2"], "{steps:?}");
+    }
+}
+
+#[test]
 fn gaps_lose_what_they_cover_and_nothing_else() {
     // The rest of the first response and the head of the second request's answer are missing.
     check(

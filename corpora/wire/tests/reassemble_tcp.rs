@@ -318,6 +318,16 @@ fn a_reset_ends_both_directions() {
 }
 
 #[test]
+fn nothing_follows_the_end() {
+    // A reset, then bytes of a direction whose start was never seen, then another reset.
+    let counts = check(
+        &[rst(syn(up(9, ""))), down(100, "HTTP/1.1 200"), rst(down(112, ""))],
+        &["0 opened by 40000", "0>Reset", "0<Reset", "0 closed"],
+    );
+    assert_eq!(counts.after_end, 12);
+}
+
+#[test]
 fn ports_are_used_again() {
     check(
         &[

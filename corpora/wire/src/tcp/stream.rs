@@ -98,7 +98,7 @@ impl Stream {
 
     /// Whether bytes wait for a start.
     pub fn waits(&self) -> bool {
-        self.next.is_none() && self.waiting_since.is_some()
+        !self.ended && self.next.is_none() && self.waiting_since.is_some()
     }
 
     /// The first bytes there are, to guess what is spoken.
