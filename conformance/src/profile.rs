@@ -108,7 +108,7 @@ impl Profile {
         let source = Source { text, file, variables };
         let raw: Raw = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            source.error(at, error.message().to_owned())
+            source.error(at, exchange::escape(error.message().as_bytes()))
         })?;
         let purger = raw.purge.map(|purge| source.purger(purge)).transpose()?;
         Ok(Profile { name: raw.name, purger })
@@ -248,6 +248,10 @@ mod tests {
             (
                 "name = \"x\"\n[purge]\nmethode = \"PURGE\"",
                 "profile p.toml, line 3: unknown field `methode`, expected one of",
+            ),
+            (
+                "name = \"x\"\n\"\\u001b[2J\" = 1",
+                "profile p.toml, line 2: unknown field `\\x1b[2J`, expected",
             ),
             ("name = \"x\"\n[purge]\n", "profile p.toml, line 2: purge has neither `url` nor `command`"),
             (

@@ -57,7 +57,7 @@ impl Waivers {
     pub fn parse(text: &str, name: &str) -> Result<Self, WaiverError> {
         let file: File = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(1, |span| line_of(text, span.start));
-            let message = e.message();
+            let message = exchange::escape(e.message().as_bytes());
             WaiverError(format!(
                 "{name}, line {line}: {message}; a waiver has path, reason, owner and expires, and may have class and url"
             ))
@@ -199,6 +199,7 @@ expires = "2027-01-31"
             ),
             ("expires = \"2027-01-31\"", "expires = \"soon\"", "is no date; write it as"),
             ("class = \"identity\"", "class = \"colour\"", "w.toml, line 4: unknown variant"),
+            ("class = \"identity\"", "class = \"\\u001b[2J\"", "unknown variant `\\x1b[2J`"),
             ("owner = \"edge-team\"", "", "missing field `owner`"),
             ("owner = \"edge-team\"", "owner = \" \"", "empty owner"),
             ("url =", "uri =", "w.toml, line 5: unknown field `uri`"),
