@@ -2,31 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic, also in what its functions share")]
 
+mod programs;
+
+use programs::{not_run, programs, root};
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, OnceLock};
-
-/// Builds the programs that the rehearsal starts, as this test was built, and says where they are.
-fn programs() -> &'static Path {
-    static PROGRAMS: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAMS.get_or_init(|| {
-        let dir = Path::new(env!("CARGO_BIN_EXE_rehearsal")).parent().unwrap().to_owned();
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--workspace", "--bins", "--locked", "--quiet", "--target-dir"])
-            .arg(dir.parent().unwrap())
-            .current_dir(root())
-            .status()
-            .unwrap();
-        assert!(built.success(), "cargo build failed");
-        dir
-    })
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
+use std::sync::Mutex;
 
 fn rehearsal(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rehearsal"));
@@ -53,12 +35,6 @@ fn judged(arguments: &[&str]) -> (Option<i32>, Value, String) {
 fn deciding(report: &Value) -> Vec<&str> {
     let reasons = report["reasons"].as_array().unwrap().iter();
     reasons.filter(|r| r["severity"] == "deciding").map(|r| r["text"].as_str().unwrap()).collect()
-}
-
-/// Says on standard error, which the test runner does not capture here, that a peer is missing.
-fn not_run(what: &str) {
-    assert!(std::env::var_os("REQUIRE_PEERS").is_none(), "{what}, and REQUIRE_PEERS is set");
-    let _ = writeln!(std::io::stderr(), "not run: {what}");
 }
 
 /// A deviation, a check of the suite that fails for it, and whether replay and mirror report it: `Some(false)` where
