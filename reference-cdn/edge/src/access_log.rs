@@ -56,7 +56,13 @@ struct Line<'a> {
 
 /// Where lines go.
 #[derive(Debug, Default)]
-pub struct AccessLog(Option<SyncSender<Vec<u8>>>);
+pub struct AccessLog(Option<SyncSender<Message>>);
+
+#[derive(Debug)]
+enum Message {
+    Line(Vec<u8>),
+    End,
+}
 
 impl AccessLog {
     /// No log.
@@ -82,6 +88,14 @@ impl AccessLog {
         self.0.is_some()
     }
 
+    /// Has the writer end once it has written what was sent before. May wait for room in the queue.
+    pub fn end(&self) {
+        if let Some(sender) = &self.0 {
+            // A writer that is gone has ended.
+            let _ = sender.send(Message::End);
+        }
+    }
+
     pub(crate) fn write(&self, record: &Record, now: Time, result: Result<(), Stop>, metrics: &Metrics) {
         let (Some(sender), Some((client, method, target))) = (&self.0, &record.request) else { return };
         let line = Line {
@@ -102,7 +116,7 @@ impl AccessLog {
         };
         let Ok(mut text) = serde_json::to_vec(&line) else { return };
         text.push(b'\n');
-        if sender.try_send(text).is_err() {
+        if sender.try_send(Message::Line(text)).is_err() {
             metrics.log_lines_dropped.add(1);
         }
     }
@@ -111,20 +125,26 @@ impl AccessLog {
 /// The other end of the queue; runs on a thread of its own.
 pub struct LogWriter {
     out: Box<dyn Write + Send>,
-    receiver: Receiver<Vec<u8>>,
+    receiver: Receiver<Message>,
     path: PathBuf,
 }
 
 impl LogWriter {
-    /// Writes until all senders are gone. A write error is reported once; lines are then dropped.
+    /// Writes until it is told to end, or all senders are gone. A write error is reported once; lines are then dropped.
     pub fn run(mut self) {
         let mut working = true;
-        while let Ok(first) = self.receiver.recv() {
-            let mut batch = first;
+        let mut going_on = true;
+        while going_on && let Ok(Message::Line(mut batch)) = self.receiver.recv() {
             while batch.len() < 64 * 1024
-                && let Ok(line) = self.receiver.try_recv()
+                && let Ok(message) = self.receiver.try_recv()
             {
-                batch.extend_from_slice(&line);
+                match message {
+                    Message::Line(line) => batch.extend_from_slice(&line),
+                    Message::End => {
+                        going_on = false;
+                        break;
+                    }
+                }
             }
             let written = self.out.write_all(&batch).and_then(|()| self.out.flush());
             if let Err(error) = written

@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::uri::Scheme;
@@ -30,6 +31,8 @@ const BACKLOG: u32 = 4096;
 const ADMIN_CONNECTIONS: usize = 64;
 /// How long accepting rests when the machine has no descriptor left.
 const BREATH: Duration = Duration::from_millis(50);
+/// How long writing the last lines of the access log may take.
+const LOG_TIME: Duration = Duration::from_secs(5);
 /// How often connections to the origin that idled too long are closed.
 const SWEEP: Duration = Duration::from_secs(5);
 
@@ -64,6 +67,7 @@ pub struct Server {
     listener: TcpListener,
     listen: SocketAddr,
     admin: Option<(TcpListener, SocketAddr, Admin)>,
+    log_writer: Option<JoinHandle<()>>,
     config: Config,
 }
 
@@ -81,16 +85,14 @@ pub struct Stopped {
 pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Result<Server, StartError> {
     let origin = Origin::new(config.origin.authority.clone(), config.origin.keep_host, config.origin.limits)?;
     let metrics = Arc::new(Metrics::default());
-    let log = match &config.access_log {
-        None => AccessLog::off(),
+    let (log, log_writer) = match &config.access_log {
+        None => (AccessLog::off(), None),
         Some(path) => {
             let failed = |source| StartError::AccessLog { path: path.clone(), source };
             let (log, writer) = AccessLog::open(path).map_err(failed)?;
-            std::thread::Builder::new()
-                .name("access-log".into())
-                .spawn(move || writer.run())
-                .map_err(|source| StartError::AccessLog { path: path.clone(), source })?;
-            log
+            let thread = std::thread::Builder::new().name("access-log".into());
+            let thread = thread.spawn(move || writer.run()).map_err(failed)?;
+            (log, Some(thread))
         }
     };
     let (listener, listen) = listen(config.listen, "for clients")?;
@@ -103,7 +105,7 @@ pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Resu
             Some((admin_listener, address, admin))
         }
     };
-    Ok(Server { edge, listener, listen, admin, config })
+    Ok(Server { edge, listener, listen, admin, log_writer, config })
 }
 
 fn listen(address: SocketAddr, what: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -136,7 +138,7 @@ impl Server {
     /// Answers connections until `stop` is ready; then finishes the requests in flight, for as long as the
     /// configuration allows.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Stopped {
-        let Self { edge, listener, admin, config, .. } = self;
+        let Self { edge, listener, admin, log_writer, config, .. } = self;
         let (stopping, stopped) = watch::channel(false);
         let clients = Gate {
             listener,
@@ -185,6 +187,14 @@ impl Server {
         let cut = connections.len();
         connections.shutdown().await;
         admin_connections.shutdown().await;
+        if let Some(writer) = log_writer {
+            // What was logged is on disk when the edge says that it has stopped, unless the disk hangs.
+            let flush = tokio::task::spawn_blocking(move || {
+                edge.log.end();
+                writer.join()
+            });
+            let _ = timeout(LOG_TIME, flush).await;
+        }
         Stopped { cut }
     }
 }

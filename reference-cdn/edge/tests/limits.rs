@@ -77,6 +77,30 @@ async fn a_client_that_reads_nothing_is_cut_off_and_blocks_nobody() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_an_octet_at_a_time_is_cut_off() {
+    let origin = Origin::start(|_, mut wire| async move {
+        wire.respond(PAGE, pattern(16 << 20)).await;
+        (wire, After::Keep)
+    })
+    .await;
+    let edge =
+        TestEdge::with(origin.address, |config| config.client.write_time = Duration::from_millis(500)).await;
+    let mut client = edge.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: site.test\r\n\r\n").await;
+    let mut octets = [0; 512];
+    soon("to be cut off", async {
+        while edge.metric("edge_responses_aborted_total") == 0 {
+            client.stream.read_exact(&mut octets).await.expect("there is more in the buffers");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    let mut rest = Vec::new();
+    let _ = soon("the end", client.stream.read_to_end(&mut rest)).await;
+    assert!(rest.len() < 16 << 20);
+}
+
+#[tokio::test]
 async fn when_all_places_are_taken_the_longest_idle_connection_gives_way() {
     let origin = Origin::fixed(PAGE, b"page").await;
     let edge = TestEdge::with(origin.address, |config| config.connections = 3).await;
@@ -294,20 +318,13 @@ async fn each_request_is_logged_once() {
     .await;
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("access.log");
-    let edge = TestEdge::with(origin.address, |config| config.access_log = Some(path.clone())).await;
+    let mut edge = TestEdge::with(origin.address, |config| config.access_log = Some(path.clone())).await;
     edge.get("/").await;
     edge.get("/").await;
     edge.get("/short").await;
-    let lines = soon("three lines", async {
-        loop {
-            let text = std::fs::read_to_string(&path).expect("log");
-            if text.lines().count() == 3 {
-                break text;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    let stopped = edge.stop();
+    soon("the end", stopped).await.expect("no panic");
+    let lines = std::fs::read_to_string(&path).expect("log");
     let lines: Vec<serde_json::Value> =
         lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let answered: Vec<&str> = lines.iter().map(|line| line["answered"].as_str().expect("word")).collect();
