@@ -23,7 +23,7 @@ secret_env = "KEY"
 "#;
 
 /// Caches judged at once: their waits overlap, their work does not.
-const AT_ONCE: usize = 10;
+const AT_ONCE: usize = 12;
 
 async fn judge(origin: &Origin, fault: &str) -> Run {
     let cache = Cache::start(origin.address(), fault).await;

@@ -25,11 +25,11 @@ pub struct Page {
     _route: Route,
 }
 
-/// After this time a response with max-age=2 is stale, however a cache rounds.
-const STALE_AFTER: Duration = Duration::from_millis(3200);
+/// After this time a response with max-age=3 is stale, however a cache rounds.
+const STALE_AFTER: Duration = Duration::from_millis(4200);
 
-/// Two requests that take longer than this may fall on both sides of a lifetime of two seconds.
-const SOON: Duration = Duration::from_millis(900);
+/// Two requests that take longer than this may fall on both sides of a lifetime of three seconds.
+const SOON: Duration = Duration::from_millis(1900);
 
 /// What a page was asked and what it answered.
 struct Log {
@@ -75,7 +75,7 @@ impl Page {
             let mut asked = for_log.asked.lock().unwrap_or_else(PoisonError::into_inner);
             let number = asked.len() + 1;
             let reply = script(number, &received.request);
-            let (steps, response) = reply.script(&received.request.method, number, &short, for_trial.now());
+            let (steps, response) = reply.script(&received.request, number, &short, for_trial.now());
             for_trial.note(Side::OriginResponse, Seen::Response(Box::new(response.clone())));
             let received = Received {
                 request: received.request.clone(),
@@ -203,13 +203,13 @@ impl Page {
         Err(Stop::Nothing("nothing was stored: each GET reached the origin".into()))
     }
 
-    /// Stores a response with max-age=2 and lets it go stale. Returns the first answer.
+    /// Stores a response with max-age=3 and lets it go stale. Returns the first answer.
     pub async fn gone_stale(&self) -> Result<Answer, Stop> {
         let start = self.trial.now();
         let stored = self.stored().await?;
         if self.trial.now().since(start) > SOON {
             return Err(Stop::Harness(
-                "two requests took so long that a lifetime of 2 s cannot be judged".into(),
+                "two requests took so long that a lifetime of 3 s cannot be judged".into(),
             ));
         }
         self.trial.pass(STALE_AFTER).await;

@@ -3,7 +3,7 @@
 use super::Gate;
 use bytes::Bytes;
 use endpoint::Script;
-use exchange::{Body, Ending, Fields, Response, Time};
+use exchange::{Body, Ending, Fields, Request, Response, Time, Version};
 use std::time::{Duration, SystemTime};
 
 /// One scripted answer.
@@ -167,7 +167,20 @@ impl Reply {
     }
 
     /// The steps that answer request `number` (from 1) for `page`, and the answer as a record.
-    pub(super) fn script(&self, method: &[u8], number: usize, page: &str, now: Time) -> (Script, Response) {
+    pub(super) fn script(
+        &self,
+        request: &Request,
+        number: usize,
+        page: &str,
+        now: Time,
+    ) -> (Script, Response) {
+        // An origin must not answer HTTP/1.0 with a transfer coding (RFC 9112 section 6.1), nor may ours.
+        if self.framing == Framing::Chunked && request.version == Version::Http10 {
+            let whole = self.cut.unwrap_or((usize::MAX, How::Close));
+            let unframed = Reply { framing: Framing::AsWritten, cut: Some(whole), ..self.clone() };
+            return unframed.script(request, number, page, now);
+        }
+        let method = &request.method[..];
         let mut script = Script::new();
         if let Some(gate) = &self.head_gate {
             script = script.wait(&gate.name);

@@ -26,7 +26,7 @@ async fn judge(t: Trial) -> Outcome {
     for other in others {
         match other.answer().await {
             Err(Stop::Hung(_)) => {
-                return Err(Stop::Broken("a client that waited for the failed fetch got no answer".into()));
+                return Err(Stop::Hung("a client that waited for the failed fetch got no answer".into()));
             }
             Err(Stop::Dropped(_)) => {
                 return Err(Stop::Broken("a client that waited for the failed fetch was dropped".into()));

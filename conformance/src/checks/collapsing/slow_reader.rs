@@ -14,14 +14,14 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let size = 6 << 20;
+    let size = 8 << 20;
     let page = t.page("page", Reply::fresh(3600).body(vec![b'x'; size]));
     let mut slow = t.connect().await?;
     slow.send(page.line("GET") + "\r\n").await?;
     page.arrival(1).await?;
     let other = match page.get().answer().await {
         Err(Stop::Hung(_)) => {
-            return Err(Stop::Broken("another client got nothing while the first did not read".into()));
+            return Err(Stop::Hung("another client got nothing while the first did not read".into()));
         }
         answer => answer?,
     };

@@ -15,12 +15,12 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let page = t.page("page", Reply::fresh(2));
+    let page = t.page("page", Reply::fresh(3));
     page.gone_stale().await?;
     let late = page.get().answer().await?;
     ensure!(
         !late.from_store() && late.number() != Some(1),
-        "answer 1 had max-age=2 and was reused after more than 3 s"
+        "answer 1 had max-age=3 and was reused after more than 4 s"
     );
     Ok(())
 }

@@ -15,7 +15,7 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let fresh = Reply::ok().field("Cache-Control", "max-age=2, must-revalidate");
+    let fresh = Reply::ok().field("Cache-Control", "max-age=3, must-revalidate");
     let broken = t.switch();
     let gone = broken.clone();
     let page = t.script("page", move |_, _| if gone.on() { Reply::nothing() } else { fresh.clone() });

@@ -15,7 +15,7 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let fresh = Reply::ok().field("Cache-Control", "max-age=2, stale-if-error=60");
+    let fresh = Reply::ok().field("Cache-Control", "max-age=3, stale-if-error=60");
     let broken = t.switch();
     let (failing, whole) = (broken.clone(), fresh.clone());
     let error = t.script("error", move |_, _| if failing.on() { Reply::new(503) } else { whole.clone() });

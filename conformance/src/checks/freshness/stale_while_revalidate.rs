@@ -15,7 +15,7 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let page = t.page("page", Reply::ok().field("Cache-Control", "max-age=2, stale-while-revalidate=60"));
+    let page = t.page("page", Reply::ok().field("Cache-Control", "max-age=3, stale-while-revalidate=60"));
     page.gone_stale().await?;
     let late = page.get().answer().await?;
     ensure!(

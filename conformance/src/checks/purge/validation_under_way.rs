@@ -22,7 +22,7 @@ async fn judge(t: Trial) -> Outcome {
     let page = t.script("page", move |_, request| match request.fields.contains("If-None-Match") {
         true if waiting.on() => held.clone(),
         _ if waiting.on() => Reply::fresh(3600).etag("\"v2\""),
-        _ => Reply::fresh(2).etag("\"v1\""),
+        _ => Reply::fresh(3).etag("\"v1\""),
     });
     let purge = t.purger()?;
     page.gone_stale().await?;

@@ -16,7 +16,7 @@ pub const CHECK: Check = Check {
 
 async fn judge(t: Trial) -> Outcome {
     let old = http_date(exchange::Time::new(t.now().seconds() - 1000, 0));
-    let reply = Reply::fresh(2).etag("W/\"a,b:1\"").field("Last-Modified", &old);
+    let reply = Reply::fresh(3).etag("W/\"a,b:1\"").field("Last-Modified", &old);
     let page = t.page("page", reply);
     page.gone_stale().await?;
     page.get().answer().await?;

@@ -15,7 +15,7 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let first = Reply::fresh(2).etag("\"v1\"");
+    let first = Reply::fresh(3).etag("\"v1\"");
     let page = t.pages("page", [first, Reply::fresh(3600).etag("\"v2\"")]);
     page.gone_stale().await?;
     for which in ["answer to the validation", "answer after it", "third answer"] {

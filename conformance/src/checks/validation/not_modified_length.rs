@@ -15,7 +15,7 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let first = Reply::fresh(2).etag("\"v1\"");
+    let first = Reply::fresh(3).etag("\"v1\"");
     let second = Reply::not_modified()
         .etag("\"v1\"")
         .field("Cache-Control", "max-age=3600")

@@ -14,7 +14,7 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let first = Reply::fresh(2).etag("\"v1\"");
+    let first = Reply::fresh(3).etag("\"v1\"");
     let page = t.validated("page", first, Reply::not_modified().etag("\"v1\""));
     page.gone_stale().await?;
     let answer = page.get().answer().await?;

@@ -15,7 +15,7 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let first = Reply::fresh(2).etag("\"v1\"").field("X-Policy", "old");
+    let first = Reply::fresh(3).etag("\"v1\"").field("X-Policy", "old");
     let second =
         Reply::not_modified().field("Cache-Control", "max-age=3600").etag("\"v1\"").field("X-Policy", "new");
     let page = t.validated("page", first, second);
