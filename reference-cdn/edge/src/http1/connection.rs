@@ -32,7 +32,8 @@ pub struct ConnectionLimits {
     pub write_time: Duration,
     /// Octets of content in one request.
     pub request_content: u64,
-    /// Octets of content nobody read that are read and dropped to keep the connection; more closes it.
+    /// Octets of content nobody read that are read and dropped to keep the connection; more closes it, after
+    /// `drain_time`.
     pub unread_content: u64,
     /// How long that, and waiting for a refused client to read its refusal, may take.
     pub drain_time: Duration,
@@ -224,11 +225,14 @@ where
             }
             return false;
         }
-        match intake {
-            Some(intake) if intake.finished => true,
-            Some(mut intake) => intake.drain(&mut self.reader, &mut self.buffer, &limits).await,
-            None => true,
+        if let Some(mut intake) = intake
+            && !intake.finished
+            && !intake.drain(&mut self.reader, &mut self.buffer, &limits).await
+        {
+            self.linger().await;
+            return false;
         }
+        true
     }
 
     /// Answers what cannot be handled further, and closes.
@@ -248,14 +252,12 @@ where
     /// connection, and the client might lose the answer (RFC 9112 section 9.6).
     async fn linger(&mut self) {
         self.responder.shut_down().await;
-        let mut left = self.shared.limits.unread_content;
         let read_on = async {
             loop {
                 self.buffer.clear();
                 self.buffer.reserve(16 * 1024);
-                match self.reader.read_buf(&mut self.buffer).await {
-                    Ok(read) if read > 0 && left > read as u64 => left -= read as u64,
-                    _ => return,
+                if !matches!(self.reader.read_buf(&mut self.buffer).await, Ok(read) if read > 0) {
+                    return;
                 }
             }
         };
