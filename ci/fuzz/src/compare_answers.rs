@@ -57,7 +57,7 @@ fn response(choice: u8, time: u8, fields: &[u8], body: &[u8]) -> Response {
     let fields: Fields = field_lines(fields).map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
     let trailers = if choice & 64 != 0 { fields.clone() } else { Fields::new() };
     let ending = if choice & 32 != 0 { Ending::Truncated } else { Ending::Complete };
-    let start = Time(i64::from(time) * 1_795_262_400_000_000_000 / 64);
+    let start = Time(i64::from(time) * (1_795_262_400_000_000_000 / 64));
     Response {
         trailers,
         seen: Seen { start, head_end: Some(start), ..Seen::default() },

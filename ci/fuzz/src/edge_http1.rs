@@ -323,4 +323,33 @@ mod tests {
             seeds.iter().filter(|seed| at_edge(pieces(&seed[3..], 0)).0.iter().any(|one| one.whole)).count();
         assert!(taken * 2 > seeds.len(), "{taken} of {}", seeds.len());
     }
+
+    /// Nor can it not fail: a `wire` that read anything else would be noticed.
+    #[test]
+    fn each_difference_is_noticed() {
+        let bytes = "POST /a HTTP/1.1\r\nHost: h\r\nX: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nT: 1\r\n\r\n";
+        let agrees = |other: &str| {
+            let taken = at_edge(pieces(bytes.as_bytes(), 0)).0.remove(0);
+            let message = at_wire(Parser::requests(Limits::default()), other.as_bytes()).remove(0);
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| same(&taken, message, &String::new)))
+                .is_ok()
+        };
+        assert!(agrees(bytes));
+        for (from, to) in [
+            ("POST", "PUT"),
+            ("/a", "/b"),
+            ("Host: h", "Host: g"),
+            ("X: 1", "X: 2"),
+            ("X: 1", "Y: 1"),
+            ("X: 1", "X: 1\r\nX: 1"),
+            ("X: 1", "X : 1"),
+            ("X: 1\r\n", "X: 1\n"),
+            ("hi", "ho"),
+            ("2\r\nhi\r\n", "2\r\nhi\r\n1\r\n!\r\n"),
+            ("T: 1", "T: 2"),
+            ("0\r\nT: 1\r\n\r\n", ""),
+        ] {
+            assert!(!agrees(&bytes.replacen(from, to, 1)), "{from} for {to} was not noticed");
+        }
+    }
 }

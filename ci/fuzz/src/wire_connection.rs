@@ -2,8 +2,10 @@
 //! counted.
 
 use crate::input::{Input, pieces};
+use crate::wire_parser::without_sample;
+use bytes::Bytes;
 use exchange::{Request, Response, Seen, Time};
-use wire::{Close, Connection, ConnectionEvent, Direction, Error, Exchanged, Limits};
+use wire::{Close, Connection, ConnectionEvent, Direction, Error, Exchanged, Limits, Notes};
 
 /// What was found, without times.
 #[derive(Debug, PartialEq)]
@@ -11,6 +13,17 @@ struct Found {
     exchanged: Vec<Exchanged>,
     failed: Vec<(Direction, Error)>,
     tunnel: bool,
+}
+
+/// Without the bytes that an error shows: those that were there when it was found.
+fn notes(mut notes: Notes) -> Notes {
+    if let Some(error) = notes.error.take() {
+        if notes.raw_head == error.near {
+            notes.raw_head = Bytes::new();
+        }
+        notes.error = Some(without_sample(error));
+    }
+    notes
 }
 
 fn exchanges(connection: &mut Connection, found: &mut Found) {
@@ -23,9 +36,14 @@ fn exchanges(connection: &mut Connection, found: &mut Found) {
                     interim: r.interim.into_iter().map(|i| Response { seen: Seen::default(), ..i }).collect(),
                     ..r
                 });
-                found.exchanged.push(Exchanged { request, response, ..*exchanged });
+                let (request_notes, response_notes) =
+                    (notes(exchanged.request_notes), notes(exchanged.response_notes));
+                let number = exchanged.number;
+                found.exchanged.push(Exchanged { number, request, request_notes, response, response_notes });
             }
-            ConnectionEvent::Failed { direction, error } => found.failed.push((direction, error)),
+            ConnectionEvent::Failed { direction, error } => {
+                found.failed.push((direction, without_sample(error)))
+            }
             ConnectionEvent::Message { .. } => {}
         }
     }

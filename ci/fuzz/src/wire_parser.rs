@@ -78,12 +78,20 @@ fn add(found: &mut Vec<Found>, event: Result<Event, Error>) {
             _ => Found::Tunnel(bytes.to_vec()),
         },
         Ok(Event::Trailers(trailers)) => Found::Trailers(trailers.fields, trailers.raw),
-        Ok(Event::End(end)) => Found::End(MessageEnd { time: Time(0), ..end }),
+        Ok(Event::End(end)) => {
+            let error = end.error.map(without_sample);
+            Found::End(MessageEnd { time: Time(0), error, ..end })
+        }
         Ok(Event::PartialHead { raw, .. }) => Found::Partial(raw),
         Ok(Event::Resumed { skipped, .. }) => Found::Resumed(skipped),
-        Err(error) => Found::Failed(error),
+        Err(error) => Found::Failed(without_sample(error)),
     };
     found.push(next);
+}
+
+/// An error without the bytes it shows, which are those that were there when it was found.
+pub(crate) fn without_sample(error: Error) -> Error {
+    Error { near: Bytes::new(), ..error }
 }
 
 /// Each head has one end; nothing follows an error.
