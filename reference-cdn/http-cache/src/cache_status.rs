@@ -122,6 +122,7 @@ mod tests {
             ),
             ("cdn.example:80/a", plain, None, "cdn.example:80/a; hit"),
             ("1st \"edge\"\u{e9}", plain, None, "\"1st \\\"edge\\\"\"; hit"),
+            ("edge one", plain, None, "\"edge one\"; hit"),
             ("cdn", plain, Some(i64::MAX), "cdn; hit; ttl=999999999999999"),
         ];
         for (name, handling, ttl, expected) in cases {

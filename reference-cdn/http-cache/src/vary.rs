@@ -366,6 +366,8 @@ mod tests {
             ("de;q=0", "de", false),
             ("de;q=x, fr;q=0.1", "de", false),
             ("*", "de", false),
+            ("", "de", false),
+            (",", "", false),
         ];
         for (presented, language, expected) in cases {
             let selecting = Selecting::of(vec![ACCEPT_LANGUAGE], &headers(&[("accept-language", "en, it")]));
