@@ -477,16 +477,16 @@ impl Connection {
 
     /// Where nothing moves although bytes wait: decides without what did not come.
     fn give_up_waiting(&mut self) -> bool {
-        let parser = &self.requests.parser;
-        if !parser.awaits_switch() {
+        if !self.requests.parser.awaits_switch() {
             return false;
         }
-        if self.is_tunnel() {
-            // The server switched before it was asked to.
-            self.requests.parser.switch(true);
+        // The answer may come before the request has ended: it was too early to switch then.
+        let asking = self.asking.and_then(|number| slot(&mut self.slots, number));
+        if self.tunnel.is_some() || asking.is_none_or(|s| s.response.head().is_some() || s.response_done) {
+            self.requests.parser.switch(self.is_tunnel());
             return true;
         }
-        let held = parser.waiting();
+        let held = self.requests.parser.waiting();
         let ends = self.responses.over.is_some() || self.requests.closing.is_some() && held == 0;
         if !ends && held <= self.limits.held as u64 {
             return false;

@@ -273,6 +273,20 @@ fn a_tunnel_belongs_to_the_exchange_that_opened_it() {
 }
 
 #[test]
+fn a_switch_refused_before_its_request_ended() {
+    let head = "PUT /1 HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nContent-Length: 4\r\n\r\n";
+    check(
+        &[client(head), server(ok("no")), client("body".to_owned() + &get("/2")), server(ok("2"))],
+        &["PUT /1 \"body\" Complete → 200 \"no\"", "GET /2 → 200 \"2\""],
+    );
+    // Both answers before the second request: seen so where two taps are not quite in time.
+    check(
+        &[client(head), server(ok("no") + &ok("2")), client("body".to_owned() + &get("/2"))],
+        &["PUT /1 \"body\" Complete → 200 \"no\"", "GET /2 → 200 \"2\""],
+    );
+}
+
+#[test]
 fn a_switch_before_it_was_asked_for_is_one() {
     let requests = get("/1") + "GET /2 HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\n\r\n" + &get("/3");
     let switch = "HTTP/1.1 101 \r\n\r\n";
