@@ -25,3 +25,18 @@ fn no_library_is_built_twice() {
         (versions.keys().map(String::as_str).collect(), KNOWN.iter().map(|(name, _)| *name).collect());
     assert_eq!(found, known, "built in several versions: {versions:?}; the list of known ones must be exact");
 }
+
+/// What the root manifest offers and no crate takes should go.
+#[test]
+fn every_offered_library_is_used() {
+    let metadata = layering::metadata();
+    let manifest = std::fs::read_to_string(metadata.workspace_root.join("Cargo.toml")).unwrap_or_default();
+    let offered = manifest.split("[workspace.dependencies]").nth(1).and_then(|rest| rest.split("\n[").next());
+    let offered: Vec<_> =
+        offered.into_iter().flat_map(str::lines).filter_map(|l| l.split_once(" = ")).collect();
+    assert!(offered.len() > 20, "this test reads the wrong part of the manifest");
+    let packages = metadata.workspace_packages();
+    let used: Vec<_> = packages.iter().flat_map(|p| &p.dependencies).map(|d| d.name.as_str()).collect();
+    let left: Vec<_> = offered.iter().map(|(name, _)| *name).filter(|name| !used.contains(name)).collect();
+    assert!(left.is_empty(), "nobody uses {left:?}");
+}
