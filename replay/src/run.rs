@@ -138,10 +138,11 @@ async fn serve(args: &Origin) -> Result<u8, Failure> {
         let c = &counters;
         writeln!(
             io::stderr(),
-            "{} requests: {} answered as recorded, {} derived from what was recorded, {} not recorded; {} times no request",
+            "{} requests: {} answered as recorded, {} derived from what was recorded, {} of parts with filler, {} not recorded; {} times no request",
             c.requests,
             c.recorded,
             c.derived,
+            c.filled,
             c.unrecorded,
             running.faults()
         )?;

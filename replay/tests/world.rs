@@ -239,18 +239,41 @@ fn a_whole_is_put_together_from_its_parts() {
     assert_eq!(whole.response.fields.get_str("content-length"), Some("10"));
     assert!(!whole.response.fields.contains("content-range"));
     assert_eq!(text(&answer(&w, &get("/a", &[("Range", "bytes=4-5")]), None)), "206 45");
-    // Not all of it, or of another version.
-    assert_eq!(why(answer(&world(vec![first()]), &get("/a", &[]), None)), Unrecorded::Partial);
+    // Not all of it: the rest is made up, and a client that gets the recorded part sees nothing of that.
+    let w = world(vec![first()]);
+    let filled = answer(&w, &get("/a", &[]), None);
+    assert_eq!((text(&filled), filled.how), ("200 01234recor".into(), How::Filled(0)));
+    assert_eq!(text(&answer(&w, &get("/a", &[("Range", "bytes=0-4")]), None)), "206 01234");
+    assert_eq!(text(&answer(&w, &get("/a", &[("Range", "bytes=1-2")]), None)), "206 12");
+    // Of another version: not mixed.
     let changed = (get("/a", &[("Range", "bytes=3-")]), part("bytes 3-9/10", "3456789", "\"w\""));
-    assert_eq!(why(answer(&world(vec![first(), changed]), &get("/a", &[]), None)), Unrecorded::Partial);
-    assert_eq!(
-        text(&answer(&world(vec![first()]), &get("/a", &[("Range", "bytes=0-4")]), None)),
-        "206 01234"
-    );
-    let only_304 = (get("/a", &[("If-None-Match", "\"v\"")]), status(304, &[("ETag", "\"v\"")]));
+    let w = world(vec![first(), changed]);
+    assert_eq!(text(&answer(&w, &get("/a", &[]), Some(0))), "200 01234recor");
+    assert_eq!(text(&answer(&w, &get("/a", &[]), Some(1))), "200 (no3456789");
+    // A download that was cut short and resumed.
+    let mut cut = ok("012", &[("ETag", "\"v\"")]);
+    cut.fields.set("Content-Length", "10");
+    cut.body.ending = Ending::Truncated;
+    let w = world(vec![(get("/a", &[]), cut), second()]);
+    assert_eq!(text(&answer(&w, &get("/a", &[]), None)), "200 0123456789");
+}
+
+#[test]
+fn what_only_conditions_and_heads_tell_of_is_filled() {
+    let only_304 = (get("/a", &[("If-None-Match", "\"v\"")]), status(304, &[]));
     let w = world(vec![only_304]);
-    assert_eq!(why(answer(&w, &get("/a", &[]), None)), Unrecorded::Partial);
+    let whole = answer(&w, &get("/a", &[]), None);
+    assert_eq!((whole.response.status, &whole.how), (200, &How::Filled(0)));
+    assert_eq!(whole.response.fields.get_str("etag"), Some("\"v\""));
     assert_eq!(text(&answer(&w, &get("/a", &[("If-None-Match", "\"v\"")]), None)), "304 ");
+    let head = Request { method: "HEAD".into(), ..get("/a", &[]) };
+    let w = world(vec![(head, status(200, &[("Content-Length", "7")]))]);
+    assert_eq!(text(&answer(&w, &get("/a", &[]), None)), "200 (not re");
+    let w =
+        world(vec![(get("/a", &[("Range", "bytes=9-")]), status(416, &[("Content-Range", "bytes */5")]))]);
+    assert_eq!(text(&answer(&w, &get("/a", &[]), None)), "200 (not ");
+    let failed = (get("/a", &[("If-Match", "\"v\"")]), status(412, &[]));
+    assert_eq!(why(answer(&world(vec![failed]), &get("/a", &[]), None)), Unrecorded::Partial);
 }
 
 #[test]

@@ -13,7 +13,9 @@
 //!
 //! Where the recording holds an answer to a request with the same conditions and range, of the version that is
 //! current, that one is given. Else conditions and ranges are evaluated (RFC 9110 sections 13.2.2 and 14) on the
-//! whole representation, if it was recorded, or can be put together from recorded parts.
+//! whole representation, if it was recorded, or can be put together from recorded parts. A cache may fetch the whole
+//! where only parts, or only "not modified", were ever recorded: then it gets these parts with filler between them.
+//! A client that gets what was recorded sees no filler.
 //!
 //! # What is changed
 //! `Date`, `Expires` and a `Retry-After` date are shifted by what lies between their recording and now, in whole
@@ -22,6 +24,7 @@
 
 mod condition;
 mod date;
+mod parts;
 mod range;
 mod select;
 mod service;
@@ -70,6 +73,9 @@ pub enum How {
     Recorded(usize),
     /// A condition or range was evaluated on what the transaction with this number got.
     Derived(usize),
+    /// As derived, on a representation of which only parts were recorded: the rest is made up, and no recorded client
+    /// asked for it.
+    Filled(usize),
     /// There is none.
     Unrecorded(Unrecorded),
 }
@@ -87,7 +93,7 @@ pub enum Unrecorded {
     Content,
     /// No recorded answer suits the fields that `Vary` names.
     Variant,
-    /// Only parts of it, or only "not modified", were recorded.
+    /// Only something that does not tell of the whole was recorded, such as a failed condition.
     Partial,
     /// The recorded answer was cut short.
     Incomplete,
@@ -117,15 +123,19 @@ impl Unrecorded {
             ),
             Unrecorded::Method => "this target was recorded with other methods only".to_owned(),
             Unrecorded::Content => {
-                "this target was recorded with other request bodies only: was the body changed on its way?".to_owned()
+                "this target was recorded with other request bodies only: was the body changed on its way?"
+                    .to_owned()
             }
             Unrecorded::Variant => {
-                "no recorded answer suits the request fields that Vary names: were they changed on their way?".to_owned()
+                "no recorded answer suits the request fields that Vary names: were they changed on their way?"
+                    .to_owned()
             }
             Unrecorded::Partial => {
-                "only parts of this, or only that it had not changed, were recorded: the whole cannot be given".to_owned()
+                "what was recorded of this does not tell what the whole is like".to_owned()
             }
-            Unrecorded::Incomplete => "the recorded answer was cut short: it is not given as if it were whole".to_owned(),
+            Unrecorded::Incomplete => {
+                "the recorded answer was cut short: it is not given as if it were whole".to_owned()
+            }
         }
     }
 }

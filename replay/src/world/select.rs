@@ -1,9 +1,8 @@
 //! Which recorded answer a request gets.
 
 use super::condition::{self, Verdict};
-use super::{How, Unrecorded, range};
+use super::{How, Unrecorded, parts, range};
 use crate::extract::is_whole;
-use bytes::BytesMut;
 use exchange::{Body, Field, Request, Response, Sha256, Time};
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,8 +12,8 @@ pub(super) struct Entry {
     /// The transaction's number in the capture; behind a proxy, that of the client's request.
     pub index: usize,
     hop: Hop,
-    request: Request,
-    response: Response,
+    pub request: Request,
+    pub response: Response,
 }
 
 /// Where an answer was seen.
@@ -71,6 +70,9 @@ impl Entry {
 
     /// Whether two answers tell of the same version of a resource.
     fn same_version(&self, other: &Entry) -> bool {
+        if std::ptr::eq(self, other) {
+            return true;
+        }
         let tags = |entry: &Entry| entry.response.fields.get("etag").cloned();
         if let (Some(a), Some(b)) = (tags(self), tags(other)) {
             return condition::weak(&a, &b);
@@ -182,23 +184,19 @@ fn safe(
         return as_recorded(now, request);
     }
     let representations: Vec<&Entry> = of_version.iter().copied().filter(|e| e.is_representation()).collect();
-    let (index, seen, mut response) = match current(&representations, moment.or(Some(now.index))) {
-        Some(entry) => (entry.index, entry.seen(), entry.response.clone()),
-        None => match assemble(&of_version) {
-            Some(assembled) => assembled,
-            // A HEAD request needs no body.
-            None => {
-                let heads: Vec<&Entry> =
-                    of_version.iter().copied().filter(|e| e.is_plain() && is_available(e, request)).collect();
-                match current(&heads, moment.or(Some(now.index))) {
-                    Some(entry) => (entry.index, entry.seen(), entry.response.clone()),
-                    None if of_version.iter().any(|e| e.is_plain() && e.request.method == "GET") => {
-                        return Err(Unrecorded::Incomplete);
-                    }
-                    None => return Err(Unrecorded::Partial),
-                }
-            }
-        },
+    let moment = moment.or(Some(now.index));
+    let (how, seen, mut response) = if let Some(entry) = current(&representations, moment) {
+        (How::Derived(entry.index), entry.seen(), entry.response.clone())
+    } else if let Some((entry, response)) = parts::assemble(&of_version) {
+        (How::Derived(entry.index), entry.seen(), response)
+    } else if let Some(entry) = current(&heads(&of_version, request), moment) {
+        (How::Derived(entry.index), entry.seen(), entry.response.clone())
+    } else if let Some((entry, response)) = parts::fill(&of_version) {
+        (How::Filled(entry.index), entry.seen(), response)
+    } else if of_version.iter().any(|e| e.is_plain() && e.request.method == "GET") {
+        return Err(Unrecorded::Incomplete);
+    } else {
+        return Err(Unrecorded::Partial);
     };
     match condition::evaluate(request, &response) {
         Verdict::NotModified => not_modified(&mut response),
@@ -215,7 +213,12 @@ fn safe(
         response.body = Body::empty();
         response.trailers.0.clear();
     }
-    Ok((response, How::Derived(index), seen))
+    Ok((response, how, seen))
+}
+
+/// Answers whose head is all that a HEAD request needs.
+fn heads<'a>(of_version: &[&'a Entry], request: &Request) -> Vec<&'a Entry> {
+    of_version.iter().copied().filter(|e| e.is_plain() && is_available(e, request)).collect()
 }
 
 /// What was recorded, to the letter, if all of it was.
@@ -296,43 +299,6 @@ fn honours_ranges(variants: &[&Entry], representation: &Response) -> bool {
         e.response.status == 200 && fields.contains("range") && !fields.contains("if-range")
     };
     !says_no && !variants.iter().any(ignored)
-}
-
-/// A whole representation from recorded parts of one version, if they cover it.
-fn assemble(of_version: &[&Entry]) -> Option<(usize, Time, Response)> {
-    let mut parts: Vec<(u64, u64, u64, &Entry)> = of_version
-        .iter()
-        .filter(|e| e.response.status == 206 && is_whole(&e.response.body))
-        // Parts without a strong validator may be of different versions.
-        .filter(|e| e.response.fields.get("etag").is_some_and(|tag| !tag.starts_with(b"W/")))
-        .filter_map(|e| {
-            let (first, last, length) = range::content_range(e.response.fields.get("content-range")?)?;
-            (e.response.body.length == last - first + 1).then_some((first, last, length, *e))
-        })
-        .collect();
-    parts.sort_by_key(|(first, last, _, e)| (*first, u64::MAX - last, e.index));
-    let (_, _, length, model) = *parts.first()?;
-    let mut whole = BytesMut::new();
-    for (first, _, of, entry) in &parts {
-        let have = whole.len() as u64;
-        if *of != length || *first > have {
-            return None;
-        }
-        let body = entry.response.body.whole()?;
-        let skip = usize::try_from(have - first).ok()?;
-        whole.extend_from_slice(body.get(skip..).unwrap_or_default());
-    }
-    if whole.len() as u64 != length {
-        return None;
-    }
-    let mut response = model.response.clone();
-    response.status = 200;
-    response.reason = wire::write::reason(200).into();
-    response.fields.remove("content-range");
-    response.fields.remove("transfer-encoding");
-    response.fields.set("Content-Length", length.to_string());
-    response.body = Body::complete(whole.freeze());
-    Some((model.index, model.seen(), response))
 }
 
 /// Keeps what RFC 9110 section 15.4.5 wants in a 304, and the fields that tell of the server.

@@ -29,7 +29,7 @@ struct State {
     moments: HashMap<Vec<u8>, usize>,
 }
 
-/// What a [`Service`] was asked and what it answered. `requests` is the sum of the three counts after it.
+/// What a [`Service`] was asked and what it answered. `requests` is the sum of the four counts after it.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Counters {
     pub requests: u64,
@@ -37,6 +37,8 @@ pub struct Counters {
     pub recorded: u64,
     /// Answered by evaluating conditions or ranges on what was recorded.
     pub derived: u64,
+    /// Answered likewise where only parts were recorded, with filler between them.
+    pub filled: u64,
     /// Answered with 599.
     pub unrecorded: u64,
     /// Unrecorded requests by reason.
@@ -110,6 +112,7 @@ impl Service {
         match &answer.how {
             How::Recorded(_) => counters.recorded += 1,
             How::Derived(_) => counters.derived += 1,
+            How::Filled(_) => counters.filled += 1,
             How::Unrecorded(why) => {
                 counters.unrecorded += 1;
                 *counters.reasons.entry(why.name().to_owned()).or_default() += 1;
