@@ -279,7 +279,12 @@ fn areas(report: &Report, shown: &HashSet<usize>) -> Vec<Area> {
         });
         area.push(index);
     }
-    let worst = |area: &&str| members[area].iter().map(|&i| report.checks[i].verdict).min();
+    // A MAY that failed is no reason to stand before what binds.
+    let weight = |check: &Check| match check.verdict {
+        Verdict::Fail if check.level > Level::Should => Verdict::Waived,
+        verdict => verdict,
+    };
+    let worst = |area: &&str| members[area].iter().map(|&i| weight(&report.checks[i])).min();
     order.sort_by_cached_key(worst);
     let mut left = ALL_EVIDENCE;
     let mut open = OPEN;
