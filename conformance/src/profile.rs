@@ -108,7 +108,7 @@ impl Profile {
         let source = Source { text, file, variables };
         let raw: Raw = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start);
-            source.error(at, exchange::escape(error.message().as_bytes()))
+            source.error(at, error.message().to_owned())
         })?;
         let purger = raw.purge.map(|purge| source.purger(purge)).transpose()?;
         Ok(Profile { name: raw.name, purger })
@@ -126,6 +126,8 @@ impl Source<'_> {
     fn error(&self, at: usize, why: String) -> ProfileError {
         let before = self.text.as_bytes().get(..at).unwrap_or_default();
         let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        // It quotes the file, which may hold anything.
+        let why = exchange::escape(why.as_bytes());
         ProfileError { file: self.file.to_owned(), line: Some(line), why }
     }
 
@@ -257,6 +259,10 @@ mod tests {
             (
                 "name = \"x\"\n[purge]\nurl = \"ftp://a\"",
                 "profile p.toml, line 3: purge.url is `ftp://a`: it must begin",
+            ),
+            (
+                "name = \"x\"\n[purge]\nurl = \"\\u001b[2J\"",
+                "profile p.toml, line 3: purge.url is `\\x1b[2J`: it must begin",
             ),
             (
                 "name = \"x\"\n[purge]\nurl = \"http://{env:NO}/\"",
