@@ -39,12 +39,12 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
-    Target { name: "wire_requests", seeds: seeds::requests, run: wire_parser::requests, smoke: 1500 },
-    Target { name: "wire_responses", seeds: seeds::responses, run: wire_parser::responses, smoke: 1500 },
-    Target { name: "wire_connection", seeds: seeds::connections, run: wire_connection::run, smoke: 1000 },
-    Target { name: "wire_flows", seeds: wire_flows::seeds, run: wire_flows::run, smoke: 1500 },
-    Target { name: "edge_http1", seeds: seeds::requests, run: edge_http1::run, smoke: 3000 },
-    Target { name: "capture_packets", seeds: seeds::packets, run: capture_packets::run, smoke: 300 },
+    Target { name: "wire_requests", seeds: seeds::requests, run: wire_parser::requests, smoke: 4000 },
+    Target { name: "wire_responses", seeds: seeds::responses, run: wire_parser::responses, smoke: 4000 },
+    Target { name: "wire_connection", seeds: seeds::connections, run: wire_connection::run, smoke: 3000 },
+    Target { name: "wire_flows", seeds: wire_flows::seeds, run: wire_flows::run, smoke: 4000 },
+    Target { name: "edge_http1", seeds: seeds::requests, run: edge_http1::run, smoke: 8000 },
+    Target { name: "capture_packets", seeds: seeds::packets, run: capture_packets::run, smoke: 1500 },
     Target {
         name: "capture_damaged",
         seeds: capture_records::seeds,
@@ -53,22 +53,27 @@ pub const TARGETS: &[Target] = &[
     },
     Target { name: "capture_bytes", seeds: capture_records::files, run: capture_records::bytes, smoke: 600 },
     Target { name: "compare_answers", seeds: compare_answers::seeds, run: compare_answers::run, smoke: 600 },
-    Target { name: "cache_decisions", seeds: cache_decisions::seeds, run: cache_decisions::run, smoke: 1500 },
+    Target { name: "cache_decisions", seeds: cache_decisions::seeds, run: cache_decisions::run, smoke: 4000 },
     Target { name: "report_json", seeds: report_forms::seeds, run: report_forms::json, smoke: 300 },
     Target { name: "report_text", seeds: seeds::texts, run: report_forms::hostile, smoke: 200 },
-    Target { name: "text", seeds: seeds::texts, run: text::run, smoke: 1500 },
-    Target { name: "waivers", seeds: settings_files::waiver_seeds, run: settings_files::waivers, smoke: 500 },
+    Target { name: "text", seeds: seeds::texts, run: text::run, smoke: 4000 },
+    Target {
+        name: "waivers",
+        seeds: settings_files::waiver_seeds,
+        run: settings_files::waivers,
+        smoke: 3000,
+    },
     Target {
         name: "profile",
         seeds: settings_files::profile_seeds,
         run: settings_files::profile,
-        smoke: 500,
+        smoke: 3000,
     },
     Target {
         name: "edge_config",
         seeds: settings_files::config_seeds,
         run: settings_files::config,
-        smoke: 500,
+        smoke: 3000,
     },
     Target { name: "tool_files", seeds: tool_files::seeds, run: tool_files::run, smoke: 200 },
 ];
