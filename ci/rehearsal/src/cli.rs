@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 const EXAMPLES: &str = "\
 Examples:
-  ci/quickstart                              an edge that ignores Vary is the candidate: do not deploy
+  ci/quickstart                              an edge that ignores Vary: do not deploy
   ci/quickstart --deviation purge-ignored    another one of the ten; --list names them
   ci/quickstart --candidate reference        nothing to find: deploy
   ci/quickstart --candidate nginx            Debian's nginx with proxy_cache
   ci/quickstart --candidate http://127.0.0.1:8080 --origin-listen 127.0.0.1:8000
-                                             your own build, whose origin must be http://127.0.0.1:8000
+                                             your own, whose origin is port 8000
 
 Exit status: 0 deploy, 1 do not deploy, 2 could not judge.";
 
@@ -18,10 +18,10 @@ Exit status: 0 deploy, 1 do not deploy, 2 could not judge.";
 /// it, tees traffic through the mirror, replays a real capture through both, runs the conformance suite on both,
 /// and prints one verdict with its reasons.
 #[derive(Debug, Parser)]
-#[command(name = "quickstart", version, after_help = EXAMPLES)]
+#[command(name = "quickstart", bin_name = "ci/quickstart", version, after_help = EXAMPLES)]
 pub struct Cli {
     /// Who is judged: `deviating`, `reference`, `nginx`, or the URL of a build of your own
-    #[arg(long, default_value = "deviating", value_hint = ValueHint::Url)]
+    #[arg(long, default_value = "deviating", value_name = "WHO", value_hint = ValueHint::Url)]
     pub candidate: String,
 
     /// Which rule the deviating candidate breaks
@@ -45,13 +45,13 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub profile: Option<PathBuf>,
 
-    /// The capture to replay
-    #[arg(long, default_value = "corpora/recordings/world-daily.pcapng", value_hint = ValueHint::FilePath)]
-    pub capture: PathBuf,
+    /// The capture to replay [default: corpora/recordings/world-daily.pcapng]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub capture: Option<PathBuf>,
 
-    /// Where the report goes
-    #[arg(long, default_value = "target/quickstart/report.html", value_hint = ValueHint::FilePath)]
-    pub html: PathBuf,
+    /// Where the report goes [default: target/quickstart/report.html]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub html: Option<PathBuf>,
 
     /// Write the report as JSON too; `-` is standard output
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -60,4 +60,20 @@ pub struct Cli {
     /// Where the programs `reference-cdn`, `faulty-edge` and `mirror` are [default: beside this one]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub programs: Option<PathBuf>,
+
+    /// Where the project is, to which the defaults above belong
+    #[arg(long, value_name = "DIR", default_value = ".", hide = true)]
+    pub root: PathBuf,
+}
+
+impl Cli {
+    /// The capture to replay.
+    pub fn capture(&self) -> PathBuf {
+        self.capture.clone().unwrap_or_else(|| self.root.join("corpora/recordings/world-daily.pcapng"))
+    }
+
+    /// Where the page goes.
+    pub fn page(&self) -> PathBuf {
+        self.html.clone().unwrap_or_else(|| self.root.join("target/quickstart/report.html"))
+    }
 }

@@ -45,9 +45,10 @@ pub async fn rehearse(
     let started = clock.now();
     let nonce = conformance::cli::nonce();
 
-    let unreadable = |why: String| RehearsalError::Capture { path: cli.capture.display().to_string(), why };
-    let path = cli.capture.clone();
-    let loaded = tokio::task::spawn_blocking(move || Capture::load(&path)).await;
+    let path = cli.capture();
+    let unreadable = |why: String| RehearsalError::Capture { path: path.display().to_string(), why };
+    let file = path.clone();
+    let loaded = tokio::task::spawn_blocking(move || Capture::load(&file)).await;
     let capture = loaded.map_err(|e| unreadable(e.to_string()))?.map_err(|e| unreadable(e.to_string()))?;
 
     let by_url = cli.candidate.contains("://");
@@ -105,7 +106,7 @@ pub async fn rehearse(
         reference: gate::run::Build { url: reference.url.clone(), profile: reference.profile.clone() },
         candidate: gate::run::Build { url: candidate.url.clone(), profile: candidate.profile.clone() },
         advertise,
-        captures: vec![cli.capture.clone()],
+        captures: vec![path],
         mirror_diffs: Some(diffs),
         known: Default::default(),
         waivers: Default::default(),

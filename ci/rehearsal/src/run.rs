@@ -48,7 +48,8 @@ async fn show(cli: &Cli) -> ExitCode {
             Err(error) => fail(&error.to_string()),
         };
     }
-    if let Some(dir) = cli.html.parent().filter(|dir| !dir.as_os_str().is_empty())
+    let page = cli.page();
+    if let Some(dir) = page.parent().filter(|dir| !dir.as_os_str().is_empty())
         && let Err(error) = std::fs::create_dir_all(dir)
     {
         return fail(&format!("cannot make {} for the report: {error}", dir.display()));
@@ -72,11 +73,11 @@ async fn show(cli: &Cli) -> ExitCode {
         Ok(report) => report,
         Err(error) => return fail(&error.to_string()),
     };
-    let outputs = Outputs { json: cli.json.clone(), junit: None, html: Some(cli.html.clone()) };
+    let outputs = Outputs { json: cli.json.clone(), junit: None, html: Some(page.clone()) };
     if let Err(error) = outputs.write(&report) {
         return fail(&error.to_string());
     }
-    say(&format!("\nThe same as a page, with all evidence: {}", cli.html.display()));
+    say(&format!("\nThe same as a page, with all evidence: {}", page.display()));
     ExitCode::from(report.outcome.exit_status())
 }
 

@@ -2,7 +2,8 @@
 
 use crate::program::{Program, ProgramError};
 use conformance::Profile;
-use conformance::peer::nginx::{Nginx, StartError};
+use conformance::peer::StartError;
+use conformance::peer::nginx::Nginx;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
