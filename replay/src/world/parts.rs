@@ -21,7 +21,7 @@ const UNKNOWN: usize = 64;
 /// Recorded bytes of a representation: where they start, and how long the whole is.
 struct Part<'a> {
     first: u64,
-    bytes: &'a Bytes,
+    bytes: Bytes,
     whole: u64,
     entry: &'a Entry,
 }
@@ -54,14 +54,19 @@ pub(super) fn fill<'a>(of_version: &[&'a Entry]) -> Option<(&'a Entry, Response)
         let mut whole = filler(model.whole)?;
         for part in parts.iter().filter(|p| p.whole == model.whole) {
             let first = usize::try_from(part.first).ok()?;
-            whole.get_mut(first..first + part.bytes.len())?.copy_from_slice(part.bytes);
+            whole.get_mut(first..first + part.bytes.len())?.copy_from_slice(&part.bytes);
         }
         return Some((model.entry, as_whole(&model.entry.response, whole.freeze())));
     }
     of_version.iter().find_map(|entry| {
         let fields = &entry.response.fields;
+        if entry.request.method == "HEAD" && entry.is_plain() {
+            // What GET gets has the same head, framing included.
+            let length = fields.get("content-length").map_or(Some(UNKNOWN as u64), |value| number(value))?;
+            let body = Body::complete(filler(length)?.freeze());
+            return Some((*entry, Response { body, ..entry.response.clone() }));
+        }
         let length = match entry.response.status {
-            200 if entry.request.method == "HEAD" => number(fields.get("content-length")?)?,
             416 => number(fields.get("content-range")?.strip_prefix(b"bytes */")?)?,
             304 => UNKNOWN as u64,
             _ => return None,
@@ -82,28 +87,38 @@ pub(super) fn fill<'a>(of_version: &[&'a Entry]) -> Option<(&'a Entry, Response)
     })
 }
 
-/// The recorded parts in the order of their positions: 206 answers with one range, and whole ones cut short.
+/// The recorded parts in the order of their positions: of 206 answers, and of whole ones that were cut short.
 fn parts<'a>(of_version: &[&'a Entry]) -> Vec<Part<'a>> {
-    let mut parts: Vec<Part<'a>> = of_version
-        .iter()
-        .filter(|e| e.request.method == "GET")
-        .filter_map(|entry| {
-            let fields = &entry.response.fields;
-            let bytes = entry.response.body.whole()?;
-            let (first, whole) = match entry.response.status {
-                206 => {
-                    let (first, _, whole) = range::content_range(fields.get("content-range")?)?;
-                    (first, whole)
+    let mut parts = Vec::new();
+    for entry in of_version.iter().filter(|e| e.request.method == "GET") {
+        let fields = &entry.response.fields;
+        let Some(body) = entry.response.body.whole() else { continue };
+        let mut add = |first: u64, whole: u64, bytes: Bytes| {
+            if first.checked_add(bytes.len() as u64).is_some_and(|end| end <= whole) {
+                parts.push(Part { first, bytes, whole, entry });
+            }
+        };
+        match entry.response.status {
+            206 => match fields.get("content-range") {
+                Some(value) => {
+                    if let Some((first, _, whole)) = range::content_range(value) {
+                        add(first, whole, body.clone());
+                    }
                 }
-                200 => {
-                    (0, number(fields.get("content-length")?).filter(|whole| *whole > bytes.len() as u64)?)
+                None => range::multipart_parts(fields.get("content-type"), body)
+                    .into_iter()
+                    .for_each(|(first, whole, bytes)| add(first, whole, bytes)),
+            },
+            200 => {
+                // One that has what it promised would not be here.
+                let whole = fields.get("content-length").and_then(|value| number(value));
+                if let Some(whole) = whole.filter(|whole| *whole > body.len() as u64) {
+                    add(0, whole, body.clone());
                 }
-                _ => return None,
-            };
-            let end = first.checked_add(bytes.len() as u64)?;
-            (end <= whole).then_some(Part { first, bytes, whole, entry })
-        })
-        .collect();
+            }
+            _ => {}
+        }
+    }
     parts.sort_by_key(|p| (p.first, std::cmp::Reverse(p.bytes.len()), p.entry.index));
     parts
 }

@@ -41,7 +41,7 @@ impl Entry {
     }
 
     /// An answer that depends on nothing but the resource.
-    fn is_plain(&self) -> bool {
+    pub fn is_plain(&self) -> bool {
         !matches!(self.response.status, 206 | 304 | 412 | 416)
     }
 
@@ -179,7 +179,6 @@ fn safe(
     if let Some(entry) = current(&asked_alike, moment.or(Some(now.index))) {
         return as_recorded(entry, request);
     }
-    // Redirects and errors are the same to everybody (RFC 9110 section 13.2.1).
     if now.is_plain() && now.response.status != 200 && is_available(now, request) {
         return as_recorded(now, request);
     }
@@ -198,7 +197,12 @@ fn safe(
     } else {
         return Err(Unrecorded::Partial);
     };
-    match condition::evaluate(request, &response) {
+    // Redirects and errors are the same to everybody (RFC 9110 section 13.2.1).
+    let verdict = match response.status {
+        200 => condition::evaluate(request, &response),
+        _ => Verdict::Proceed { range: false },
+    };
+    match verdict {
         Verdict::NotModified => not_modified(&mut response),
         Verdict::Failed => failed(&mut response),
         Verdict::Proceed { range } => {
