@@ -306,7 +306,7 @@ impl Decisions for Standard {
         let age = chosen.age(now);
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         let left = chosen.freshness.lifetime.saturating_sub(age);
-        let fresh = age < chosen.freshness.lifetime;
+        let fresh = chosen.is_fresh(now);
         let unwanted = directives.no_cache
             || directives.max_age.is_some_and(|limit| age > seconds(limit))
             || directives.min_fresh.is_some_and(|wanted| left < seconds(wanted));

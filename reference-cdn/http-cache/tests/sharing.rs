@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use http_cache::{
     ClientDirectives, Collapsing, Decisions, Ended, Fetch, ForwardReason, Handling, Keep, Outcome, Received,
-    Request, Response, Settings, Standard, Stored, Time,
+    Request, Response, Selection, Settings, Standard, Stored, Time,
 };
 
 const NOW: Time = Time::from_secs(1_795_262_400);
@@ -195,4 +195,19 @@ fn without_permission_nothing_stale_is_served_when_disconnected() {
     };
     assert_eq!(failed(&never), None);
     assert_eq!(failed(&Standard::new(Settings::default())), Some(0));
+}
+
+#[test]
+fn statuses_without_content_have_none() {
+    let standard = Standard::new(Settings::default());
+    let hit = Handling { outcome: Outcome::Hit, stored: false, collapsed: false, detail: None };
+    for (status, content) in
+        [(200, Selection::Whole), (204, Selection::None), (205, Selection::None), (404, Selection::Whole)]
+    {
+        let stored = stored("", status, "cache-control: max-age=60").unwrap();
+        let reply = with_request(Method::GET, "", |request| standard.reply(request, &stored, NOW, &hit));
+        assert_eq!(reply.content, content, "{status}");
+        let reply = with_request(Method::HEAD, "", |request| standard.reply(request, &stored, NOW, &hit));
+        assert_eq!(reply.content, Selection::None, "HEAD, {status}");
+    }
 }
