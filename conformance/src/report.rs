@@ -80,7 +80,7 @@ fn level(level: Level) -> report::Level {
 fn evidence(sighting: &Sighting, started: Time) -> Evidence {
     let label = format!("{} (+{} ms)", sighting.way(), sighting.time.since(started).as_millis());
     match &sighting.seen {
-        Seen::Request(request) => Evidence::request(label, request),
+        Seen::Request(request) => Evidence::request(label, request, &Secrets::Shown),
         Seen::Response(response) if response.status == 0 => {
             let bytes = response.body.bytes.as_deref().unwrap_or_default();
             let none = bytes.is_empty();
@@ -89,7 +89,7 @@ fn evidence(sighting: &Sighting, started: Time) -> Evidence {
                 if none { "(closes without a byte)".into() } else { lines(&exchange::escape(bytes)) },
             )
         }
-        Seen::Response(response) => Evidence::response(label, response),
+        Seen::Response(response) => Evidence::response(label, response, &Secrets::Shown),
         Seen::Bytes(text) => Evidence::text(label, lines(text)),
         Seen::Event(text) => Evidence::text(label, text.clone()),
     }

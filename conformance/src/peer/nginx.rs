@@ -1,13 +1,13 @@
 //! nginx with `proxy_cache`, as its package installs it.
 
-use std::fmt;
-use std::io;
+use super::StartError;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
+const NAME: &str = "nginx";
 const CONFIG: &str = include_str!("nginx.conf");
 
 /// A running nginx; it ends with this value.
@@ -19,55 +19,20 @@ pub struct Nginx {
     config: PathBuf,
 }
 
-/// Why nginx does not run.
-#[derive(Debug)]
-pub enum StartError {
-    /// The program is not there.
-    Missing,
-    /// It, or what it needs, failed.
-    Failed { what: &'static str, source: io::Error },
-    /// It ended at once; its error log says why.
-    Ended(String),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Missing => {
-                f.write_str("nginx is not installed (Debian: apt-get install nginx-light)")
-            }
-            StartError::Failed { what, source } => write!(f, "nginx: {what}: {source}"),
-            StartError::Ended(log) => write!(f, "nginx ended at once: {log}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
 /// Where packages put it, for when it is not in the search path of ordinary users.
 const PROGRAMS: [&str; 3] = ["nginx", "/usr/sbin/nginx", "/usr/local/sbin/nginx"];
 
 /// The version, such as `1.22.1`.
 ///
 /// # Errors
-/// [`StartError::Missing`], or what its output was.
+/// It is not installed, or tells no version.
 pub async fn version() -> Result<String, StartError> {
-    let output = run(|program| Command::new(program).arg("-v").output()).await?;
+    let output = super::first(NAME, &PROGRAMS, |program| Command::new(program).arg("-v").output()).await?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    text.trim().rsplit_once('/').map(|(_, version)| version.to_owned()).ok_or(StartError::Ended(text))
-}
-
-async fn run<T, F: Future<Output = io::Result<T>>>(
-    start: impl Fn(&'static str) -> F,
-) -> Result<T, StartError> {
-    for program in PROGRAMS {
-        match start(program).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(source) => return Err(StartError::Failed { what: "cannot be started", source }),
-            Ok(done) => return Ok(done),
-        }
-    }
-    Err(StartError::Missing)
+    text.trim()
+        .rsplit_once('/')
+        .map(|(_, version)| version.to_owned())
+        .ok_or(StartError::Ended { name: NAME, log: text })
 }
 
 impl Nginx {
@@ -77,7 +42,7 @@ impl Nginx {
     /// # Errors
     /// It is not installed, or did not start.
     pub async fn start(origin: SocketAddr, dir: &Path) -> Result<Self, StartError> {
-        let failed = |what| move |source| StartError::Failed { what, source };
+        let failed = |what| move |source| StartError::Failed { name: NAME, what, source };
         // nginx cannot choose a port. It takes over a socket that is listening already, so connections are queued
         // from now on and nothing has to wait for it to be ready.
         let listener = TcpListener::bind("127.0.0.1:0").map_err(failed("no free port"))?;
@@ -89,7 +54,7 @@ impl Nginx {
             .replace("{listen}", &address.to_string());
         let file = dir.join("nginx.conf");
         std::fs::write(&file, config).map_err(failed("cannot write its configuration"))?;
-        let (mut child, program) = run(|program| {
+        let (mut child, program) = super::first(NAME, &PROGRAMS, |program| {
             let socket = listener.try_clone().map(OwnedFd::from);
             let command = socket.and_then(|socket| {
                 Command::new(program)
@@ -116,7 +81,8 @@ impl Nginx {
         if endpoint::fetch(address, &probe, &settings).await.is_err() {
             let _ = child.kill().await;
             let log = std::fs::read_to_string(dir.join("error.log")).unwrap_or_default();
-            return Err(StartError::Ended(log.lines().last().unwrap_or("its log is empty").to_owned()));
+            let log = log.lines().last().unwrap_or("its log is empty").to_owned();
+            return Err(StartError::Ended { name: NAME, log });
         }
         Ok(Nginx { child, address, program, config: file })
     }
