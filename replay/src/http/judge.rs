@@ -4,7 +4,7 @@ use super::drive::Played;
 use super::outcome::{Judged, State, Timing, Totals};
 use super::plan::{NotSent, Plan};
 use crate::extract::Recorded;
-use compare::{Settings, ThreeWay, Waivers};
+use compare::{Settings, Waivers};
 use endpoint::Reply;
 use exchange::{Response, Time, Transaction};
 use std::collections::HashMap;
@@ -218,9 +218,4 @@ pub(super) fn as_transaction(recorded: &Recorded, at: &str, response: &Response)
         client_response: Some(response.clone()),
         ..Transaction::default()
     }
-}
-
-/// Whether nothing at all differs, the recording included.
-pub(super) fn is_silent(three: &ThreeWay) -> bool {
-    [&three.builds, &three.reference, &three.candidate].into_iter().all(super::outcome::is_silent)
 }

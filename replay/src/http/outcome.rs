@@ -2,7 +2,7 @@
 
 use super::distribution::Distribution;
 use super::plan::NotSent;
-use compare::{Comparison, Deviant, Fingerprint, ThreeWay};
+use compare::{Deviant, Fingerprint, ThreeWay};
 use report::{Ledger, Report};
 use serde::Serialize;
 
@@ -195,9 +195,4 @@ pub(super) fn confirm(findings: &mut [Finding], passes: &[Vec<Finding>]) {
         };
         finding.stable = Some(passes.iter().all(|pass| pass.iter().any(same)));
     }
-}
-
-/// Whether a comparison has anything worth keeping.
-pub(super) fn is_silent(comparison: &Comparison) -> bool {
-    comparison.differences.is_empty() && comparison.omitted == 0
 }

@@ -1,6 +1,6 @@
 //! The report of a replay.
 
-use super::judge::{Answers, Pass, is_silent};
+use super::judge::{Answers, Pass};
 use super::outcome::{Finding, FindingKind, Outcome, State, Totals};
 use super::{Capture, NEEDED, Options};
 use compare::Deviant;
@@ -8,6 +8,9 @@ use exchange::Time;
 use report::{Check, Difference, Evidence, Fault, Level, Outcome as Verdict, Reason, Report, Subject};
 use serde_json::json;
 use std::collections::BTreeMap;
+
+/// Most paths that a note names.
+const PATHS: usize = 6;
 
 /// Most transactions that are listed; more are only counted.
 const LISTED: usize = 1000;
@@ -170,13 +173,15 @@ fn notes(report: &mut Report, facts: &Facts<'_>, judged: &[super::Judged], findi
             "{reference_alone} times the reference alone deviates from the recording: perhaps the candidate mends it"
         ));
     }
-    let both = judged.iter().filter(|one| match &one.state {
-        State::Compared(three) => three.builds.agrees() && !is_silent(three),
-        _ => false,
-    });
-    let both = both.count();
-    if both > 0 {
-        report.notes.push(format!("in {both} transactions both builds agree and differ from the recording"));
+    let alike = alike(judged);
+    if !alike.is_empty() {
+        let total = alike.len();
+        let mut named: Vec<String> =
+            alike.into_iter().take(PATHS).map(|(path, count)| format!("{path} ({count} times)")).collect();
+        if total > PATHS {
+            named.push(format!("{} more", total - PATHS));
+        }
+        report.notes.push(format!("both builds differ alike from the recording: {}", named.join(", ")));
     }
     if let Some(error) = &facts.capture.summary.file_error {
         report.reasons.push(Reason::warning(Fault::Input, format!("{}: {error}", facts.capture.name)));
@@ -187,6 +192,30 @@ fn notes(report: &mut Report, facts: &Facts<'_>, judged: &[super::Judged], findi
     for (_, waiver) in facts.options.waivers.expired(facts.started) {
         report.notes.push(format!("the waiver of {} for {} has expired", waiver.owner, waiver.path));
     }
+}
+
+/// Paths at which both builds agree and differ from the recording, most frequent first; what every cache adds or
+/// counts on is left out.
+fn alike(judged: &[super::Judged]) -> Vec<(&str, u64)> {
+    use compare::Class;
+    const ADDED: [&str; 5] =
+        ["fields.via", "fields.cache-status", "fields.x-cache", "fields.age", "fields.date"];
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for one in judged {
+        let State::Compared(three) = &one.state else { continue };
+        for deviation in three.deviations.iter().filter(|d| d.deviant == Deviant::BothBuilds) {
+            let of_caches = matches!(
+                deviation.class,
+                Class::Freshness | Class::HopByHop | Class::CacheState | Class::Identity
+            );
+            if !of_caches && !ADDED.contains(&&*deviation.path) {
+                *counts.entry(&deviation.path).or_default() += 1;
+            }
+        }
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts
 }
 
 fn id(index: usize) -> String {
