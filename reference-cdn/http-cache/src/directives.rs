@@ -28,7 +28,6 @@ pub(crate) struct ResponseDirectives {
     pub must_revalidate: bool,
     pub proxy_revalidate: bool,
     pub must_understand: bool,
-    pub immutable: bool,
     pub max_age: Option<u32>,
     pub s_maxage: Option<u32>,
     pub stale_while_revalidate: Option<u32>,
@@ -99,7 +98,6 @@ impl ResponseDirectives {
             _ if !directive.trusted => {}
             b"public" => self.public = true,
             b"must-understand" => self.must_understand = true,
-            b"immutable" => self.immutable = true,
             b"max-age" => first(&mut self.max_age, directive.seconds().unwrap_or(0)),
             b"s-maxage" => first(&mut self.s_maxage, directive.seconds().unwrap_or(0)),
             b"stale-while-revalidate" => {
