@@ -5,7 +5,7 @@ use crate::bench::{Seen, Sighting};
 use crate::check::Level;
 use crate::preflight::Stores;
 use crate::run::{CannotJudge, Judged, Kind, Run, Verdict};
-use exchange::Time;
+use exchange::{Secrets, Time};
 use report::{Evidence, Fault, Outcome, Reason, Report, Subject};
 use serde_json::json;
 

@@ -15,6 +15,9 @@ enum Form {
     Binary,
 }
 
+/// How far around a difference secrets are looked for, in bytes.
+const NEAR: usize = 4096;
+
 /// A body's bytes, decoded or as they are.
 type Bytes<'m> = Cow<'m, [u8]>;
 
@@ -198,19 +201,26 @@ fn contents(out: &mut Collector<'_>, path: &str, left: &[u8], right: &[u8], form
         return json::compare(out, path, &l, &r);
     }
     let Some(at) = first_difference(left, right) else { return };
-    let around = |bytes: &[u8]| {
-        let start = at.saturating_sub(24);
-        let end = (at + 40).min(bytes.len());
-        let lead = if start > 0 { "..." } else { "" };
-        let tail = if end < bytes.len() { "..." } else { "" };
-        let piece = bytes.get(start..end).unwrap_or_default();
+    // Enough of both to know secrets by what stands before them.
+    let start = at.saturating_sub(NEAR);
+    let near = |bytes: &'_ [u8]| {
+        let piece = &bytes[start.min(bytes.len())..(at + NEAR).min(bytes.len())];
+        out.settings.secrets.text(piece).into_owned()
+    };
+    let (near_left, near_right) = (near(left), near(right));
+    let shown_at = first_difference(&near_left, &near_right).unwrap_or(0);
+    let around = |near: &[u8], bytes: &[u8]| {
+        let (from, to) = (shown_at.saturating_sub(24), (shown_at + 40).min(near.len()));
+        let lead = if start + from > 0 { "..." } else { "" };
+        let tail = if to < near.len() || at + NEAR < bytes.len() { "..." } else { "" };
+        let piece = near.get(from..to).unwrap_or_default();
         format!("{} bytes: {lead}{}{tail}", bytes.len(), exchange::escape(piece))
     };
     let textual = form != Form::Binary && small;
     let rule: &Rule = if textual { &rules::TEXT } else { &rules::BYTES };
     let explanation = format!("the bytes differ, first at offset {at}");
-    let diff = textual.then(|| text::unified(left, right, out.settings.max_diff)).flatten();
-    let (l, r) = (around(left), around(right));
+    let diff = textual.then(|| text::unified(left, right, out.settings)).flatten();
+    let (l, r) = (around(&near_left, left), around(&near_right, right));
     push_printable(out, path, (l, r), rule, explanation, diff);
 }
 

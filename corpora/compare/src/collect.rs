@@ -1,6 +1,8 @@
 //! Gathers differences, in order and within bounds.
 
 use crate::{Class, Difference, Rule, Settings};
+use exchange::Secrets;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// The differences found so far.
@@ -31,11 +33,14 @@ impl<'a> Collector<'a> {
             self.omitted += u64::from(class.counts());
             return None;
         }
-        let max = self.settings.max_value;
+        let (path, max) = (path.into(), self.settings.max_value);
+        // Before it is cut: what is left of a secret might not be known as one.
+        let shown = |value: Value<'_>| value.map(|v| show(&public(&self.settings.secrets, &path, v), max));
+        let (left, right) = (shown(left), shown(right));
         self.found.push(Difference {
-            path: path.into(),
-            left: left.map(|v| show(v, max)),
-            right: right.map(|v| show(v, max)),
+            path,
+            left,
+            right,
             rule: rule.clone(),
             class,
             counts: class.counts(),
@@ -59,6 +64,34 @@ impl<'a> Collector<'a> {
             _ => otherwise.to_owned(),
         }
     }
+}
+
+/// The value at a path, without its secrets.
+fn public<'v>(secrets: &Secrets, path: &str, value: &'v [u8]) -> Cow<'v, [u8]> {
+    if let Some((_, field)) = path.rsplit_once("fields.").or_else(|| path.rsplit_once("trailers.")) {
+        return match field.split_once('[') {
+            // Cookies by name had their secrets replaced line by line.
+            Some(("cookie" | "set-cookie", _)) => Cow::Borrowed(value),
+            None if matches!(field, "cookie" | "set-cookie") => Cow::Borrowed(value),
+            Some((field, _)) => secrets.field(field.as_bytes(), value),
+            None => secrets.field(field.as_bytes(), value),
+        };
+    }
+    if path.starts_with("body") {
+        // The last member on the way; items of a list under it are its values.
+        let mut member = path;
+        while let Some((before, index)) = member.strip_suffix(']').and_then(|p| p.rsplit_once('['))
+            && index.bytes().all(|b| b.is_ascii_digit())
+        {
+            member = before;
+        }
+        let member = member.strip_suffix("\"]").unwrap_or(member);
+        let name = member.rsplit(['.', '"']).next().unwrap_or_default();
+        if exchange::is_secret_name(name.as_bytes()) {
+            return secrets.value(value);
+        }
+    }
+    secrets.text(value)
 }
 
 /// Printable and at most about `max` bytes long: what is longer loses its middle.

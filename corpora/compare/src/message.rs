@@ -140,7 +140,8 @@ fn cookies(out: &mut Collector<'_>, path: &str, class: Class, set: bool, left: &
     let name = if set { "set-cookie" } else { "cookie" };
     let read = |fields: &Fields| {
         let lines = fields.get_all(name).map(|v| &v[..]);
-        if set { named::set_cookies(lines) } else { named::cookies(lines) }
+        let secrets = &out.settings.secrets;
+        if set { named::set_cookies(secrets, lines) } else { named::cookies(secrets, lines) }
     };
     let (l, r) = (read(left), read(right));
     let tolerance = out.settings.tolerance_seconds();
@@ -161,7 +162,7 @@ fn cookies(out: &mut Collector<'_>, path: &str, class: Class, set: bool, left: &
     });
     let at = At { path, rule: named::rule(set), class };
     if named::renamed(&differing, &l, &r) {
-        let values = (left.combined(name), right.combined(name));
+        let values = (named::joined(&l), named::joined(&r));
         let explanation = "a cookie of one name on one side, of another name on the other";
         out.add(path, (values.0.as_deref(), values.1.as_deref()), at.rule, class, explanation);
     } else {

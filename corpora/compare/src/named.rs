@@ -2,6 +2,7 @@
 
 use crate::collect::Collector;
 use crate::{Class, Rule, rules, syntax};
+use exchange::Secrets;
 use std::collections::BTreeMap;
 
 /// Members by name: what is shown, and a form that is the same when the meaning is.
@@ -56,14 +57,13 @@ pub(crate) fn directives<'v>(lines: impl IntoIterator<Item = &'v [u8]>) -> Named
 }
 
 /// Cookies that a response sets, by name (RFC 6265 section 4.1). Lines are never combined.
-pub(crate) fn set_cookies<'v>(lines: impl IntoIterator<Item = &'v [u8]>) -> Named {
+pub(crate) fn set_cookies<'v>(secrets: &Secrets, lines: impl IntoIterator<Item = &'v [u8]>) -> Named {
     let mut named = Named::new();
     for line in lines {
         // Cookies know no quoted strings around semicolons: the first one ends the value.
         let mut pieces = line.split(|&b| b == b';').map(<[u8]>::trim_ascii);
         let pair = pieces.next().unwrap_or_default();
-        let at = pair.iter().position(|&b| b == b'=').unwrap_or(pair.len());
-        let (name, value) = pair.split_at(at);
+        let (name, value) = cookie(pair);
         let mut attributes = BTreeMap::new();
         let mut expires = None;
         for (attribute, value) in pieces.filter(|p| !p.is_empty()).map(syntax::parameter) {
@@ -80,24 +80,39 @@ pub(crate) fn set_cookies<'v>(lines: impl IntoIterator<Item = &'v [u8]>) -> Name
                 _ => attributes.insert(attribute, value),
             };
         }
-        let meaning = format!("{:?}{attributes:?}", value.trim_ascii()).into_bytes();
-        let name = name.trim_ascii().to_vec();
-        named.entry(name).or_default().join(Member { shown: line.to_vec(), meaning, expires });
+        let meaning = format!("{value:?}{attributes:?}").into_bytes();
+        let shown = secrets.field(b"set-cookie", line).into_owned();
+        named.entry(name.to_vec()).or_default().join(Member { shown, meaning, expires });
     }
     named
 }
 
 /// Cookies that a request carries, by name (RFC 6265 section 4.2); several lines are one list (RFC 9113 section 8.2.3).
-pub(crate) fn cookies<'v>(lines: impl IntoIterator<Item = &'v [u8]>) -> Named {
+pub(crate) fn cookies<'v>(secrets: &Secrets, lines: impl IntoIterator<Item = &'v [u8]>) -> Named {
     let mut named = Named::new();
     let pairs = lines.into_iter().flat_map(|line| line.split(|&b| b == b';'));
     for pair in pairs.map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty()) {
-        let at = pair.iter().position(|&b| b == b'=').unwrap_or(pair.len());
-        let member =
-            Member { shown: pair.to_vec(), meaning: pair[at..].trim_ascii().to_vec(), expires: None };
-        named.entry(pair[..at].trim_ascii().to_vec()).or_default().join(member);
+        let (name, value) = cookie(pair);
+        let shown = secrets.field(b"cookie", pair).into_owned();
+        let member = Member { shown, meaning: value.to_vec(), expires: None };
+        named.entry(name.to_vec()).or_default().join(member);
     }
     named
+}
+
+/// Name and value of a cookie. Without `=` it is a value without a name, as browsers take it, and so no secret becomes
+/// part of a path.
+fn cookie(pair: &[u8]) -> (&[u8], &[u8]) {
+    match pair.iter().position(|&b| b == b'=') {
+        Some(at) => (pair[..at].trim_ascii(), pair[at + 1..].trim_ascii()),
+        None => (b"", pair.trim_ascii()),
+    }
+}
+
+/// What is shown of all members, one after the other.
+pub(crate) fn joined(named: &Named) -> Option<Vec<u8>> {
+    let shown: Vec<&[u8]> = named.values().map(|member| &member.shown[..]).collect();
+    (!shown.is_empty()).then(|| shown.join(&b", "[..]))
 }
 
 /// Where members are compared: the field's path and how differences are judged.

@@ -1,5 +1,6 @@
 //! Tolerances and bounds of a comparison.
 
+use exchange::Secrets;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub struct Settings {
     pub left_name: Cow<'static, str>,
     /// What explanations call the right side.
     pub right_name: Cow<'static, str>,
+    /// How secrets are shown in values and diffs; compared are always the messages as they are.
+    pub secrets: Secrets,
 }
 
 impl Default for Settings {
@@ -40,6 +43,7 @@ impl Default for Settings {
             hop_by_hop: false,
             left_name: Cow::Borrowed("reference"),
             right_name: Cow::Borrowed("candidate"),
+            secrets: Secrets::default(),
         }
     }
 }

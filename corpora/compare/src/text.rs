@@ -1,6 +1,8 @@
 //! Unified diffs of text bodies, bounded by size rather than by a clock, so that they are the same each time.
 
+use crate::Settings;
 use crate::body::excerpt;
+use exchange::Secrets;
 use similar::{Algorithm, DiffTag, capture_diff_slices, group_diff_ops};
 use std::fmt::Write as _;
 
@@ -10,9 +12,10 @@ const LINES: usize = 2000;
 /// Lines shown around each change.
 const CONTEXT: usize = 3;
 
-/// A unified diff without file names, each line escaped and bounded, of at most about `max` bytes; nothing where both
-/// are the same.
-pub(crate) fn unified(left: &[u8], right: &[u8], max: usize) -> Option<String> {
+/// A unified diff without file names, each line escaped and bounded, of at most about `max_diff` bytes; nothing where
+/// both are the same.
+pub(crate) fn unified(left: &[u8], right: &[u8], settings: &Settings) -> Option<String> {
+    let (max, secrets) = (settings.max_diff, &settings.secrets);
     let lines = |text: &'_ [u8]| text.split_inclusive(|&b| b == b'\n').map(<[u8]>::len).collect::<Vec<_>>();
     let (l, r) = (cut(left, &lines(left)), cut(right, &lines(right)));
     let same_start = l.iter().zip(&r).take_while(|(l, r)| l == r).count();
@@ -35,10 +38,10 @@ pub(crate) fn unified(left: &[u8], right: &[u8], max: usize) -> Option<String> {
         );
         for op in &group {
             match op.tag() {
-                DiffTag::Equal => print(&mut diff, ' ', &wl[op.old_range()]),
+                DiffTag::Equal => print(&mut diff, secrets, ' ', &wl[op.old_range()]),
                 _ => {
-                    print(&mut diff, '-', &wl[op.old_range()]);
-                    print(&mut diff, '+', &wr[op.new_range()]);
+                    print(&mut diff, secrets, '-', &wl[op.old_range()]);
+                    print(&mut diff, secrets, '+', &wr[op.new_range()]);
                 }
             }
             if diff.len() > max {
@@ -62,11 +65,11 @@ fn cut<'t>(mut text: &'t [u8], lengths: &[usize]) -> Vec<&'t [u8]> {
     lines
 }
 
-fn print(diff: &mut String, mark: char, lines: &[&[u8]]) {
+fn print(diff: &mut String, secrets: &Secrets, mark: char, lines: &[&[u8]]) {
     for line in lines {
         diff.push(mark);
         let (line, ended) = line.strip_suffix(b"\n").map_or((*line, false), |line| (line, true));
-        diff.push_str(&excerpt(line));
+        diff.push_str(&excerpt(&secrets.text(line)));
         diff.push_str(if ended { "\n" } else { "\n\\ No newline at end of body\n" });
     }
 }
@@ -82,6 +85,10 @@ fn shorten(mut diff: String, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn unified(left: &[u8], right: &[u8], max_diff: usize) -> Option<String> {
+        super::unified(left, right, &Settings { max_diff, ..Settings::default() })
+    }
 
     #[test]
     fn shows_what_changed() {

@@ -14,6 +14,7 @@ mod body;
 mod dns;
 mod fields;
 mod message;
+mod secrets;
 mod text;
 mod time;
 
@@ -21,5 +22,6 @@ pub use body::{Body, BodyHasher, Ending, Sha256};
 pub use dns::{DnsExchange, DnsMessage, DnsTransport};
 pub use fields::{Field, Fields};
 pub use message::{Request, Response, Seen, Side, Source, Transaction, Version};
+pub use secrets::{FIELDS as SECRET_FIELDS, Secrets, is_secret_name};
 pub use text::{escape, unescape};
 pub use time::Time;

@@ -1,6 +1,6 @@
 //! What was seen, as text a person can read.
 
-use exchange::{Request, Response, escape};
+use exchange::{Request, Response, Secrets, escape};
 use serde::{Deserialize, Serialize};
 
 /// One block of text that shows what happened. Bytes that are not printable are escaped as `\xNN`.
@@ -42,17 +42,17 @@ impl Evidence {
     }
 
     /// A request: request line, fields, the first bytes of its body.
-    pub fn request(label: impl Into<String>, request: &Request) -> Self {
-        let line = format!("{} {} {}", escape(&request.method), escape(&request.target), request.version);
-        let mut text = line + "\n";
-        section(&mut text, &request.fields);
-        body(&mut text, &request.body);
-        section(&mut text, &request.trailers);
+    pub fn request(label: impl Into<String>, request: &Request, secrets: &Secrets) -> Self {
+        let target = escape(&secrets.text(&request.target));
+        let mut text = format!("{} {target} {}\n", escape(&request.method), request.version);
+        section(&mut text, &request.fields, secrets);
+        body(&mut text, &request.body, secrets);
+        section(&mut text, &request.trailers, secrets);
         Evidence::text(label, text)
     }
 
     /// A response with its interim responses: status line, fields, the first bytes of its body, trailers.
-    pub fn response(label: impl Into<String>, response: &Response) -> Self {
+    pub fn response(label: impl Into<String>, response: &Response, secrets: &Secrets) -> Self {
         let mut text = String::new();
         for one in response.interim.iter().chain([response]) {
             if !text.is_empty() {
@@ -61,29 +61,29 @@ impl Evidence {
             let line = format!("{} {} {}", one.version, one.status, escape(&one.reason));
             text += line.trim_end();
             text.push('\n');
-            section(&mut text, &one.fields);
+            section(&mut text, &one.fields, secrets);
         }
-        body(&mut text, &response.body);
-        section(&mut text, &response.trailers);
+        body(&mut text, &response.body, secrets);
+        section(&mut text, &response.trailers, secrets);
         Evidence::text(label, text)
     }
 }
 
-fn section(text: &mut String, fields: &exchange::Fields) {
+fn section(text: &mut String, fields: &exchange::Fields, secrets: &Secrets) {
     for field in fields {
-        *text += &format!("{field:?}\n");
+        *text += &format!("{}: {}\n", escape(&field.name), escape(&secrets.field(&field.name, &field.value)));
     }
 }
 
 /// After an empty line: the body's first bytes, its line ends kept, and what is to say about the rest.
-fn body(text: &mut String, body: &exchange::Body) {
+fn body(text: &mut String, body: &exchange::Body, secrets: &Secrets) {
     let whole = body.ending == exchange::Ending::Complete;
     if body.is_empty() && whole {
         return;
     }
     *text += "\n";
     let shown = body.bytes.as_ref().map_or(&[][..], |bytes| &bytes[..bytes.len().min(Evidence::BODY)]);
-    for line in shown.split_inclusive(|&b| b == b'\n') {
+    for line in secrets.text(shown).split_inclusive(|&b| b == b'\n') {
         *text += &escape(line.strip_suffix(b"\n").unwrap_or(line));
         text.push('\n');
     }

@@ -17,9 +17,11 @@ mod junit;
 mod ledger;
 mod model;
 mod output;
+mod secrets;
 mod text;
 
 pub use evidence::{Evidence, EvidenceKind};
 pub use ledger::{Count, Ledger};
 pub use model::{Check, Difference, Fault, Level, Outcome, Reason, Report, Severity, Subject, Tool, Verdict};
 pub use output::{Outputs, Style, WriteError};
+pub use secrets::ShowSecrets;

@@ -1,6 +1,6 @@
 //! A report with something of everything.
 
-use exchange::{Body, Fields, Request, Response, Time};
+use exchange::{Body, Fields, Request, Response, Secrets, Time};
 use report::{Check, Difference, Evidence, Fault, Ledger, Level, Outcome, Reason, Report, Subject, Verdict};
 
 pub fn report() -> Report {
@@ -71,8 +71,8 @@ fn age() -> Check {
     );
     check.cites = Some("RFC 9111 section 4.2.3".to_owned());
     check.evidence = vec![
-        Evidence::request("second request", &request),
-        Evidence::response("its answer", &response),
+        Evidence::request("second request", &request, &Secrets::Shown),
+        Evidence::response("its answer", &response, &Secrets::Shown),
         Evidence::text("seen at the origin", "nothing: it was asked once, 4.0 s before"),
         Evidence::command(
             "reproduce",
