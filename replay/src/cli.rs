@@ -2,7 +2,7 @@
 
 use crate::http::Speed;
 use clap::{Args, Parser, Subcommand};
-use report::Outputs;
+use report::{Outputs, ShowSecrets};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -111,6 +111,8 @@ pub struct Http {
     pub record: Option<PathBuf>,
     #[command(flatten)]
     pub outputs: Outputs,
+    #[command(flatten)]
+    pub show_secrets: ShowSecrets,
 }
 
 /// Be the recorded origin: answer as the recorded servers did.

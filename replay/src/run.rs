@@ -92,6 +92,7 @@ async fn replay(args: &Http) -> Result<u8, Failure> {
         only: args.only.iter().map(Glob::new).collect(),
         confirm: args.confirm,
         mark: args.mark,
+        compare: compare::Settings { secrets: args.show_secrets.secrets(), ..compare::Settings::default() },
         ..Options::new(&args.reference, &args.candidate)
     };
     let bar = progress_bar();

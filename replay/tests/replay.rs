@@ -336,3 +336,25 @@ async fn a_candidate_that_hangs_costs_its_timeout_and_no_more() {
     assert!(names.iter().any(|n| n.ends_with("test/")) && names.iter().any(|n| n.ends_with("/chunked")));
     assert!(outcome.report.ledgers.iter().all(report::Ledger::balances));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_recorded_clients_are_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut request = get("/?token=hunter2");
+    request.fields.push("Cookie", "sid=hunter3");
+    request.fields.push("Authorization", "Bearer hunter4");
+    let mut answer = ok("front");
+    answer.fields.push("Set-Cookie", "sid=hunter5; Path=/");
+    let capture = capture(directory.path(), vec![transaction((0, 0), (0, 5), request, answer)]);
+    let (same, _) = serve(&capture, "").await;
+    let other = Origin::local(Settings::default()).await.unwrap();
+    other.otherwise(|received| Script::answer(&received.request, &ok("other")));
+    let outcome = run(&capture, &fast(&same, &other)).await;
+    assert_eq!(outcome.report.outcome, Verdict::Differences);
+    for text in
+        [outcome.report.to_json(), outcome.report.to_html(), outcome.report.to_text(report::Style::default())]
+    {
+        assert!(!text.contains("hunter"), "{text}");
+    }
+    assert!(outcome.report.to_json().contains("--only 'GET http://www.test/?token=*'"));
+}

@@ -240,23 +240,25 @@ fn check(
         ),
         State::FailedCandidate(_) | State::Compared(_) => verdict(findings)?,
     };
-    let mut check = Check::new(id(one.index), "replay", Level::Must, verdict, &*one.name).because(because);
+    let secrets = &facts.options.compare.secrets;
+    let name = secrets.printable(&one.name);
+    let mut check = Check::new(id(one.index), "replay", Level::Must, verdict, &*name).because(because);
     check.extra.insert("transaction".into(), json!(one.index));
     check.differences = findings.iter().filter_map(|finding| difference(finding)).collect();
     let recorded = &facts.capture.recorded[one.index];
     if let Some(request) = recorded.request() {
-        check.evidence.push(Evidence::request("request", request));
+        check.evidence.push(Evidence::request("request", request, secrets));
     }
     if let Some(response) = recorded.response() {
-        check.evidence.push(Evidence::response("recorded answer", response));
+        check.evidence.push(Evidence::response("recorded answer", response, secrets));
     }
     if let Some(answers) = seen {
         let both = [("reference's answer", &answers.reference), ("candidate's answer", &answers.candidate)];
         for (label, response) in both {
-            check.evidence.extend(response.as_ref().map(|r| Evidence::response(label, r)));
+            check.evidence.extend(response.as_ref().map(|r| Evidence::response(label, r, secrets)));
         }
     }
-    check.evidence.push(Evidence::command("reproduce", command(facts, &one.name)));
+    check.evidence.push(Evidence::command("reproduce", command(facts, &name)));
     Some(check)
 }
 
@@ -309,7 +311,12 @@ fn difference(finding: &Finding) -> Option<Difference> {
 fn command(facts: &Facts<'_>, name: &str) -> String {
     let quote = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     // What a pattern takes for a wildcard stands for itself well enough as `?`.
-    let pattern = name.replace('*', "?");
+    let mut pattern = name.replace('*', "?");
+    // And what is withheld, for anything.
+    while let Some(start) = pattern.find("[secret") {
+        let end = pattern[start..].find(']').map_or(pattern.len(), |length| start + length + 1);
+        pattern.replace_range(start..end, "*");
+    }
     format!(
         "replay http {} --reference {} --candidate {} --only {}",
         quote(&facts.capture.path.display().to_string()),
