@@ -191,7 +191,7 @@ async fn judge(arguments: &RunArguments) -> Result<::report::Report, String> {
         )
     })?;
     let advertise = match &arguments.origin_advertise {
-        Some(url) => url.trim_start_matches("http://").trim_end_matches('/').to_owned(),
+        Some(url) => advertised(url)?,
         None => origin.address().to_string(),
     };
     let _ =
@@ -204,6 +204,17 @@ async fn judge(arguments: &RunArguments) -> Result<::report::Report, String> {
         Err(failure) => report::of_failure(&arguments.candidate, &failure, started, settings.clock.now()),
     };
     Ok(report)
+}
+
+/// Host and port of where the candidate reaches the origin.
+fn advertised(url: &str) -> Result<String, String> {
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '?' | '#' | '@');
+    if address.is_empty() || address.contains(odd) {
+        let why = "give host and port, such as http://suite.lab:9000";
+        return Err(format!("--origin-advertise `{}` is no address of an origin: {why}", url.escape_debug()));
+    }
+    Ok(address.to_owned())
 }
 
 fn resolve(address: &str) -> Result<SocketAddr, String> {

@@ -68,6 +68,10 @@ fn wrong_input_is_one_clear_message() {
             "profile no-such: cannot be read",
         ),
         (&["--candidate", url, "--origin-listen", any, "--baseline", report], "old.json: is no report"),
+        (
+            &["--candidate", url, "--origin-listen", any, "--origin-advertise", "https://a/b"],
+            "--origin-advertise `https://a/b` is no address of an origin",
+        ),
         (&["--candidate", url], "--origin-listen <ADDR>"),
     ] {
         let (status, out, error) = conformance(&[&["run"], arguments].concat());
