@@ -57,6 +57,8 @@ pub struct Inspect {
     /// Write what was found as JSON; - is standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    #[command(flatten)]
+    pub show_secrets: ShowSecrets,
 }
 
 /// Replay a capture through a reference and a candidate at the same time, and compare their answers.
@@ -106,7 +108,7 @@ pub struct Http {
     /// Differences that are accepted until a day (TOML)
     #[arg(long, value_name = "FILE")]
     pub waivers: Option<PathBuf>,
-    /// Keep what both builds answered, as a native capture
+    /// Keep what both builds answered, as a native capture; it holds secrets as they are: protect it
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 
 use crate::extract::{self, Flow, Found, Recorded, Summary};
 use capture::OpenError;
-use exchange::Time;
+use exchange::{Secrets, Time};
 use report::Ledger;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -125,17 +125,19 @@ impl From<StreamCounts> for Direction {
     }
 }
 
-/// Reads a capture and accounts for everything in it.
+/// Reads a capture and accounts for everything in it. `secrets`: how those in URLs are shown.
 ///
 /// # Errors
 /// Where it cannot be opened or is no capture.
-pub fn inspect(path: &Path, lists: Lists) -> Result<Inspection, OpenError> {
+pub fn inspect(path: &Path, lists: Lists, secrets: &Secrets) -> Result<Inspection, OpenError> {
     let mut lines: Vec<(_, Line)> = Vec::new();
     let mut flows: Vec<Flow> = Vec::new();
     // Bodies are hashed and not kept: memory does not grow with the capture.
     let options = extract::Options { keep_body: 0 };
     let summary = extract::read(path, &options, |found| match found {
-        Found::Transaction(recorded) if lists.transactions => lines.push((recorded.order(), line(&recorded))),
+        Found::Transaction(recorded) if lists.transactions => {
+            lines.push((recorded.order(), line(&recorded, secrets)))
+        }
         Found::Flow(flow) if lists.connections => flows.push(*flow),
         Found::Transaction(_) | Found::Flow(_) => {}
     })?;
@@ -182,14 +184,14 @@ fn inspection(path: &Path, summary: Summary) -> Inspection {
     }
 }
 
-fn line(recorded: &Recorded) -> Line {
+fn line(recorded: &Recorded, secrets: &Secrets) -> Line {
     let (connection, stream) = recorded.place();
     Line {
         number: 0,
         connection,
         stream,
         time: recorded.start().to_string(),
-        name: recorded.transaction.name(),
+        name: secrets.printable(&recorded.transaction.name()),
         status: recorded.response().map(|r| r.status),
         request_body: recorded.request().map_or(0, |r| r.body.length),
         response_body: recorded.response().map_or(0, |r| r.body.length),

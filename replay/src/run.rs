@@ -48,7 +48,7 @@ fn in_runtime(work: impl Future<Output = Result<u8, Failure>>) -> Result<u8, Fai
 
 fn inspect(args: &Inspect) -> Result<u8, Failure> {
     let lists = Lists { transactions: args.transactions, connections: args.connections };
-    let found = inspect::inspect(&args.capture, lists)?;
+    let found = inspect::inspect(&args.capture, lists, &args.show_secrets.secrets())?;
     let to_stdout = args.json.as_deref() == Some(Path::new("-"));
     if let Some(path) = &args.json {
         let json = serde_json::to_string_pretty(&found)? + "\n";

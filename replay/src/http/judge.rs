@@ -72,7 +72,7 @@ impl Judge {
     ) -> Self {
         let mut judged = vec![None; recorded.len()];
         for (index, reason) in &plan.not_sent {
-            let name = recorded[*index].transaction.name();
+            let name = settings.secrets.printable(&recorded[*index].transaction.name());
             judged[*index] = Some(Judged { index: *index, name, state: State::NotSent(*reason) });
         }
         Judge {
@@ -158,6 +158,8 @@ impl Judge {
         if worth_showing && self.evidence.len() < EVIDENCE {
             self.evidence.insert(index, Answers { reference: reference.ok(), candidate: candidate.ok() });
         }
+        // Waivers know the URL as it is; from here on people read it.
+        let name = self.settings.secrets.printable(&name);
         self.judged[index] = Some(Judged { index, name, state });
     }
 

@@ -28,6 +28,7 @@ use endpoint::Clock;
 use exchange::Time;
 use judge::{Build, Judge, Pass};
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -214,7 +215,10 @@ struct Recording {
 
 fn recorder(path: &Path, capture: &Capture, now: Time) -> Result<Recording, Error> {
     let error = |source| Error::Record { path: path.to_owned(), source };
-    let mut writer = Writer::new(File::create(path).map_err(error)?).map_err(error)?;
+    // It holds the secrets of those who were recorded: nobody else may read it.
+    let mut create = File::options();
+    create.write(true).create(true).truncate(true).mode(0o600);
+    let mut writer = Writer::new(create.open(path).map_err(error)?).map_err(error)?;
     let about = capture::About {
         tool: "replay".into(),
         version: env!("CARGO_PKG_VERSION").into(),

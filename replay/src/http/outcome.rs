@@ -28,7 +28,7 @@ pub enum State {
 pub struct Judged {
     /// Its number in the capture.
     pub index: usize,
-    /// `GET http://host/path`
+    /// `GET http://host/path`, its secrets shown as [`compare::Settings::secrets`] says.
     pub name: String,
     pub state: State,
 }

@@ -241,8 +241,7 @@ fn check(
         State::FailedCandidate(_) | State::Compared(_) => verdict(findings)?,
     };
     let secrets = &facts.options.compare.secrets;
-    let name = secrets.printable(&one.name);
-    let mut check = Check::new(id(one.index), "replay", Level::Must, verdict, &*name).because(because);
+    let mut check = Check::new(id(one.index), "replay", Level::Must, verdict, &*one.name).because(because);
     check.extra.insert("transaction".into(), json!(one.index));
     check.differences = findings.iter().filter_map(|finding| difference(finding)).collect();
     let recorded = &facts.capture.recorded[one.index];
@@ -258,7 +257,7 @@ fn check(
             check.evidence.extend(response.as_ref().map(|r| Evidence::response(label, r, secrets)));
         }
     }
-    check.evidence.push(Evidence::command("reproduce", command(facts, &name)));
+    check.evidence.push(Evidence::command("reproduce", command(facts, &one.name)));
     Some(check)
 }
 
