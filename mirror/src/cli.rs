@@ -59,7 +59,8 @@ pub(crate) struct Http {
     /// Write differences as JSON lines
     #[arg(long, value_name = "FILE")]
     diffs: Option<PathBuf>,
-    /// Record requests and the primary's answers in the native capture format
+    /// Record requests and the primary's answers whole, in the native capture format. The file holds secrets as they
+    /// are: protect it
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
     /// Serve /ledger, /metrics and /health here
@@ -112,6 +113,8 @@ pub(crate) struct Http {
 
     #[command(flatten)]
     pub outputs: report::Outputs,
+    #[command(flatten)]
+    secrets: report::ShowSecrets,
 }
 
 impl Http {
@@ -131,6 +134,7 @@ impl Http {
             connections: self.connections,
             unsafe_methods: self.unsafe_methods,
             tag_header: self.tag_header.clone(),
+            secrets: self.secrets.secrets(),
             waivers: self.waivers.clone(),
             drain: self.drain,
             min_compared: self.min_compared,

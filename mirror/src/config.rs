@@ -1,6 +1,7 @@
 //! What a mirror is told to do, and why it could not start.
 
 use crate::sample::{SampleBy, Share};
+use exchange::Secrets;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -22,7 +23,8 @@ pub struct Config {
     pub candidate: Target,
     /// Where to write differences, as JSON lines.
     pub diffs: Option<PathBuf>,
-    /// Where to record what clients asked and the primary answered, in the native capture format.
+    /// Where to record what clients asked and the primary answered, in the native capture format: whole, with all
+    /// secrets in it.
     pub record: Option<PathBuf>,
     /// Where the ledger, metrics and health are served. Whoever reaches it can read them.
     pub admin: Option<SocketAddr>,
@@ -45,6 +47,8 @@ pub struct Config {
     pub unsafe_methods: bool,
     /// A field line to add to requests to the candidate.
     pub tag_header: Option<TagHeader>,
+    /// How secrets of clients are shown in differences and reports; withheld by default.
+    pub secrets: Secrets,
     /// Accepted differences.
     pub waivers: Option<PathBuf>,
     /// How long open exchanges may take to finish once the mirror is told to end.
@@ -75,6 +79,7 @@ impl Config {
             connections: 10_000,
             unsafe_methods: false,
             tag_header: None,
+            secrets: Secrets::default(),
             waivers: None,
             drain: Duration::from_secs(10),
             min_compared: Share::MOST,

@@ -9,7 +9,9 @@ use crate::summary::Summary;
 use capture::{About, Record, Recorder};
 use compare::Waivers;
 use exchange::{Source, Time};
+use std::fs::File;
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
 
 /// The waivers, where there are any.
 pub(crate) fn waivers(config: &Config) -> Result<Waivers, StartError> {
@@ -48,7 +50,7 @@ pub(crate) fn recorder(
     listen: SocketAddr,
     started: Time,
     room: usize,
-) -> Result<Option<Recorder<std::fs::File>>, StartError> {
+) -> Result<Option<Recorder<File>>, StartError> {
     let Some(path) = &config.record else { return Ok(None) };
     let about = About {
         tool: "mirror".into(),
@@ -58,7 +60,9 @@ pub(crate) fn recorder(
         more: [("primary".to_owned(), config.primary.to_string())].into(),
     };
     let open = || -> Result<_, Box<dyn std::error::Error>> {
-        let mut writer = capture::Writer::new(std::fs::File::create(path)?)?;
+        // For its owner alone: it holds secrets.
+        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let mut writer = capture::Writer::new(file)?;
         writer.write(&Record::About(about))?;
         Ok(Recorder::start(writer, room)?)
     };
@@ -72,7 +76,7 @@ pub(crate) fn recorder(
 
 /// Writes the record's end.
 pub(crate) fn close_record(
-    recorder: Option<Recorder<std::fs::File>>,
+    recorder: Option<Recorder<File>>,
     live: &Live,
     config: &Config,
     listen: SocketAddr,

@@ -9,7 +9,7 @@ use crate::findings::Findings;
 use crate::ledger::{State, Ticket};
 use capture::{Record, Recorder};
 use compare::{Settings, Waivers};
-use exchange::{Request, Response, Source, Transaction};
+use exchange::{Request, Response, Secrets, Source, Transaction};
 use std::fs::File;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
@@ -143,8 +143,11 @@ impl Judge {
     fn judge(&mut self, case: Case) {
         let Case { key, request, response, candidate, ticket, _room } = case;
         if let (Some(candidate), Some(ticket)) = (candidate, ticket) {
-            let (state, differing, caches) = self.compare(key, &request, &response, candidate);
-            let (method, url) = (exchange::escape(&request.method), url(&request));
+            let url = url(&request);
+            let public = self.settings.secrets.printable(&url);
+            let (state, differing, caches) =
+                self.compare(key, &request, (&url, &public), &response, candidate);
+            let (method, url) = (exchange::escape(&request.method), public);
             self.with_findings(|findings| findings.judged(&method, &url, caches, differing.as_ref()));
             if let (Some(diffs), Some(differing)) = (&mut self.diffs, differing) {
                 diffs.write(&Line::Difference(Box::new(differing)));
@@ -163,22 +166,23 @@ impl Judge {
         }
     }
 
-    /// The request's state, and what is to be written about it.
+    /// The request's state, and what is to be written about it. The URL is given as it is, and as it is shown.
     fn compare(
         &self,
         key: Key,
         request: &Request,
+        (url, public): (&str, &str),
         primary: &Response,
         candidate: Result<Answer, State>,
     ) -> (State, Option<Differing>, Option<CachePair>) {
         let now = clock::now();
-        let (url, mut state) = (url(request), State::Different);
+        let mut state = State::Different;
         let differing = |state, stands, differences: Vec<Found>, omitted, cache| Differing {
             id: format!("{}-{}", key.0, key.1),
             time: request.seen.start.to_string(),
             method: exchange::escape(&request.method),
-            fingerprint: fingerprint(&request.method, &url, &differences, state),
-            url: url.clone(),
+            fingerprint: fingerprint(&request.method, url, &differences, state),
+            url: public.to_owned(),
             outcome: state,
             stands,
             status: primary.status,
@@ -194,7 +198,7 @@ impl Judge {
             }
         };
         let mut comparison = compare::responses(&self.settings, request, primary, &answer.response);
-        self.waivers.apply(&mut comparison, &url, now);
+        self.waivers.apply(&mut comparison, url, now);
         let cache = CachePair { primary: comparison.left_cache, candidate: comparison.right_cache };
         let agrees = comparison.agrees();
         if agrees {
@@ -237,17 +241,19 @@ impl Judge {
     }
 }
 
-/// The absolute URL, escaped.
+/// The absolute URL, escaped, with its secrets.
 fn url(request: &Request) -> String {
     let authority = request.authority().map_or_else(String::new, exchange::escape);
     format!("http://{authority}{}", exchange::escape(request.path_and_query()))
 }
 
-/// The same for the same request and the same kinds of differences.
+/// The same for the same request and the same kinds of differences. Made without the secrets in the URL: they could be
+/// guessed from it.
 fn fingerprint(method: &[u8], url: &str, differences: &[Found], state: State) -> String {
     let mut kinds: Vec<&str> =
         differences.iter().filter(|d| d.difference.counts).map(|d| d.fingerprint.as_str()).collect();
     kinds.sort_unstable();
+    let url = Secrets::Withheld.printable(url);
     let shape = format!("{}\n{url}\n{}\n{}", exchange::escape(method), state.reason(), kinds.join("\n"));
     exchange::Sha256::of(shape.as_bytes()).to_string()[..16].to_owned()
 }

@@ -91,7 +91,11 @@ impl Mirror {
         let admin = config.admin.map(|address| bind(address, "the admin pages")).transpose()?;
         let record_room = config.record.as_ref().map_or(0, |_| config.memory / RECORD_SHARE);
         let judge = Judge {
-            settings: compare::Settings { max_decoded: MAX_DECODED, ..compare::Settings::default() },
+            settings: compare::Settings {
+                max_decoded: MAX_DECODED,
+                secrets: config.secrets.clone(),
+                ..compare::Settings::default()
+            },
             waivers,
             diffs: diffs(&config, started)?,
             recorder: recorder(&config, listen, started, record_room)?,
