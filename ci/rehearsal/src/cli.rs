@@ -8,7 +8,7 @@ Examples:
   ci/quickstart                              an edge that ignores Vary: do not deploy
   ci/quickstart --deviation purge-ignored    another one of the ten; --list names them
   ci/quickstart --candidate reference        nothing to find: deploy
-  ci/quickstart --candidate nginx            Debian's nginx with proxy_cache
+  ci/quickstart --candidate nginx            Debian's nginx with proxy_cache; varnish works too
   ci/quickstart --candidate http://127.0.0.1:8080 --origin-listen 127.0.0.1:8000
                                              your own, whose origin is port 8000
 
@@ -20,7 +20,7 @@ Exit status: 0 deploy, 1 do not deploy, 2 could not judge.";
 #[derive(Debug, Parser)]
 #[command(name = "quickstart", bin_name = "ci/quickstart", version, after_help = EXAMPLES)]
 pub struct Cli {
-    /// Who is judged: `deviating`, `reference`, `nginx`, or the URL of a build of your own
+    /// Who is judged: `deviating`, `reference`, `nginx`, `varnish`, or the URL of a build of your own
     #[arg(long, default_value = "deviating", value_name = "WHO", value_hint = ValueHint::Url)]
     pub candidate: String,
 

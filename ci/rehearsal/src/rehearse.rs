@@ -25,7 +25,7 @@ pub enum RehearsalError {
     Capture { path: String, why: String },
     #[error("{0}; give another address with --origin-listen and point the candidate at it")]
     Origin(endpoint::Error),
-    #[error("--candidate {0:?} is none of deviating, reference, nginx, and no http:// URL")]
+    #[error("--candidate {0:?} is none of deviating, reference, nginx, varnish, and no http:// URL")]
     Candidate(String),
     #[error("could not judge: {0}")]
     Contact(String),
@@ -157,6 +157,7 @@ async fn start_candidate(
         }
         "reference" => Build::edge(place, "candidate", "reference-cdn", &["edge"], address).await?,
         "nginx" => Build::nginx(place, address).await?,
+        "varnish" => Build::varnish(place, address).await?,
         url if url.starts_with("http://") => {
             say(&format!("      Your candidate must have http://{advertise} as its origin server."));
             if std::io::stdin().is_terminal() {
@@ -176,6 +177,7 @@ fn describe(cli: &Cli) -> String {
         "deviating" => format!("an edge with the deviation {}", cli.deviation),
         "reference" => "the reference CDN's edge too".into(),
         "nginx" => "nginx with proxy_cache".into(),
+        "varnish" => "Varnish".into(),
         _ => "your own build".into(),
     }
 }

@@ -4,6 +4,7 @@ use crate::program::{Program, ProgramError};
 use conformance::Profile;
 use conformance::peer::StartError;
 use conformance::peer::nginx::Nginx;
+use conformance::peer::varnish::Varnish;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -15,7 +16,7 @@ pub enum StageError {
     #[error(transparent)]
     Program(#[from] ProgramError),
     #[error(transparent)]
-    Nginx(#[from] StartError),
+    Peer(#[from] StartError),
     #[error("cannot write {}: {source}", path.display())]
     File { path: PathBuf, source: std::io::Error },
     #[error("{program}'s ready line has no address {key:?}: {line}")]
@@ -42,7 +43,10 @@ pub struct Build {
 
 enum Running {
     Program(Program),
+    #[expect(dead_code, reason = "nginx ends with this value")]
     Nginx(Nginx),
+    #[expect(dead_code, reason = "Varnish ends with this value")]
+    Varnish(Varnish),
     /// Somebody else runs it.
     Elsewhere,
 }
@@ -85,14 +89,20 @@ impl Build {
 
     /// Debian's nginx with `proxy_cache`; it has no way to purge.
     pub async fn nginx(place: &Place, origin: SocketAddr) -> Result<Build, StageError> {
-        let dir = place.scratch.join("nginx");
-        std::fs::create_dir(&dir).map_err(|source| StageError::File { path: dir.clone(), source })?;
-        let nginx = Nginx::start(origin, &dir).await?;
+        let nginx = Nginx::start(origin, &folder(place, "nginx")?).await?;
         Ok(Build {
             url: format!("http://{}", nginx.address()),
             profile: None,
             running: Running::Nginx(nginx),
         })
+    }
+
+    /// Debian's Varnish, purged with the method PURGE.
+    pub async fn varnish(place: &Place, origin: SocketAddr) -> Result<Build, StageError> {
+        let varnish = Varnish::start(origin, &folder(place, "varnish")?).await?;
+        let profile = Profile::load("varnish", &|_| None).map_err(|e| StageError::Profile(e.to_string()))?;
+        let url = format!("http://{}", varnish.address());
+        Ok(Build { url, profile: Some(profile), running: Running::Varnish(varnish) })
     }
 
     /// A build of the user's own.
@@ -107,16 +117,25 @@ impl Build {
     pub fn ended(&mut self) -> Option<String> {
         match &mut self.running {
             Running::Program(program) => program.has_ended().then(|| program.said()),
-            Running::Nginx(_) | Running::Elsewhere => None,
+            Running::Nginx(_) | Running::Varnish(_) | Running::Elsewhere => None,
         }
     }
 
     pub async fn stop(self) {
         match self.running {
             Running::Program(program) => drop(program.stop().await),
-            Running::Nginx(nginx) => drop(nginx),
-            Running::Elsewhere => {}
+            // These end with their values.
+            Running::Nginx(_) | Running::Varnish(_) | Running::Elsewhere => {}
         }
+    }
+}
+
+/// An empty folder for a peer's files.
+fn folder(place: &Place, name: &str) -> Result<PathBuf, StageError> {
+    let dir = place.scratch.join(name);
+    match std::fs::create_dir(&dir) {
+        Ok(()) => Ok(dir),
+        Err(source) => Err(StageError::File { path: dir, source }),
     }
 }
 

@@ -113,18 +113,19 @@ fn the_reference_as_candidate_may_be_deployed() {
 }
 
 #[test]
-fn nginx_as_candidate_is_judged() {
-    let there = ["nginx", "/usr/sbin/nginx"].iter().any(|n| Command::new(n).arg("-v").output().is_ok());
-    if !there {
-        return not_run("judging nginx: it is not installed (Debian: apt-get install nginx-light)");
+fn peers_as_candidates_are_judged() {
+    for (name, paths, broken) in [
+        ("nginx", ["nginx", "/usr/sbin/nginx"], "headers/connection-named-response"),
+        ("varnish", ["varnishd", "/usr/sbin/varnishd"], "framing/"),
+    ] {
+        if !paths.iter().any(|program| Command::new(program).arg("-V").output().is_ok()) {
+            not_run(&format!("judging {name}: it is not installed (Debian: apt-get install {name})"));
+            continue;
+        }
+        let (status, report, said) = judged(&["--candidate", name]);
+        assert_eq!(status, Some(1), "{name}: {:#?}\n{said}", report["reasons"]);
+        assert!(deciding(&report).iter().any(|r| r.contains(broken)), "{name}: {:#?}", report["reasons"]);
     }
-    let (status, report, said) = judged(&["--candidate", "nginx"]);
-    assert_eq!(status, Some(1), "{:#?}\n{said}", report["reasons"]);
-    assert!(
-        deciding(&report).iter().any(|r| r.contains("headers/connection-named-response")),
-        "{:#?}",
-        report["reasons"]
-    );
 }
 
 #[test]
@@ -136,7 +137,7 @@ fn what_cannot_be_judged_is_said_with_its_reason() {
     let cases: [(&[&str], &str); 6] = [
         (&["--candidate", &dead, "--origin-listen", "127.0.0.1:0"], "client to candidate: cannot connect"),
         (&["--deviation", "no-such"], "no-such"),
-        (&["--candidate", "no-such"], "none of deviating, reference, nginx"),
+        (&["--candidate", "no-such"], "none of deviating, reference, nginx, varnish"),
         (&["--capture", "Cargo.toml"], "cannot read the capture Cargo.toml"),
         (&["--capture", "no/such/file"], "no/such/file"),
         (&["--candidate", &dead, "--origin-listen", &taken_address], &taken_address),
