@@ -3,7 +3,7 @@
 use super::{Answer, How, MARK, Unrecorded, World};
 use bytes::Bytes;
 use endpoint::{Clock, Origin, Received, Route, Script};
-use exchange::{Request, escape};
+use exchange::{Request, Secrets, escape};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,7 +120,7 @@ impl Service {
                     counters.unanswered.push(Unanswered {
                         method: escape(&request.method),
                         host: request.authority().map_or_else(String::new, escape),
-                        target: escape(request.path_and_query()),
+                        target: escape(&Secrets::Withheld.text(request.path_and_query())),
                         reason: why.name().to_owned(),
                         explanation: why.explanation(),
                     });
