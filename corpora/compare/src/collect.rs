@@ -88,7 +88,11 @@ fn public<'v>(secrets: &Secrets, path: &str, value: &'v [u8]) -> Cow<'v, [u8]> {
         let member = member.strip_suffix("\"]").unwrap_or(member);
         let name = member.rsplit(['.', '"']).next().unwrap_or_default();
         if exchange::is_secret_name(name.as_bytes()) {
-            return secrets.value(value);
+            // Without its quotes a string is the same secret elsewhere.
+            return match value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")) {
+                Some(string) => Cow::Owned([b"\"", &*secrets.value(string), b"\""].concat()),
+                None => secrets.value(value),
+            };
         }
     }
     secrets.text(value)
@@ -114,5 +118,34 @@ mod tests {
     fn long_values_lose_their_middle() {
         assert_eq!(show(b"abc\xff", 4), "abc\\xff");
         assert_eq!(show(b"0123456789", 4), "01 [... 6 bytes ...] 89");
+    }
+
+    #[test]
+    fn secrets_are_known_by_their_path() {
+        for (path, value, shown) in [
+            ("fields.authorization", "Bearer a", "Bearer [secret]"),
+            ("interim[0].fields.set-cookie[a]", "a=[secret-1]; Path=/", "a=[secret-1]; Path=/"),
+            ("trailers.x-auth-token", "a", "[secret]"),
+            ("body.parts[0].fields.x-api-key", "a", "[secret]"),
+            ("body.$.a.access_token", "\"a\"", "\"[secret]\""),
+            ("body.$.tokens.token[3]", "7", "[secret]"),
+            ("body.$[\"client-secret\"]", "\"a\"", "\"[secret]\""),
+            ("body.$.token.length", "7", "7"),
+            ("target", "/a?token=b", "/a?token=[secret]"),
+            ("fields.location", "/a?token=b", "/a?token=[secret]"),
+            ("status", "200", "200"),
+        ] {
+            let public = public(&Secrets::Withheld, path, value.as_bytes());
+            assert_eq!(exchange::escape(&public), shown, "{path}");
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_secret_is_left_where_a_value_is_cut() {
+        let settings = Settings { max_value: 40, ..Settings::default() };
+        let mut out = Collector::new(&settings);
+        let value = format!("/?token={}", "hunter2".repeat(100));
+        out.add("fields.location", (Some(value.as_bytes()), None), &crate::rules::EXACT, Class::Field, "");
+        assert_eq!(out.found[0].left.as_deref(), Some("/?token=[secret]"));
     }
 }

@@ -19,7 +19,11 @@ impl Error {
 }
 
 fn quoted(bytes: &Bytes) -> String {
-    if bytes.is_empty() { String::new() } else { format!(", near {:?}", exchange::escape(bytes)) }
+    if bytes.is_empty() {
+        String::new()
+    } else {
+        format!(", near {:?}", exchange::escape(&exchange::Secrets::Withheld.text(bytes)))
+    }
 }
 
 /// What has no meaning.
