@@ -49,6 +49,10 @@ pub struct Differing {
     pub method: String,
     /// Absolute, escaped.
     pub url: String,
+    /// Stands for the request's field lines: requests for one URL with the same ones have the same variant. Of this
+    /// run only.
+    #[serde(default)]
+    pub variant: String,
     /// `different`, or how the candidate broke off.
     pub outcome: State,
     /// Whether it fails the verdict; otherwise all of it is waived.
@@ -87,6 +91,8 @@ pub struct CachePair {
 pub struct Stability {
     pub method: String,
     pub url: String,
+    #[serde(default)]
+    pub variant: String,
     pub compared: u64,
     pub different: u64,
 }
@@ -109,7 +115,8 @@ pub struct Closing {
 pub struct Diffs {
     pub header: Header,
     pub differences: Vec<Differing>,
-    pub stability: BTreeMap<(String, String), Stability>,
+    /// By method, URL and variant.
+    pub stability: BTreeMap<(String, String, String), Stability>,
     /// `None` where the mirror did not end in order.
     pub ledger: Option<Closing>,
 }
@@ -118,7 +125,7 @@ impl Diffs {
     /// Whether the request differed every time it was compared; a single comparison counts as every time.
     pub fn is_stable(&self, differing: &Differing) -> bool {
         self.stability
-            .get(&(differing.method.clone(), differing.url.clone()))
+            .get(&(differing.method.clone(), differing.url.clone(), differing.variant.clone()))
             .is_none_or(|s| s.different == s.compared)
     }
 }
@@ -178,7 +185,7 @@ pub fn read(path: &Path) -> Result<Diffs, ReadError> {
             Line::Header(h) => header = Some(h),
             Line::Difference(d) => differences.push(*d),
             Line::Stability(s) => {
-                stability.insert((s.method.clone(), s.url.clone()), s);
+                stability.insert((s.method.clone(), s.url.clone(), s.variant.clone()), s);
             }
             Line::Ledger(closing) => ledger = Some(closing),
         }

@@ -32,6 +32,23 @@ pub struct Kind {
     pub difference: Option<Box<compare::Difference>>,
 }
 
+/// A request, as far as requests are told apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Asked {
+    pub method: String,
+    pub url: String,
+    /// Stands for its field lines.
+    pub variant: String,
+}
+
+impl Asked {
+    fn hash_key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Findings {
@@ -40,10 +57,9 @@ pub struct Findings {
     pub(crate) more_kinds: u64,
     /// Answers by where primary and candidate took them from.
     pub(crate) caches: BTreeMap<(&'static str, &'static str), u64>,
-    /// By hash of method and URL.
+    /// By hash of what was asked.
     compared: HashMap<u64, u64>,
-    /// By method and URL.
-    different: BTreeMap<(String, String), u64>,
+    different: BTreeMap<Asked, u64>,
     /// Bytes of the names in `different`.
     names: usize,
     pub(crate) diffs_written: u64,
@@ -56,29 +72,21 @@ pub struct Findings {
 
 impl Findings {
     /// A request was judged; `differing` where its answers differ or the candidate's broke off.
-    pub(crate) fn judged(
-        &mut self,
-        method: &str,
-        url: &str,
-        caches: Option<CachePair>,
-        differing: Option<&Differing>,
-    ) {
+    pub(crate) fn judged(&mut self, asked: Asked, caches: Option<CachePair>, differing: Option<&Differing>) {
         if let Some(pair) = caches {
             *self.caches.entry((name(pair.primary), name(pair.candidate))).or_default() += 1;
         }
-        let mut hasher = DefaultHasher::new();
-        (method, url).hash(&mut hasher);
-        let key = hasher.finish();
+        let key = asked.hash_key();
         if self.compared.len() < MAX_REQUESTS || self.compared.contains_key(&key) {
             *self.compared.entry(key).or_default() += 1;
         }
         let Some(differing) = differing else { return };
-        let request = (method.to_owned(), url.to_owned());
-        if let Some(times) = self.different.get_mut(&request) {
+        let length = asked.method.len() + asked.url.len() + asked.variant.len();
+        if let Some(times) = self.different.get_mut(&asked) {
             *times += 1;
-        } else if self.names + method.len() + url.len() <= MAX_NAMES {
-            self.names += method.len() + url.len();
-            self.different.insert(request, 1);
+        } else if self.names + length <= MAX_NAMES {
+            self.names += length;
+            self.different.insert(asked, 1);
         }
         for found in differing.differences.iter().filter(|found| found.difference.counts) {
             self.kind(&found.fingerprint, differing, Some(&found.difference));
@@ -110,11 +118,10 @@ impl Findings {
 
     /// How often the requests that differed were compared.
     pub(crate) fn stability(&self) -> impl Iterator<Item = Stability> {
-        self.different.iter().map(|((method, url), &different)| {
-            let mut hasher = DefaultHasher::new();
-            (method.as_str(), url.as_str()).hash(&mut hasher);
-            let compared = self.compared.get(&hasher.finish()).copied().unwrap_or(0).max(different);
-            Stability { method: method.clone(), url: url.clone(), compared, different }
+        self.different.iter().map(|(asked, &different)| {
+            let compared = self.compared.get(&asked.hash_key()).copied().unwrap_or(0).max(different);
+            let Asked { method, url, variant } = asked.clone();
+            Stability { method, url, variant, compared, different }
         })
     }
 }

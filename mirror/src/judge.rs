@@ -5,7 +5,7 @@ use crate::budget::Permit;
 use crate::candidate::{Answer, Key};
 use crate::clock;
 use crate::diffs::{CachePair, DiffWriter, Differing, Found, Line};
-use crate::findings::Findings;
+use crate::findings::{Asked, Findings};
 use crate::ledger::{State, Ticket};
 use capture::{Record, Recorder};
 use compare::{Settings, Waivers};
@@ -147,8 +147,12 @@ impl Judge {
             let public = self.settings.secrets.printable(&url);
             let (state, differing, caches) =
                 self.compare(key, &request, (&url, &public), &response, candidate);
-            let (method, url) = (exchange::escape(&request.method), public);
-            self.with_findings(|findings| findings.judged(&method, &url, caches, differing.as_ref()));
+            let asked = Asked {
+                method: exchange::escape(&request.method),
+                url: public,
+                variant: variant(&request, &self.settings.secrets),
+            };
+            self.with_findings(|findings| findings.judged(asked, caches, differing.as_ref()));
             if let (Some(diffs), Some(differing)) = (&mut self.diffs, differing) {
                 diffs.write(&Line::Difference(Box::new(differing)));
             }
@@ -181,6 +185,7 @@ impl Judge {
             id: format!("{}-{}", key.0, key.1),
             time: request.seen.start.to_string(),
             method: exchange::escape(&request.method),
+            variant: variant(request, &self.settings.secrets),
             fingerprint: fingerprint(&request.method, url, &differences, state),
             url: public.to_owned(),
             outcome: state,
@@ -245,6 +250,27 @@ impl Judge {
 fn url(request: &Request) -> String {
     let authority = request.authority().map_or_else(String::new, exchange::escape);
     format!("http://{authority}{}", exchange::escape(request.path_and_query()))
+}
+
+/// The same for requests with the same field lines, in one run: those of one URL may well ask for different things.
+fn variant(request: &Request, secrets: &Secrets) -> String {
+    let mut lines: Vec<Vec<u8>> = request
+        .fields
+        .iter()
+        .map(|field| {
+            let mut line = field.name.to_ascii_lowercase();
+            line.push(b':');
+            line.extend_from_slice(&secrets.field(&field.name, &field.value));
+            line
+        })
+        .collect();
+    // Lines of one name keep their order.
+    lines.sort_by(|a, b| name_of(a).cmp(name_of(b)));
+    exchange::Sha256::of(&lines.join(&b'\n')).to_string()[..16].to_owned()
+}
+
+fn name_of(line: &[u8]) -> &[u8] {
+    line.split(|&b| b == b':').next().unwrap_or_default()
 }
 
 /// The same for the same request and the same kinds of differences. Made without the secrets in the URL: they could be

@@ -134,7 +134,8 @@ fn too_little(evidence: &Evidence) -> Vec<Reason> {
         }
         for (area, (judged, why)) in areas {
             if !judged {
-                let why = why.unwrap_or("no reason was given");
+                // The first sentence; what follows is how to mend it with the suite's own flags.
+                let why = why.and_then(|why| why.split([';', '\n']).next()).unwrap_or("no reason was given");
                 reasons.push(reason(
                     Kind::TooLittle,
                     format!("suite: nothing in the area {area} was judged: {why}"),
