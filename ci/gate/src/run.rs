@@ -4,9 +4,11 @@ use crate::evidence::{Check, Difference, Evidence, Fault, Mirror, Outcome, Repla
 use conformance::bench::{Candidate, Stage};
 use conformance::{CannotJudge, Judged, Profile, Run, Verdict};
 use endpoint::{Clock, Origin};
+use exchange::Secrets;
 use mirror::diffs::{Differing, Diffs};
 use replay::http::{Capture, Finding, FindingKind, Speed};
 use replay::world::{Service, World};
+use report::ShowSecrets;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -236,6 +238,10 @@ async fn replay(
         prefix,
         confirm: 1,
         mark: true,
+        compare: compare::Settings {
+            secrets: ShowSecrets::default().secrets(),
+            ..compare::Settings::default()
+        },
         ..replay::http::Options::new(&options.reference.url, &options.candidate.url)
     };
     let told = |came, expected| progress(Progress::Replayed { came, expected });
@@ -273,7 +279,12 @@ fn replayed(capture: &str, finding: &Finding) -> Option<Difference> {
 /// The same for the same finding in another run.
 pub(crate) fn fingerprint(capture: &str, finding: &Finding) -> String {
     let kind = finding.fingerprint.map_or_else(|| "none".to_owned(), |f| f.to_string());
-    format!("replay {capture} {} {} {kind}", finding.index, finding.name)
+    format!("replay {capture} {} {} {kind}", finding.index, lasting(&finding.name))
+}
+
+/// A name with secrets as it is in each run: pseudonyms differ between runs.
+fn lasting(name: &str) -> String {
+    Secrets::Withheld.printable(name)
 }
 
 fn mirrored(path: &std::path::Path) -> Result<(Mirror, Diffs), String> {
@@ -316,7 +327,12 @@ fn mirrored_differences(diffs: &Diffs) -> Vec<Difference> {
     }
     let often = |kind: &str| sightings.get(kind).is_some_and(|&n| n > 1);
     let difference = |differing: &Differing| Difference {
-        fingerprint: format!("mirror {} {} {}", differing.method, differing.url, differing.fingerprint),
+        fingerprint: format!(
+            "mirror {} {} {}",
+            differing.method,
+            lasting(&differing.url),
+            differing.fingerprint
+        ),
         transaction: format!("{} {}", differing.method, differing.url),
         path: mirrored_path(differing),
         stable: diffs.is_stable(differing) && kinds(differing).into_iter().any(often),
@@ -336,4 +352,29 @@ fn mirrored_path(differing: &Differing) -> String {
     let standing = differing.differences.iter().find(|f| f.difference.stands());
     let first = standing.or(differing.differences.first());
     first.map_or_else(|| format!("({})", differing.outcome.reason()), |f| f.difference.path.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was accepted in one run is known again in the next, though its secrets have other pseudonyms there.
+    #[test]
+    fn fingerprints_outlast_a_run() {
+        let of = |secrets: &Secrets| {
+            let finding = Finding {
+                index: 3,
+                name: secrets.printable("GET http://h.test/?a=b&token=hunter2"),
+                kind: FindingKind::NoAnswer("closed".into()),
+                fingerprint: None,
+                deviant: compare::Deviant::Candidate,
+                stands: true,
+                stable: None,
+            };
+            fingerprint("site.pcap", &finding)
+        };
+        let known = of(&ShowSecrets::default().secrets());
+        assert_eq!(known, of(&ShowSecrets::default().secrets()));
+        assert_eq!(known, "replay site.pcap 3 GET http://h.test/?a=b&token=[secret] none");
+    }
 }
