@@ -5,7 +5,7 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "collapsing/failure-reaches-all",
     area: Area::Collapsing,
-    level: Level::Should,
+    level: Level::Behaviour,
     cite: "RFC 9110 sections 15.6.3 and 15.6.5",
     rule: "When the origin closes without an answer, every client that waited for that fetch gets an answer.",
     reason: "Waiters that nobody wakes hang until their own time runs out, holding connections: a short failure of \

@@ -5,8 +5,8 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "collapsing/slow-reader",
     area: Area::Collapsing,
-    level: Level::Should,
-    cite: "RFC 9110 section 17.15; RFC 9112 section 9.5",
+    level: Level::Behaviour,
+    cite: "RFC 9112 section 9.5",
     rule: "While one client reads nothing of a large response, another gets all of it.",
     reason: "One phone in a tunnel must not stop a download for everybody who asked after it.",
     depends_on: &[],

@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "framing/head-from-store",
     area: Area::Framing,
     level: Level::Must,
-    cite: "RFC 9110 section 9.3.2; RFC 9112 section 6.3",
+    cite: "RFC 9110 sections 8.6 and 9.3.2; RFC 9112 section 6.3",
     rule: "A HEAD answered with a stored GET response has no content, and the next answer on the connection is intact.",
     reason: "The client does not expect content, so content sent all the same is read as the next answer: from there \
              on every answer on the connection belongs to another question.",

@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "framing/response-length-differs",
     area: Area::Framing,
     level: Level::Must,
-    cite: "RFC 9112 section 6.3",
+    cite: "RFC 9112 section 6.3; RFC 9110 section 8.6",
     rule: "A response with two different Content-Length values is not relayed; the client gets 502.",
     reason: "Client and cache may pick different lengths: the bytes between them are taken for the answer to the next \
              request, of another user.",

@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "framing/trailers-apart",
     area: Area::Framing,
     level: Level::Must,
-    cite: "RFC 9110 section 6.5.1",
+    cite: "RFC 9110 section 6.5.1; RFC 9111 section 3.1",
     rule: "Trailer fields of a response are not merged into its header fields, neither at once nor from the store.",
     reason: "What comes after the content was not there when decisions were made. A Set-Cookie or Cache-Control moved \
              up from the trailers gets powers nobody checked.",

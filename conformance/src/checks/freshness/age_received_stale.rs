@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "freshness/age-received-stale",
     area: Area::Freshness,
     level: Level::Must,
-    cite: "RFC 9111 section 4.2.3",
+    cite: "RFC 9111 sections 4.2.3 and 4.2.4",
     rule: "A response that arrives with an Age above its max-age is not reused without validation.",
     reason: "Behind another cache, the response a cache receives has used up part of its lifetime. Ignoring that \
              serves content after the moment its publisher set.",

@@ -5,7 +5,7 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "freshness/apparent-age",
     area: Area::Freshness,
-    level: Level::Must,
+    level: Level::May,
     cite: "RFC 9111 section 4.2.3",
     rule: "A response whose Date is further back than its max-age is not reused without validation.",
     reason: "Caches that send no Age exist, so Date is the second witness of how old a response is. Without it a \

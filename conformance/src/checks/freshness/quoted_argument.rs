@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "freshness/quoted-argument",
     area: Area::Freshness,
     level: Level::Must,
-    cite: "RFC 9111 section 5.2; RFC 9110 section 5.6.4",
+    cite: "RFC 9111 sections 5.2 and 5.2.3; RFC 9110 section 5.6.4",
     rule: "A max-age inside the quoted argument of an unknown directive gives no lifetime.",
     reason: "Parsers that search for `max-age=` find it inside other directives' arguments, and content gets a \
              lifetime that nobody set.",

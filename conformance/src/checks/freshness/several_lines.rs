@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "freshness/several-lines",
     area: Area::Freshness,
     level: Level::Must,
-    cite: "RFC 9110 section 5.3; RFC 9111 section 5.2",
+    cite: "RFC 9110 section 5.2; RFC 9111 section 5.2",
     rule: "Directives in a second Cache-Control line count like those in the first.",
     reason: "A framework writes one line and the application adds another. Reading only the first drops the \
              application's decision.",

@@ -5,7 +5,7 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "headers/cdn-loop-kept",
     area: Area::Headers,
-    level: Level::Must,
+    level: Level::Should,
     cite: "RFC 8586 section 2",
     rule: "A received CDN-Loop field reaches the origin with all its members.",
     reason: "CDN-Loop stops a customer from making two CDNs amplify each other's traffic without end. It protects \

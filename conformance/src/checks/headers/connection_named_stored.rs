@@ -1,4 +1,4 @@
-//! RFC 9111 section 3.1: fields named by Connection are not part of a stored response.
+//! RFC 9110 section 7.6.1: fields named by Connection do not come from the store, wherever they are removed.
 
 use crate::prelude::*;
 
@@ -6,8 +6,8 @@ pub const CHECK: Check = Check {
     id: "headers/connection-named-stored",
     area: Area::Headers,
     level: Level::Must,
-    cite: "RFC 9111 section 3.1",
-    rule: "A field named by Connection is not stored with the response and not sent when the response is reused.",
+    cite: "RFC 9110 section 7.6.1; RFC 9111 section 3.1",
+    rule: "A field named by Connection is not sent when the stored response is reused.",
     reason: "A cache that filters while it relays but stores the response as it came gives the field to every later \
              client, long after the connection it belonged to has gone.",
     depends_on: &[],

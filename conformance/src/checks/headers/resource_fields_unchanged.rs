@@ -5,7 +5,7 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "headers/resource-fields-unchanged",
     area: Area::Headers,
-    level: Level::Must,
+    level: Level::Should,
     cite: "RFC 9110 section 7.7",
     rule: "Date, ETag, Last-Modified, Expires, Content-Type and Content-Location leave as they came, from origin and \
            from the store.",

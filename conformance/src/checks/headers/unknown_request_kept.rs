@@ -5,8 +5,8 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "headers/unknown-request-kept",
     area: Area::Headers,
-    level: Level::Must,
-    cite: "RFC 9110 section 5.1",
+    level: Level::Should,
+    cite: "RFC 9110 sections 5.1 and 7.6",
     rule: "A request field that the intermediary does not recognise is forwarded unchanged.",
     reason: "HTTP grows by new fields. One that a cache on the way swallows or rewrites can never be introduced, and \
              the origin answers a question the client did not ask.",

@@ -5,8 +5,8 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "headers/unknown-response-relayed",
     area: Area::Headers,
-    level: Level::Must,
-    cite: "RFC 9110 section 5.1",
+    level: Level::Should,
+    cite: "RFC 9110 sections 5.1 and 7.6",
     rule: "A response field that the intermediary does not recognise is relayed unchanged.",
     reason: "Security policies, experiment labels and everything invented after the cache was built travel in fields \
              it does not know. Losing one changes what browsers do, for that cache's users only.",

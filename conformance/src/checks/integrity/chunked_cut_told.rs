@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "integrity/chunked-cut-told",
     area: Area::Integrity,
     level: Level::Must,
-    cite: "RFC 9112 sections 7.1 and 8",
+    cite: "RFC 9111 section 3.3; RFC 9112 section 8",
     rule: "When the origin closes before the last chunk, the client does not get a complete 200.",
     reason: "The last chunk is the only sign that generated content is whole. An intermediary that supplies it on its \
              own turns a crash of the application into a page that merely ends early.",

@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "integrity/encoded-slash-in-key",
     area: Area::Integrity,
     level: Level::Must,
-    cite: "RFC 3986 section 2.2; RFC 9110 section 4.2.3",
+    cite: "RFC 9111 section 4; RFC 3986 section 2.2",
     rule: "A response stored for /a%2Fb does not answer a request for /a/b.",
     reason: "Where cache and origin disagree on what is one path, an attacker stores a private page under a name that \
              looks public, and collects it there (web cache deception).",

@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "integrity/length-cut-told",
     area: Area::Integrity,
     level: Level::Must,
-    cite: "RFC 9112 sections 6.3 and 8",
+    cite: "RFC 9111 section 3.3; RFC 9112 sections 6.3 and 8",
     rule: "When the origin closes before Content-Length is reached, the client does not get a complete 200.",
     reason: "A client can retry what it knows to be incomplete. Told that half a file is the file, it installs, plays \
              or parses it.",

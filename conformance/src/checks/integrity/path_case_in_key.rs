@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "integrity/path-case-in-key",
     area: Area::Integrity,
     level: Level::Must,
-    cite: "RFC 9110 section 4.2.3; RFC 3986 section 6.2.2.1",
+    cite: "RFC 9111 section 4; RFC 9110 section 4.2.3",
     rule: "A response stored for /page/a does not answer a request for /page/A.",
     reason: "Short links and object names rely on case. A key in lower case gives one user's document to the holder \
              of another link.",

@@ -1,12 +1,12 @@
-//! RFC 9111 section 3: the cache's own error for a failed fetch is not kept.
+//! The cache's own error for a failed fetch (RFC 9110 section 15.6.3) is not kept. No RFC forbids it.
 
 use crate::prelude::*;
 
 pub const CHECK: Check = Check {
     id: "limits/failure-not-kept",
     area: Area::Limits,
-    level: Level::Must,
-    cite: "RFC 9111 section 3; RFC 9110 section 15.6.3",
+    level: Level::Behaviour,
+    cite: "RFC 9110 section 15.6.3",
     rule: "When the origin closes without an answer and then recovers, the next request gets the page.",
     reason: "Connections break. A cache that remembers the failure, or keeps using the broken connection, makes the \
              outage longer than it was.",

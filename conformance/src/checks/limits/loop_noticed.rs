@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "limits/loop-noticed",
     area: Area::Limits,
     level: Level::Behaviour,
-    cite: "RFC 8586 section 3; RFC 9110 section 7.6.3",
+    cite: "RFC 8586 section 2; RFC 9110 section 7.6",
     rule: "A request that carries the Via and CDN-Loop fields the candidate itself adds is refused.",
     reason: "A wrong origin setting can point a cache at itself. Each request then becomes an endless stream of them, \
              until connections run out.",

@@ -5,7 +5,7 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "limits/oversized-response-head",
     area: Area::Limits,
-    level: Level::Should,
+    level: Level::Behaviour,
     cite: "RFC 9110 sections 5.4 and 15.6.3",
     rule: "A response head of 100 KB is relayed whole or answered with 502, not cut, and not with silence.",
     reason: "An application that adds a cookie to a cookie reaches any limit. The user should see an error, and the \

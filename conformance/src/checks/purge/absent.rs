@@ -5,8 +5,8 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "purge/absent",
     area: Area::Purge,
-    level: Level::Should,
-    cite: "RFC 9110 section 9.2.2 (idempotence); the profile's purge",
+    level: Level::Behaviour,
+    cite: "the profile's purge",
     rule: "A purge of a URL that is not stored is answered without a server error, as often as it is sent.",
     reason: "Publishing systems purge everything a change touches and retry when unsure. An error for what was gone \
              already stops the ones that check.",

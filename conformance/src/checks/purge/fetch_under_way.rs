@@ -5,8 +5,8 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "purge/fetch-under-way",
     area: Area::Purge,
-    level: Level::Must,
-    cite: "RFC 9111 section 4.4 (invalidation); the profile's purge",
+    level: Level::Behaviour,
+    cite: "the profile's purge",
     rule: "A response whose fetch began before the purge does not answer requests that come after it.",
     reason: "The origin may have read the old content before it was corrected. Storing it after the purge undoes the \
              purge, and it happens exactly for what is most in demand.",

@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "purge/head-too",
     area: Area::Purge,
     level: Level::Must,
-    cite: "RFC 9110 section 9.3.2; the profile's purge",
+    cite: "RFC 9111 section 4.4 (all stored responses for the URI); the profile's purge",
     rule: "After a purge a HEAD request is not answered from the purged object.",
     reason: "Monitors, mirrors and publishing tools use HEAD to see whether a purge worked. A head kept apart tells \
              them that it did not, or that it did when it did not.",

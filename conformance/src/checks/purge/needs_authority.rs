@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "purge/needs-authority",
     area: Area::Purge,
     level: Level::Must,
-    cite: "RFC 9110 section 11.6.2; the profile's purge",
+    cite: "RFC 9110 sections 15.5.2 and 15.5.4; the profile's purge",
     rule: "A purge without the profile's credentials, or with wrong ones, is refused and removes nothing.",
     reason: "Who may purge may switch the cache off. Purge methods open to everybody have been used for exactly that.",
     depends_on: &["purge/removes"],

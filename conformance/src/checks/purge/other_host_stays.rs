@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "purge/other-host-stays",
     area: Area::Purge,
     level: Level::Must,
-    cite: "RFC 9110 section 4.2.3; the profile's purge (by URL)",
+    cite: "RFC 9111 section 4.4; the profile's purge (by URL)",
     rule: "A purge of a URL does not remove what is stored for the same path on another host.",
     reason: "On a shared cache the other host is another customer.",
     depends_on: &["purge/removes", "integrity/host-in-key"],

@@ -5,7 +5,7 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "purge/path-below-stays",
     area: Area::Purge,
-    level: Level::Must,
+    level: Level::Behaviour,
     cite: "the profile's purge (by URL)",
     rule: "A purge of a URL does not remove what is stored under a longer path that starts like it.",
     reason: "Purging the home page must not empty the site: the origin gets every request at once, and nobody \

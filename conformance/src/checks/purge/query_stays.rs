@@ -5,7 +5,7 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "purge/query-stays",
     area: Area::Purge,
-    level: Level::Must,
+    level: Level::Behaviour,
     cite: "RFC 9110 section 4.2.3; the profile's purge (by URL)",
     rule: "A purge of a URL does not remove what is stored for the same path with a query.",
     reason: "With and without query are two URLs. A purge that takes both is a purge by path, which should be asked \

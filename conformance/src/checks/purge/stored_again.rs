@@ -5,8 +5,8 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "purge/stored-again",
     area: Area::Purge,
-    level: Level::Should,
-    cite: "RFC 9111 section 3; the profile's purge",
+    level: Level::Behaviour,
+    cite: "the profile's purge",
     rule: "A response fetched after a purge is stored and reused like any other.",
     reason: "A purge marks the past, not the URL. Where the mark stays, a page that was purged once is never cached \
              again, and the load comes back weeks later.",

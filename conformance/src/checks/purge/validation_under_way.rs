@@ -5,8 +5,8 @@ use crate::prelude::*;
 pub const CHECK: Check = Check {
     id: "purge/validation-under-way",
     area: Area::Purge,
-    level: Level::Must,
-    cite: "RFC 9111 sections 4.3.4 and 4.4; the profile's purge",
+    level: Level::Behaviour,
+    cite: "RFC 9111 section 4.3.4; the profile's purge",
     rule: "A 304 to a validation that began before the purge does not make the purged object fresh again.",
     reason: "The 304 says that the object was unchanged when the origin was asked, not that it may be shown after \
              somebody withdrew it.",

@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "ranges/out-of-bounds",
     area: Area::Ranges,
     level: Level::Should,
-    cite: "RFC 9110 section 15.5.17",
+    cite: "RFC 9110 sections 14.2, 14.4 and 15.5.17",
     rule: "A range that starts beyond the end gets 416 with the true length in Content-Range, or 200 with the whole.",
     reason: "A client that resumes a file it has in full asks for a range beyond the end. An empty 206 or a broken \
              Content-Range makes it start again, for ever.",

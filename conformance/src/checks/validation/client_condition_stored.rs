@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "validation/client-condition-stored",
     area: Area::Validation,
     level: Level::Must,
-    cite: "RFC 9111 sections 3 and 4.3.3",
+    cite: "RFC 9111 section 3; RFC 9110 section 15.4.5",
     rule: "After a client's own condition was answered with 304, the next client gets the content.",
     reason: "The first request after a purge or restart often comes from a browser that has the page. If its 304 is \
              kept as the answer, everybody who has not gets nothing.",

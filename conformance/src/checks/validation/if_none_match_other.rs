@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "validation/if-none-match-other",
     area: Area::Validation,
     level: Level::Must,
-    cite: "RFC 9110 section 13.1.2",
+    cite: "RFC 9110 sections 13.1.2 and 13.2.2",
     rule: "A request whose If-None-Match holds only other tags gets the content, not 304.",
     reason: "A 304 for a tag that does not match leaves the client with the version it has, for as long as the cache \
              answers so: users keep seeing a page that was replaced.",

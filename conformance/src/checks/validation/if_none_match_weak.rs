@@ -18,8 +18,10 @@ async fn judge(t: Trial) -> Outcome {
     let page = t.page("page", Reply::fresh(3600).etag("\"v1\""));
     page.stored().await?;
     let exact = page.get().field("If-None-Match", "\"v1\"").answer().await?;
-    need!(exact.status == 304, "the candidate does not evaluate If-None-Match");
+    need!(exact.status == 304 && exact.asked == 0, "the candidate does not evaluate If-None-Match");
     let weak = page.get().field("If-None-Match", "W/\"v1\"").answer().await?;
+    // Whoever leaves the condition to the origin has compared nothing.
+    need!(weak.asked == 0, "the candidate forwards a request whose If-None-Match holds a weak tag");
     ensure!(weak.status == 304, "W/\"v1\" did not match \"v1\": status {}", weak.status);
     Ok(())
 }

@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "validation/not-modified-unasked",
     area: Area::Validation,
     level: Level::Must,
-    cite: "RFC 9111 section 4.3.3",
+    cite: "RFC 9111 section 4.3.3; RFC 9110 section 15.4.5",
     rule: "A client that sent no condition gets the content when the cache's validation is answered with 304.",
     reason: "The cache has the content, the client has not. A 304 passed on shows an empty page.",
     depends_on: &["freshness/max-age-elapses"],

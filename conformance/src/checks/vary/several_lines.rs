@@ -6,7 +6,7 @@ pub const CHECK: Check = Check {
     id: "vary/several-lines",
     area: Area::Vary,
     level: Level::Must,
-    cite: "RFC 9110 section 5.3; RFC 9111 section 4.1",
+    cite: "RFC 9110 section 5.2; RFC 9111 section 4.1",
     rule: "Fields named in any Vary line count, not only those of the first or last line.",
     reason: "Compression modules add a Vary line of their own beside the application's. Caches that read one of the \
              two have mixed up users' sessions.",
