@@ -124,9 +124,13 @@ pub struct Diffs {
 impl Diffs {
     /// Whether the request differed every time it was compared; a single comparison counts as every time.
     pub fn is_stable(&self, differing: &Differing) -> bool {
-        self.stability
-            .get(&(differing.method.clone(), differing.url.clone(), differing.variant.clone()))
-            .is_none_or(|s| s.different == s.compared)
+        self.compared(differing).is_none_or(|s| s.different == s.compared)
+    }
+
+    /// How often the request was compared; `None` where the mirror could not keep count.
+    pub fn compared(&self, differing: &Differing) -> Option<&Stability> {
+        let key = (differing.method.clone(), differing.url.clone(), differing.variant.clone());
+        self.stability.get(&key)
     }
 }
 

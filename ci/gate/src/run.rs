@@ -9,7 +9,7 @@ use mirror::diffs::{Differing, Diffs};
 use replay::http::{Capture, Finding, FindingKind, Speed};
 use replay::world::{Service, World};
 use report::ShowSecrets;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -316,36 +316,21 @@ fn mirrored(path: &std::path::Path) -> Result<(Mirror, Diffs), String> {
 }
 
 /// A single sighting in live traffic proves little: what arrives at the candidate in another order than at the primary
-/// may meet another cache state. So a difference is stable if its request differs each time, and if its kind was seen
-/// in two such requests or more.
+/// may meet another cache state. So a difference is stable if its request was compared more than once and differed each
+/// time.
 fn mirrored_differences(diffs: &Diffs) -> Vec<Difference> {
-    let mut sightings: BTreeMap<&str, u64> = BTreeMap::new();
-    for differing in diffs.differences.iter().filter(|d| diffs.is_stable(d)) {
-        for kind in kinds(differing) {
-            *sightings.entry(kind).or_default() += 1;
-        }
-    }
-    let often = |kind: &str| sightings.get(kind).is_some_and(|&n| n > 1);
     let difference = |differing: &Differing| Difference {
-        fingerprint: format!(
-            "mirror {} {} {}",
-            differing.method,
-            lasting(&differing.url),
-            differing.fingerprint
-        ),
+        fingerprint: format!("mirror {} {} {}", differing.method, differing.url, differing.fingerprint),
         transaction: format!("{} {}", differing.method, differing.url),
         path: mirrored_path(differing),
-        stable: diffs.is_stable(differing) && kinds(differing).into_iter().any(often),
+        stable: is_stable(diffs, differing),
         waived: !differing.stands,
     };
     diffs.differences.iter().map(difference).collect()
 }
 
-/// What stands against the candidate in one answer, each kind once.
-fn kinds(differing: &Differing) -> BTreeSet<&str> {
-    let broken = differing.outcome.is_broken_answer().then(|| differing.outcome.reason());
-    let standing = differing.differences.iter().filter(|f| f.difference.stands());
-    standing.map(|f| f.fingerprint.as_str()).chain(broken).collect()
+pub(crate) fn is_stable(diffs: &Diffs, differing: &Differing) -> bool {
+    diffs.compared(differing).is_some_and(|s| s.compared > 1 && s.different == s.compared)
 }
 
 fn mirrored_path(differing: &Differing) -> String {

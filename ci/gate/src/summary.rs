@@ -2,7 +2,7 @@
 
 use crate::baseline::FINDINGS;
 use crate::evidence::{Evidence, Outcome as CheckOutcome};
-use crate::run::{Found, Options};
+use crate::run::{Found, Options, is_stable};
 use crate::verdict::{self, Kind, Verdict};
 use exchange::Time;
 use report::{Check, Fault, Ledger, Level, Outcome, Reason, Report, Severity, Subject};
@@ -164,13 +164,13 @@ fn replays(report: &mut Report, found: &Found) {
 fn mirror(report: &mut Report, found: &Found) {
     let Some(diffs) = &found.mirror else { return };
     for one in diffs.differences.iter().take(LISTED) {
-        let verdict = match (one.stands, diffs.is_stable(one)) {
+        let verdict = match (one.stands, is_stable(diffs, one)) {
             (true, true) => report::Verdict::Fail,
             (true, false) => report::Verdict::NotJudged,
             (false, _) => report::Verdict::Waived,
         };
         let title = format!("{} {}", one.method, one.url);
-        let because = match (one.differences.len(), diffs.is_stable(one)) {
+        let because = match (one.differences.len(), is_stable(diffs, one)) {
             (_, false) => "it was not seen each time".to_owned(),
             (0, true) => format!("the candidate's answer broke off: {}", one.outcome.reason()),
             (1, true) => "1 difference".to_owned(),

@@ -4,7 +4,7 @@ use crate::collect::Collector;
 use crate::field::{self, Kind};
 use crate::freshness::Freshness;
 use crate::named::{self, At};
-use crate::{Class, body, cache_status, hop, rules, via};
+use crate::{CacheState, Class, body, cache_status, hop, rules, via};
 use exchange::{Body, Ending, Fields, Time};
 use std::collections::BTreeSet;
 
@@ -93,6 +93,12 @@ fn fields(out: &mut Collector<'_>, left: &Message<'_>, right: &Message<'_>, cont
             Kind::Via => via::compare(out, &l, &r),
             Kind::Server => server(out, &l, &r),
             Kind::Set(_) if name == "accept-ranges" && implied_ranges(left, right, &l, &r) => {}
+            Kind::Set(_) if name == "accept-ranges" && ranges_by_history(&l, &r) => {
+                let values = (l.combined("accept-ranges"), r.combined("accept-ranges"));
+                let explanation = "a stored answer has it where the response it was made from had it";
+                let values = (values.0.as_deref(), values.1.as_deref());
+                out.add("fields.accept-ranges", values, &rules::SET, Class::CacheState, explanation);
+            }
             Kind::Directives if name == "cache-control" => freshness.cache_control(out),
             Kind::List(_) if name == "content-encoding" && content.same_when_decoded() => {
                 content.encoding(out)
@@ -189,6 +195,15 @@ fn implied_ranges(left: &Message<'_>, right: &Message<'_>, l: &Fields, r: &Field
         && (left.status, right.status) == (Some(206), Some(206))
         && ranges(l)
         && ranges(r)
+}
+
+/// Whether `Accept-Ranges: bytes` stands on one side only and an answer comes from a store: origins send it with 200
+/// and not with 206 (RFC 9110 section 14.3), so it tells from which of these a stored whole was put together.
+fn ranges_by_history(l: &Fields, r: &Fields) -> bool {
+    let values = (l.combined("accept-ranges"), r.combined("accept-ranges"));
+    let ((Some(value), None) | (None, Some(value))) = values else { return false };
+    let stored = |fields| matches!(cache_status::state(fields), CacheState::Hit | CacheState::Revalidated);
+    value.eq_ignore_ascii_case(b"bytes") && (stored(l) || stored(r))
 }
 
 /// Who a request is for, by its target or by Host (RFC 9110 section 7.2).

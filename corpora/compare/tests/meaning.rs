@@ -350,6 +350,13 @@ fn ranges_that_a_partial_response_implies() {
     check(&with("bytes"), &with("none"), "field fields.accept-ranges");
     check("|ab", "Accept-Ranges: bytes\n|ab", "field fields.accept-ranges");
     check("=206", "=206\nAccept-Ranges: bytes", "field fields.accept-ranges");
+    // From a store: it depends on what the stored answer was put together from.
+    let hit = "Cache-Status: a; hit\n|ab";
+    let with = |value: &str| format!("Accept-Ranges: {value}\n{hit}");
+    check(hit, &with("bytes"), "(cache-state) fields.accept-ranges");
+    check(&with("bytes"), hit, "(cache-state) fields.accept-ranges");
+    check(hit, &with("none"), "field fields.accept-ranges");
+    check(&with("bytes"), &with("none"), "field fields.accept-ranges");
 }
 
 #[test]

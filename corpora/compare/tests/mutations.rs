@@ -281,8 +281,8 @@ fn mutate(plan: &Plan, base: &Response, which: usize, choice: &Index) -> Option<
             if row.name == "Cache-Status" {
                 return None;
             }
-            // A partial response says by itself that ranges are accepted.
-            if row.name == "Accept-Ranges" && plan.status == 206 {
+            // A partial response says by itself that ranges are accepted, a stored one where it came from.
+            if row.name == "Accept-Ranges" && (plan.status == 206 || base.fields.contains("cache-status")) {
                 return None;
             }
             // Without Date, an answer without Age may as well be a miss.
