@@ -67,6 +67,48 @@ async fn broken_heads_are_a_bad_gateway() {
     }
 }
 
+/// RFC 9112 section 6.3: neither length is to be believed, nor what follows on the connection.
+#[tokio::test]
+async fn a_response_with_two_framings_is_a_bad_gateway_and_its_connection_is_closed() {
+    let both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let content = "a\r\n0123456789\r\n0\r\n\r\n";
+    let smuggled = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nContent-Length: 4\r\n\r\nevil";
+    for (method, framing, content) in [
+        ("GET", both, content),
+        ("GET", "Transfer-Encoding: chunked\r\ncontent-length: 10\r\n\r\n", content),
+        ("GET", "Transfer-Encoding: something\r\nContent-Length: 3\r\n\r\n", "abc"),
+        ("GET", "Content-Length: 3\r\nContent-Length: 4\r\n\r\n", "abc"),
+        ("GET", "Content-Length: 3, 4\r\n\r\n", "abc"),
+        ("POST", both, content),
+        ("HEAD", both, ""),
+        ("HEAD", "Content-Length: 3\r\nContent-Length: 4\r\n\r\n", ""),
+    ] {
+        let origin = Origin::start(move |seen, mut wire| async move {
+            if seen.path() == "/good" {
+                wire.respond("200 OK\r\nCache-Control: no-store", "good").await;
+                return (wire, After::Keep);
+            }
+            let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n";
+            wire.send([head, framing, content, smuggled].concat()).await;
+            // Returns when the edge closes the connection.
+            wire.until_closed().await;
+            (wire, After::Close)
+        })
+        .await;
+        let edge = TestEdge::start(origin.address).await;
+        for requests in 1..=2 {
+            let answer = edge.exchange(method, "/page", "").await;
+            assert_eq!((answer.status, origin.requests()), (502, requests), "{method} {framing:?}");
+            assert!(answer.complete && !answer.text().contains("evil"));
+        }
+        assert_eq!(edge.get("/good").await.text(), "good", "{framing:?}");
+        let connections: Vec<usize> = origin.seen().iter().map(|seen| seen.connection).collect();
+        assert_eq!(connections, [0, 1, 2], "{framing:?}");
+        assert_eq!(edge.metric("edge_store_objects"), 0);
+        assert_eq!(edge.metric("edge_origin_failures_total"), 2);
+    }
+}
+
 #[tokio::test]
 async fn content_that_ends_with_the_connection_is_whole() {
     for answer in [

@@ -89,7 +89,7 @@ pub enum OriginError {
     ResponseTimeout { origin: String, limit: Duration },
     #[error("no usable response from the origin {origin}: {}", causes(.source))]
     Response { origin: String, source: hyper::Error },
-    #[error("the origin {origin} answered {what}, which was not asked for")]
+    #[error("the origin {origin} answered {what}")]
     NotUnderstood { origin: String, what: &'static str },
 }
 
@@ -285,17 +285,21 @@ impl Origin {
         let (mut parts, incoming) = response.into_parts();
         let not_understood = |what| OriginError::NotUnderstood { origin: self.authority.to_string(), what };
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(not_understood("101 (Switching Protocols)"));
+            return Err(not_understood("101 (Switching Protocols), which was not asked for"));
+        }
+        // The mark of a response that somebody splits or smuggles: an error whichever of them is true (RFC 9112 section
+        // 6.3). The connection goes with it, as what follows on it may be anybody's.
+        if parts.headers.contains_key(TRANSFER_ENCODING) && parts.headers.contains_key(CONTENT_LENGTH) {
+            return Err(not_understood("with both Transfer-Encoding and Content-Length"));
+        }
+        if lengths_differ(&parts.headers) {
+            return Err(not_understood("with several lengths"));
         }
         let coding = TransferCoding::of(&parts.headers);
         if coding == TransferCoding::Coded && method != Method::HEAD {
-            return Err(not_understood("with a transfer coding other than chunked"));
+            return Err(not_understood("with a transfer coding other than chunked, which was not asked for"));
         }
-        // With both framings the coding wins and the length is void (RFC 9112 section 6.3).
-        if coding != TransferCoding::None {
-            parts.headers.remove(CONTENT_LENGTH);
-            parts.headers.remove(TRANSFER_ENCODING);
-        }
+        parts.headers.remove(TRANSFER_ENCODING);
         let bodiless = method == Method::HEAD
             || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let length = if bodiless { Some(0) } else { incoming.size_hint().exact() };
@@ -311,6 +315,16 @@ impl Origin {
             length,
         })
     }
+}
+
+/// Does Content-Length, in several lines or as a list, give more than one length? The connection sees to it where content
+/// follows, and lets it pass in answers to HEAD and in 304.
+fn lengths_differ(fields: &HeaderMap) -> bool {
+    let lines = fields.get_all(CONTENT_LENGTH).iter();
+    let mut lengths =
+        lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii);
+    let first = lengths.next();
+    lengths.any(|length| Some(length) != first)
 }
 
 /// What Transfer-Encoding says in a response to a request without TE, which allows chunked and nothing else
