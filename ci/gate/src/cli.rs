@@ -19,24 +19,31 @@ const COULD_NOT_JUDGE: u8 = 2;
 
 const EXAMPLES: &str = "\
 Examples:
-  Both builds have http://127.0.0.1:9000 as their origin:
-    gate --reference http://127.0.0.1:8080 --candidate http://127.0.0.1:8081 --origin-listen 127.0.0.1:9000
+  Both builds have http://127.0.0.1:9000 as their origin, and are purged as the profiles say:
+    gate --reference http://127.0.0.1:8080 --reference-profile varnish \\
+         --candidate http://127.0.0.1:8081 --candidate-profile varnish \\
+         --origin-listen 127.0.0.1:9000
 
-  With recorded and live traffic, purge, and only what is new since the last release, for CI:
-    gate --reference http://127.0.0.1:8080 --candidate http://127.0.0.1:8081 --origin-listen 127.0.0.1:9000 \\
-        --reference-profile varnish --candidate-profile varnish \\
-        --capture monday.pcapng --capture images.pcap --mirror-diffs diffs.jsonl \\
-        --baseline last-release.json --json result.json --junit result.xml --html result.html
+  In CI, with recorded and live traffic, and only what is new since the last release:
+    gate --reference http://127.0.0.1:8080 --reference-profile old.toml \\
+         --candidate http://127.0.0.1:8081 --candidate-profile new.toml \\
+         --origin-listen 127.0.0.1:9000 --capture monday.pcapng --capture images.pcap \\
+         --mirror-diffs diffs.jsonl --baseline last-release.json \\
+         --json result.json --junit result.xml --html result.html
 
-The origin is played by the gate: it serves what the captures recorded, and the suite's pages, told apart by path.
-Both builds must have it as their origin server and pass on any path and any Host.
+The origin is played by the gate: it serves what the captures recorded, and the suite's
+pages, told apart by path. Both builds must have it as their origin server and pass on any
+path and any Host.
 
-A profile says how a build is purged (see `conformance run --help`). Where it names an environment variable NAME, the
-gate looks for REFERENCE_NAME or CANDIDATE_NAME first, then for NAME.
+A profile says how a build is purged; `conformance run --help` shows how one is written.
+Without profiles the area purge is not judged, and the verdict can be no better than
+\"could not judge\". Where a profile names an environment variable NAME, the gate looks for
+REFERENCE_NAME or CANDIDATE_NAME first, then for NAME.
 
-Do not deploy: a MUST that the reference passes and the candidate fails, or a stable difference nobody waived.
-Could not judge: a fault of the harness, an unbalanced ledger, no contact at the origin, under 95 % of the
-transactions compared, a whole area of the suite not judged.
+Do not deploy: a MUST that the reference passes and the candidate fails, or a stable
+difference nobody waived.
+Could not judge: a fault of the harness, an unbalanced ledger, no contact at the origin,
+under 95 % of the transactions compared, a whole area of the suite not judged.
 
 Exit status: 0 deploy, 1 do not deploy, 2 could not judge.";
 
@@ -68,7 +75,7 @@ struct Arguments {
     /// How fast to replay: a factor of the recorded pace, or max
     #[arg(long, value_name = "N|max", default_value = "1")]
     speed: Speed,
-    /// What `mirror http --diffs FILE` wrote about the same two builds
+    /// What `mirror http --diffs FILE` wrote about the same two builds, wherever they ran then
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     mirror_diffs: Option<PathBuf>,
     /// JSON report of an accepted run of the gate: only what it had not found counts
@@ -133,6 +140,11 @@ async fn judge(arguments: &Arguments) -> Result<Report, String> {
     let candidate = build(candidate, &arguments.candidate_profile, "CANDIDATE")?;
     let known = arguments.baseline.as_deref().map(baseline::load).transpose().map_err(|e| e.to_string())?;
     let waivers = arguments.waivers.as_deref().map(waivers).transpose()?;
+    for build in [&reference, &candidate] {
+        conformance::bench::Candidate::parse(&build.url)
+            .map_err(|e| e.to_string().replace("a candidate", "a build"))?;
+    }
+    arguments.outputs.check().map_err(|e| e.to_string())?;
     for path in &arguments.capture {
         std::fs::File::open(path).map_err(|e| format!("cannot read the capture {}: {e}", path.display()))?;
     }

@@ -10,7 +10,7 @@ use replay::http::{Capture, Finding, FindingKind, Speed};
 use replay::world::{Service, World};
 use report::ShowSecrets;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +42,13 @@ pub struct Options {
     pub nonce: String,
 }
 
+impl Options {
+    /// The file of the mirror's findings, as reports name it.
+    pub(crate) fn mirror_name(&self) -> String {
+        self.mirror_diffs.as_ref().map_or_else(String::new, |path| path.display().to_string())
+    }
+}
+
 /// What is being done, for people who wait.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress<'a> {
@@ -69,6 +76,27 @@ pub async fn run(
     let mut evidence = Evidence { known: options.known.clone(), ..Evidence::default() };
     let mut found = Found::default();
 
+    // What was given is read first: nobody should wait for a minute to hear of a wrong file name.
+    let mut captures = Vec::new();
+    for path in &options.captures {
+        match load(path).await {
+            Ok(capture) => captures.push(capture),
+            Err(what) => evidence.faults.push(Fault { phase: format!("replay of {}", path.display()), what }),
+        }
+    }
+    if let Some(path) = &options.mirror_diffs {
+        match mirrored(path) {
+            Ok((mirror, diffs)) => {
+                evidence.mirror = Some(mirror);
+                found.mirror = Some(diffs);
+            }
+            Err(what) => evidence.faults.push(Fault { phase: "mirror".into(), what }),
+        }
+    }
+    evidence.faults.extend(one_build_twice(options));
+    if !evidence.faults.is_empty() {
+        return (evidence, found);
+    }
     // Without both builds and the way from each to the origin, every finding would be about something else.
     progress(Progress::Phase("looking for both builds and their way to the origin"));
     for (role, build) in [("reference", &options.reference), ("candidate", &options.candidate)] {
@@ -85,25 +113,15 @@ pub async fn run(
         }
         Err(fault) => evidence.faults.push(fault),
     }
-    for (index, path) in options.captures.iter().enumerate() {
-        let phase = || format!("replay of {}", path.display());
-        progress(Progress::Phase(&phase()));
-        match replay(options, index, origin, clock, progress).await {
+    for (index, capture) in captures.iter().enumerate() {
+        let phase = format!("replay of {}", capture.name);
+        progress(Progress::Phase(&phase));
+        match replay(options, (index, capture), origin, clock, progress).await {
             Ok((replay, outcome)) => {
                 evidence.replays.push(replay);
                 found.replays.push(outcome);
             }
-            Err(what) => evidence.faults.push(Fault { phase: phase(), what }),
-        }
-    }
-    if let Some(path) = &options.mirror_diffs {
-        progress(Progress::Phase(&format!("the mirror's findings in {}", path.display())));
-        match mirrored(path) {
-            Ok((mirror, diffs)) => {
-                evidence.mirror = Some(mirror);
-                found.mirror = Some(diffs);
-            }
-            Err(what) => evidence.faults.push(Fault { phase: "mirror".into(), what }),
+            Err(what) => evidence.faults.push(Fault { phase, what }),
         }
     }
     (evidence, found)
@@ -125,8 +143,22 @@ pub async fn contact(
     let stage = Stage::new(candidate, origin.clone(), format!("{nonce}p{}", &role[..1]), None);
     match conformance::preflight::fly(stage, advertise).await {
         Ok(_) => Ok(()),
-        Err(failure) => Err(fault(cannot(&failure))),
+        // The suite calls whatever it judges the candidate.
+        Err(failure) => Err(fault(cannot(&failure).replace("candidate", role))),
     }
+}
+
+/// The same listener under both names would agree with itself whatever it does.
+fn one_build_twice(options: &Options) -> Option<Fault> {
+    let address = |build: &Build| Candidate::parse(&build.url).ok().map(|candidate| candidate.address);
+    let (reference, candidate) = (address(&options.reference)?, address(&options.candidate)?);
+    (reference == candidate).then(|| Fault {
+        phase: "builds".into(),
+        what: format!(
+            "reference {} and candidate {} are one and the same listener; give the address of each build",
+            options.reference.url, options.candidate.url
+        ),
+    })
 }
 
 fn cannot(e: &CannotJudge) -> String {
@@ -214,20 +246,22 @@ fn outcome(judged: &Judged) -> Outcome {
     }
 }
 
+async fn load(path: &Path) -> Result<Capture, String> {
+    let path = path.to_owned();
+    let loaded = tokio::task::spawn_blocking(move || Capture::load(&path)).await;
+    loaded.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+}
+
 /// How long a build may keep a replay waiting for a step.
 const STEP: Duration = Duration::from_secs(10);
 
 async fn replay(
     options: &Options,
-    index: usize,
+    (index, capture): (usize, &Capture),
     origin: &Origin,
     clock: &Clock,
     progress: &(dyn Fn(Progress<'_>) + Sync),
 ) -> Result<(Replay, replay::http::Outcome), String> {
-    let path = options.captures[index].clone();
-    let loaded =
-        tokio::task::spawn_blocking(move || Capture::load(&path)).await.map_err(|e| e.to_string())?;
-    let capture = loaded.map_err(|e| e.to_string())?;
     let prefix = format!("/{}r{index}", options.nonce);
     let service = Service::new(Arc::new(World::of(&*capture.recorded)), prefix.clone(), clock.clone());
     let route = service.mount(origin);
@@ -245,7 +279,7 @@ async fn replay(
         ..replay::http::Options::new(&options.reference.url, &options.candidate.url)
     };
     let told = |came, expected| progress(Progress::Replayed { came, expected });
-    let outcome = replay::http::run(&capture, &http, clock, &told).await.map_err(|e| e.to_string())?;
+    let outcome = replay::http::run(capture, &http, clock, &told).await.map_err(|e| e.to_string())?;
     drop(route);
     let replay = Replay {
         capture: capture.name.clone(),
@@ -287,7 +321,7 @@ fn lasting(name: &str) -> String {
     Secrets::Withheld.printable(name)
 }
 
-fn mirrored(path: &std::path::Path) -> Result<(Mirror, Diffs), String> {
+fn mirrored(path: &Path) -> Result<(Mirror, Diffs), String> {
     use mirror::{Group, State};
     let diffs = mirror::diffs::read(path).map_err(|e| e.to_string())?;
     let Some(ledger) = &diffs.ledger else {
@@ -333,10 +367,17 @@ pub(crate) fn is_stable(diffs: &Diffs, differing: &Differing) -> bool {
     diffs.compared(differing).is_some_and(|s| s.compared > 1 && s.different == s.compared)
 }
 
+/// The path that tells most: a status before an end, content before fields.
 fn mirrored_path(differing: &Differing) -> String {
-    let standing = differing.differences.iter().find(|f| f.difference.stands());
-    let first = standing.or(differing.differences.first());
-    first.map_or_else(|| format!("({})", differing.outcome.reason()), |f| f.difference.path.clone())
+    let weight = |path: &str| match path {
+        "status" => 0,
+        "body.ending" => 1,
+        path if path.starts_with("body") => 2,
+        _ => 3,
+    };
+    let standing = differing.differences.iter().filter(|f| f.difference.stands());
+    let heaviest = standing.min_by_key(|f| weight(&f.difference.path)).or(differing.differences.first());
+    heaviest.map_or_else(|| format!("({})", differing.outcome.reason()), |f| f.difference.path.clone())
 }
 
 #[cfg(test)]

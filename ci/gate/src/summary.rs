@@ -31,6 +31,13 @@ pub fn report(
         Subject::new("reference", &options.reference.url),
         Subject::new("candidate", &options.candidate.url),
     ];
+    if let Some(diffs) = &found.mirror {
+        let (primary, candidate) = (&diffs.header.primary, &diffs.header.candidate);
+        let detail = format!("of {}, from {primary} to {candidate}", diffs.header.started);
+        report
+            .subjects
+            .push(Subject { detail: Some(detail), ..Subject::new("mirror", options.mirror_name()) });
+    }
     report.subjects.extend(options.captures.iter().map(|c| Subject::new("capture", c.display().to_string())));
     report.reasons = reasons.into_iter().map(|reason| told(reason, verdict)).collect();
     if verdict == Verdict::Deploy {
@@ -38,12 +45,6 @@ pub fn report(
     }
     if options.captures.is_empty() {
         report.notes.push("No capture was replayed: give recorded traffic with --capture FILE.".into());
-    }
-    let musts = against(evidence);
-    for reason in
-        report.reasons.iter_mut().filter(|r| r.fault == Fault::Candidate && r.text.starts_with("suite:"))
-    {
-        reason.checks.clone_from(&musts);
     }
     suite(&mut report, evidence, found);
     replays(&mut report, found);
@@ -70,20 +71,13 @@ fn told(reason: verdict::Reason, verdict: Verdict) -> Reason {
         (false, Kind::Remark) => Severity::Note,
         (false, _) => Severity::Warning,
     };
-    let told = Reason { severity, ..Reason::deciding(fault, reason.text) };
+    let told = Reason { severity, checks: reason.checks, ..Reason::deciding(fault, reason.text) };
     match reason.kind {
         Kind::TooLittle if told.text.contains("area purge") => {
-            told.next("say how the build is purged: --reference-profile and --candidate-profile")
+            told.next("say how each build is purged, with a profile; --help tells which flag takes it")
         }
         _ => told,
     }
-}
-
-/// Checks that speak against the candidate.
-fn against(evidence: &Evidence) -> Vec<String> {
-    let checks = evidence.suite.iter().flat_map(|s| &s.checks);
-    let failed = checks.filter(|c| verdict::fails_a_must(c) && !evidence.known.contains(&c.id));
-    failed.map(|c| c.id.clone()).collect()
 }
 
 fn nothing_found(evidence: &Evidence) -> String {
@@ -171,7 +165,9 @@ fn mirror(report: &mut Report, found: &Found) {
         };
         let title = format!("{} {}", one.method, one.url);
         let because = match (one.differences.len(), is_stable(diffs, one)) {
-            (_, false) => "it was not seen each time".to_owned(),
+            (_, false) => {
+                "without weight: the request was not asked again, or was once answered alike".to_owned()
+            }
             (0, true) => format!("the candidate's answer broke off: {}", one.outcome.reason()),
             (1, true) => "1 difference".to_owned(),
             (n, true) => format!("{n} differences"),

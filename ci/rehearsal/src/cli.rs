@@ -10,7 +10,8 @@ Examples:
   ci/quickstart --candidate reference        nothing to find: deploy
   ci/quickstart --candidate nginx            Debian's nginx with proxy_cache; varnish works too
   ci/quickstart --candidate http://127.0.0.1:8080 --origin-listen 127.0.0.1:8000
-                                             your own, whose origin is port 8000
+                                             your own, whose origin is port 8000; add --profile
+                                             FILE so that purge is judged, too
 
 Exit status: 0 deploy, 1 do not deploy, 2 could not judge.";
 
@@ -24,9 +25,9 @@ pub struct Cli {
     #[arg(long, default_value = "deviating", value_name = "WHO", value_hint = ValueHint::Url)]
     pub candidate: String,
 
-    /// Which rule the deviating candidate breaks
-    #[arg(long, default_value = "vary-ignored", value_name = "NAME")]
-    pub deviation: String,
+    /// Which rule the deviating candidate breaks [default: vary-ignored]
+    #[arg(long, value_name = "NAME")]
+    pub deviation: Option<String>,
 
     /// Name the deviations and stop
     #[arg(long)]
@@ -67,6 +68,11 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// The rule that the deviating candidate breaks.
+    pub fn deviation(&self) -> &str {
+        self.deviation.as_deref().unwrap_or("vary-ignored")
+    }
+
     /// The capture to replay.
     pub fn capture(&self) -> PathBuf {
         self.capture.clone().unwrap_or_else(|| self.root.join("corpora/recordings/world-daily.pcapng"))

@@ -1,7 +1,7 @@
 //! The loop, step by step: world, builds, mirror, gate, verdict.
 
 use crate::cli::Cli;
-use crate::stage::{Build, Place, StageError, Tee};
+use crate::stage::{self, Build, Place, StageError, Tee};
 use endpoint::{Clock, Origin, Settings};
 use gate::run::{Options, Progress};
 use replay::http::{Capture, Speed};
@@ -29,6 +29,8 @@ pub enum RehearsalError {
     Candidate(String),
     #[error("could not judge: {0}")]
     Contact(String),
+    #[error("{0}")]
+    Deviation(String),
     #[error("driving traffic through the mirror: {0}")]
     Traffic(replay::http::Error),
     #[error("the {role} ended during the rehearsal; the end of its log:\n{log}")]
@@ -43,6 +45,7 @@ pub async fn rehearse(
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<Report, RehearsalError> {
     let started = clock.now();
+    wanted(cli, place).await?;
     let nonce = conformance::cli::nonce();
 
     let path = cli.capture();
@@ -143,6 +146,30 @@ pub async fn rehearse(
     Ok(report)
 }
 
+/// Looks at what was asked for, before anything is started.
+async fn wanted(cli: &Cli, place: &Place) -> Result<(), RehearsalError> {
+    let by_url = cli.candidate.starts_with("http://");
+    if !by_url && !["deviating", "reference", "nginx", "varnish"].contains(&cli.candidate.as_str()) {
+        return Err(RehearsalError::Candidate(cli.candidate.clone()));
+    }
+    if cli.deviation.is_some() && cli.candidate != "deviating" {
+        return Err(RehearsalError::Deviation("--deviation is for the candidate `deviating`".into()));
+    }
+    if cli.profile.is_some() && !by_url {
+        return Err(RehearsalError::Deviation("--profile is for a candidate given by URL".into()));
+    }
+    if cli.candidate == "deviating" {
+        let list = stage::deviations(place).await?;
+        let name = cli.deviation();
+        if !list.lines().any(|line| line.split_whitespace().next() == Some(name)) {
+            return Err(RehearsalError::Deviation(format!(
+                "there is no deviation {name:?}; these are:\n{list}"
+            )));
+        }
+    }
+    Ok(())
+}
+
 async fn start_candidate(
     cli: &Cli,
     place: &Place,
@@ -153,7 +180,7 @@ async fn start_candidate(
     let address = reachable(origin.address());
     Ok(match cli.candidate.as_str() {
         "deviating" => {
-            Build::edge(place, "candidate", "faulty-edge", &["--deviation", &cli.deviation], address).await?
+            Build::edge(place, "candidate", "faulty-edge", &["--deviation", cli.deviation()], address).await?
         }
         "reference" => Build::edge(place, "candidate", "reference-cdn", &["edge"], address).await?,
         "nginx" => Build::nginx(place, address).await?,
@@ -174,7 +201,7 @@ async fn start_candidate(
 
 fn describe(cli: &Cli) -> String {
     match cli.candidate.as_str() {
-        "deviating" => format!("an edge with the deviation {}", cli.deviation),
+        "deviating" => format!("an edge with the deviation {}", cli.deviation()),
         "reference" => "the reference CDN's edge too".into(),
         "nginx" => "nginx with proxy_cache".into(),
         "varnish" => "Varnish".into(),

@@ -49,7 +49,8 @@ async fn show(cli: &Cli) -> ExitCode {
         };
     }
     let page = cli.page();
-    if let Some(dir) = page.parent().filter(|dir| !dir.as_os_str().is_empty())
+    if cli.html.is_none()
+        && let Some(dir) = page.parent()
         && let Err(error) = std::fs::create_dir_all(dir)
     {
         return fail(&format!("cannot make {} for the report: {error}", dir.display()));
@@ -60,6 +61,10 @@ async fn show(cli: &Cli) -> ExitCode {
         let _ =
             if aside { writeln!(std::io::stderr(), "{line}") } else { writeln!(std::io::stdout(), "{line}") };
     };
+    let outputs = Outputs { json: cli.json.clone(), junit: None, html: Some(page.clone()) };
+    if let Err(error) = outputs.check() {
+        return fail(&error.to_string());
+    }
     let clock = Clock::system();
     // Dropping the rehearsal ends every program it started.
     let judged = tokio::select! {
@@ -73,7 +78,6 @@ async fn show(cli: &Cli) -> ExitCode {
         Ok(report) => report,
         Err(error) => return fail(&error.to_string()),
     };
-    let outputs = Outputs { json: cli.json.clone(), junit: None, html: Some(page.clone()) };
     if let Err(error) = outputs.write(&report) {
         return fail(&error.to_string());
     }

@@ -31,10 +31,11 @@ fn judged(arguments: &[&str]) -> (Option<i32>, Value, String) {
     (status.code(), report, said)
 }
 
-/// What decided: the texts of the reasons.
-fn deciding(report: &Value) -> Vec<&str> {
+/// What decided: the texts of the reasons, with the checks they rest on.
+fn deciding(report: &Value) -> Vec<String> {
     let reasons = report["reasons"].as_array().unwrap().iter();
-    reasons.filter(|r| r["severity"] == "deciding").map(|r| r["text"].as_str().unwrap()).collect()
+    let told = |r: &Value| format!("{} {}", r["text"].as_str().unwrap(), r["checks"]);
+    reasons.filter(|r| r["severity"] == "deciding").map(told).collect()
 }
 
 /// A deviation, a check of the suite that fails for it, and whether replay and mirror report it: `Some(false)` where

@@ -329,7 +329,8 @@ fn row(index: usize, check: &Check, left: &mut usize, open: &mut usize) -> Row {
         title: clean::line(&check.title, LINE),
         detail,
         open: unfold,
-        reason: optional(&check.reason),
+        // It may hold lines to copy.
+        reason: check.reason.as_ref().map(|reason| clean::block(reason, LINE)),
         explanation: optional(&check.explanation),
         cites: optional(&check.cites),
         differences,

@@ -86,6 +86,29 @@ impl std::error::Error for WriteError {
 }
 
 impl Outputs {
+    /// Looks whether the outputs can be written, before the work that they are to report.
+    ///
+    /// # Errors
+    /// The first one whose folder is not there, or that wants a standard output another has.
+    pub fn check(&self) -> Result<(), WriteError> {
+        let mut standard_output = false;
+        for path in [&self.json, &self.junit, &self.html].into_iter().flatten() {
+            let error = |source| WriteError { path: path.clone(), source };
+            if path.as_os_str() == "-" {
+                if standard_output {
+                    return Err(error(one_standard_output()));
+                }
+                standard_output = true;
+                continue;
+            }
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !fs::metadata(folder).map_err(error)?.is_dir() {
+                return Err(error(io::ErrorKind::NotADirectory.into()));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the forms that were asked for, and the text form to standard output, or to standard error where another
     /// form goes to standard output. Colour and width come from the terminal. Files appear whole or not at all: a
     /// reader never sees half a report.
@@ -103,7 +126,7 @@ impl Outputs {
             let written = if path.as_os_str() != "-" {
                 atomically(path, form(report).as_bytes())
             } else if standard_output {
-                Err(io::Error::new(io::ErrorKind::InvalidInput, "standard output can take one report only"))
+                Err(one_standard_output())
             } else {
                 standard_output = true;
                 all(&mut io::stdout().lock(), &form(report))
@@ -119,6 +142,10 @@ impl Outputs {
         };
         result.and(text.map_err(|source| WriteError { path: PathBuf::from("-"), source }))
     }
+}
+
+fn one_standard_output() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "standard output can take one report only")
 }
 
 impl Style {

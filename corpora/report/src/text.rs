@@ -54,16 +54,26 @@ impl Out {
         self.text.push('\n');
     }
 
-    /// A paragraph, wrapped, each line led by `indent` spaces, the first one by `lead` as well.
+    /// A paragraph, wrapped, each line led by `indent` spaces, the first one by `lead` as well. Lines after the first
+    /// are something to copy: they stay as they are, set off a little.
     fn paragraph(&mut self, indent: usize, lead: &str, paragraph: &str) {
         let lead_width = lead.chars().count();
         let room = self.style.width.saturating_sub(indent + lead_width).max(20);
-        for (index, line) in wrap(&clean::line(paragraph, LONG), room).into_iter().enumerate() {
+        let mut lines = paragraph.lines();
+        let first = clean::line(lines.next().unwrap_or_default(), LONG);
+        for (index, line) in wrap(&first, room).into_iter().enumerate() {
             let lead = if index == 0 { lead.to_owned() } else { " ".repeat(lead_width) };
             self.line(&format!("{:indent$}{lead}{line}", ""));
         }
+        for line in lines.take(BLOCK_LINES) {
+            let indent = indent + lead_width + 2;
+            self.line(&format!("{:indent$}{}", "", clean::line(line, LONG)));
+        }
     }
 }
+
+/// Most lines of a reason after its first.
+const BLOCK_LINES: usize = 20;
 
 /// Breaks at spaces so that no line is wider than `room`, long words within.
 fn wrap(text: &str, room: usize) -> Vec<String> {

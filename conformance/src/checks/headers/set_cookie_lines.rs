@@ -19,7 +19,7 @@ async fn judge(t: Trial) -> Outcome {
     let page = t.page("page", Reply::ok().field("Set-Cookie", one).field("Set-Cookie", "b=2; Path=/"));
     let answer = page.fill().await?;
     let lines: Vec<_> = answer.fields.get_all("Set-Cookie").collect();
-    need!(!lines.is_empty(), "the candidate relays no Set-Cookie at all");
+    ensure!(!lines.is_empty(), "no Set-Cookie reached the client");
     ensure!(
         lines == [one, "b=2; Path=/"],
         "two Set-Cookie lines came out as {} other than they were",

@@ -15,11 +15,13 @@ pub const CHECK: Check = Check {
 };
 
 async fn judge(t: Trial) -> Outcome {
-    let page =
-        t.page("page", Reply::ok().field("Zz-Unheard-Of", "a;b=\"c, d\"").field("Cache-Control", "no-store"));
-    let answer = page.fill().await?;
-    let got = answer.fields.combined("Zz-Unheard-Of");
-    ensure!(got.is_some(), "Zz-Unheard-Of did not reach the client");
-    ensure!(got.as_deref() == Some(b"a;b=\"c, d\""), "Zz-Unheard-Of reached the client changed");
+    let sent = [("Zz-Unheard-Of", "a;b=\"c, d\""), ("X-Custom", "1")];
+    let reply = sent.iter().fold(Reply::ok(), |reply, (name, value)| reply.field(name, value));
+    let answer = t.page("page", reply.field("Cache-Control", "no-store")).fill().await?;
+    for (name, value) in sent {
+        let got = answer.fields.combined(name);
+        ensure!(got.is_some(), "{name} did not reach the client");
+        ensure!(got.as_deref() == Some(value.as_bytes()), "{name} reached the client changed");
+    }
     Ok(())
 }
