@@ -1,5 +1,6 @@
 //! The bound on memory that copies of traffic may hold.
 
+use crate::slab::{BLOCK, Slab};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,13 +9,23 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub struct Budget {
     limit: usize,
+    /// Of what is allocated piece by piece: all but the slab.
+    pieces: usize,
     used: AtomicUsize,
+    /// Half of it all. Neither half lends to the other: memory that was in use once stays with the process.
+    slab: Arc<Slab>,
     peak: AtomicUsize,
 }
 
 impl Budget {
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Budget { limit, used: AtomicUsize::new(0), peak: AtomicUsize::new(0) })
+        Arc::new(Budget {
+            limit,
+            pieces: limit - limit / 2,
+            used: AtomicUsize::new(0),
+            slab: Slab::new(limit / 2),
+            peak: AtomicUsize::new(0),
+        })
     }
 
     /// Room for `bytes`, or `None` where the bound would be passed.
@@ -24,14 +35,18 @@ impl Budget {
 
     fn add(&self, bytes: usize) -> bool {
         let used = self.used.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        if used > self.limit {
+        if used > self.pieces {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
             return false;
         }
+        self.note_peak(used + self.slab.used());
+        true
+    }
+
+    fn note_peak(&self, used: usize) {
         if used > self.peak.load(Ordering::Relaxed) {
             self.peak.fetch_max(used, Ordering::Relaxed);
         }
-        true
     }
 
     pub fn limit(&self) -> usize {
@@ -40,7 +55,7 @@ impl Budget {
 
     /// Bytes held now.
     pub fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
+        self.used.load(Ordering::Relaxed) + self.slab.used()
     }
 
     /// The most that was held at once.
@@ -76,6 +91,9 @@ impl Drop for Permit {
 /// What a copied piece costs beside its bytes: its place in a queue and its reference count.
 const CHUNK_OVERHEAD: usize = 192;
 
+/// Copies up to this length are allocated by themselves: a block of the slab would be mostly empty.
+const SMALL: usize = BLOCK / 4;
+
 /// A copy of some traffic, counted in the budget as long as it lives.
 #[derive(Debug)]
 pub struct Chunk {
@@ -89,6 +107,20 @@ impl Chunk {
         let permit = budget.take(bytes.len() + CHUNK_OVERHEAD)?;
         Some(Chunk { bytes: Bytes::copy_from_slice(bytes), _permit: permit })
     }
+
+    /// Copies at most [`Chunk::PART`] bytes, in memory that long bodies share.
+    pub fn copy_part(budget: &Arc<Budget>, bytes: &[u8]) -> Option<Self> {
+        if bytes.len() <= SMALL {
+            return Chunk::copy(budget, bytes);
+        }
+        let permit = budget.take(CHUNK_OVERHEAD)?;
+        let bytes = budget.slab.copy(bytes)?;
+        budget.note_peak(budget.used());
+        Some(Chunk { bytes, _permit: permit })
+    }
+
+    /// Most bytes that [`Chunk::copy_part`] takes.
+    pub const PART: usize = BLOCK;
 }
 
 #[cfg(test)]
@@ -97,7 +129,7 @@ mod tests {
 
     #[test]
     fn never_holds_more_than_its_limit() {
-        let budget = Budget::new(1000);
+        let budget = Budget::new(2000);
         let mut first = budget.take(600).unwrap();
         assert!(budget.take(401).is_none());
         assert!(!first.grow(401));

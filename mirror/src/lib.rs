@@ -32,6 +32,7 @@ mod reading;
 mod relay;
 mod run;
 mod sample;
+mod slab;
 mod status;
 mod stop;
 mod summary;

@@ -1,7 +1,7 @@
 //! One direction of a relayed connection: bytes in, the same bytes out, nothing else.
 
 use crate::tap::End;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -10,12 +10,18 @@ use tokio::net::TcpStream;
 /// Most bytes read at once. Also the most that a direction holds for a receiver that does not take them.
 const READ: usize = 64 << 10;
 
+/// The same where many receivers are slow: [`PLENTY`] is held already by the connections of this thread.
+const READ_LITTLE: usize = 4 << 10;
+const PLENTY: usize = 1 << 20;
+
 /// Reads in a row before other connections get their turn.
 const TURN: usize = 4;
 
 thread_local! {
     /// One buffer for all connections of a thread: a connection without traffic needs none.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ].into_boxed_slice());
+    /// Bytes that all pipes of a thread hold.
+    static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
 /// How a direction ended.
@@ -65,7 +71,7 @@ impl Pipe {
         }
         let end = ready!(self.pump(cx, from, to, saw));
         self.ended = Some(end);
-        self.pending = Vec::new();
+        self.release();
         Poll::Ready(end)
     }
 
@@ -81,7 +87,8 @@ impl Pipe {
         }
         for _ in 0..TURN {
             let step = BUFFER.with_borrow_mut(|buffer| {
-                let mut read = ReadBuf::new(buffer);
+                let room = if HELD.get() < PLENTY { READ } else { READ_LITTLE };
+                let mut read = ReadBuf::new(&mut buffer[..room]);
                 match ready!(Pin::new(&mut *from).poll_read(cx, &mut read)) {
                     Err(_) => return Poll::Ready(Some(PipeEnd::Source(End::Reset))),
                     Ok(()) if read.filled().is_empty() => {
@@ -96,7 +103,7 @@ impl Pipe {
                     Poll::Pending => 0,
                 };
                 self.passed += bytes.len() as u64;
-                self.pending.extend_from_slice(&bytes[took..]);
+                self.hold(&bytes[took..]);
                 saw(bytes);
                 Poll::Ready(None)
             });
@@ -120,9 +127,28 @@ impl Pipe {
             }
         }
         if self.at > 0 {
-            self.pending = Vec::new();
-            self.at = 0;
+            self.release();
         }
         Poll::Ready(true)
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        self.pending.extend_from_slice(bytes);
+        HELD.set(HELD.get() + bytes.len());
+    }
+
+    /// Frees what was held: connections that are not slow at the moment take no memory.
+    fn release(&mut self) {
+        // A pipe stays on its thread.
+        HELD.set(HELD.get().saturating_sub(self.pending.len()));
+        self.pending = Vec::new();
+        self.at = 0;
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        // At the end of a thread nobody counts any more.
+        let _ = HELD.try_with(|held| held.set(held.get().saturating_sub(self.pending.len())));
     }
 }

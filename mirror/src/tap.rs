@@ -330,9 +330,15 @@ impl Tap {
 
     /// Hands on a part of the message under way.
     fn pass(&mut self, side: Side, at: Time, bytes: &[u8], ends: bool) {
-        if self.under_way(side).is_some_and(|open| open.copied) {
-            let chunk = Chunk::copy(&self.rules.budget, bytes);
-            self.hand_over(side, at, chunk, ends);
+        let mut rest = bytes;
+        while self.under_way(side).is_some_and(|open| open.copied) {
+            let (part, more) = rest.split_at(rest.len().min(Chunk::PART));
+            let chunk = Chunk::copy_part(&self.rules.budget, part);
+            self.hand_over(side, at, chunk, ends && more.is_empty());
+            if more.is_empty() {
+                break;
+            }
+            rest = more;
         }
         if ends {
             self.message_ended(side);

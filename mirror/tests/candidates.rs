@@ -193,7 +193,12 @@ fn closes_at_once() {
 
 #[test]
 fn answers_a_gigabyte() {
-    let candidate = server(|mut stream| {
+    check(gigabytes(), PATIENT, None, &crowded_or(&["candidate-too-long"]), 1);
+}
+
+/// Answers everything with a gigabyte of zeros.
+fn gigabytes() -> SocketAddr {
+    server(|mut stream| {
         let mut reader = BufReader::new(stream.try_clone()?);
         while read_request(&mut reader)?.is_some() {
             write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", 1_u64 << 30)?;
@@ -203,8 +208,7 @@ fn answers_a_gigabyte() {
             }
         }
         Ok(())
-    });
-    check(candidate, PATIENT, None, &crowded_or(&["candidate-too-long"]), 1);
+    })
 }
 
 #[test]
@@ -238,4 +242,83 @@ fn an_endless_head() {
         }
     });
     check(candidate, PATIENT, None, &crowded_or(&["candidate-garbage", "candidate-closed"]), 1);
+}
+
+/// Enough connections and large answers that what is held beside the copies would show.
+mod many {
+    use super::{Mirror, SLACK, nobody, pattern, read_request, server, stage, waits_for};
+    use std::io::{BufReader, Read as _, Write as _};
+    use std::net::{SocketAddr, TcpStream};
+    use std::sync::Arc;
+    use std::sync::mpsc::channel;
+
+    const CLIENTS: usize = 160;
+    const REQUESTS: usize = 2;
+    const LENGTH: usize = 10 << 20;
+    const MEMORY: u64 = 64;
+
+    fn primary(body: Arc<Vec<u8>>) -> SocketAddr {
+        server(move |mut stream| {
+            let mut reader = BufReader::new(stream.try_clone()?);
+            while read_request(&mut reader)?.is_some() {
+                write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n")?;
+                stream.write_all(&body)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Takes answers in small steps, and asserts that they are the primary's to the byte.
+    fn downloads(mut stream: TcpStream, client: usize, body: &[u8]) {
+        let mut buffer = vec![0; 32 << 10];
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
+        for n in 0..REQUESTS {
+            write!(stream, "GET /{client}/{n} HTTP/1.1\r\nHost: stage.test\r\n\r\n").unwrap();
+            stage::expect(&mut stream, &head);
+            let mut at = 0;
+            while at < body.len() {
+                let room = buffer.len().min(body.len() - at);
+                let got = stream.read(&mut buffer[..room]).unwrap();
+                assert!(got > 0 && buffer[..got] == body[at..at + got], "other bytes than the primary's");
+                at += got;
+            }
+        }
+    }
+
+    fn stay_bounded(candidate: SocketAddr) {
+        let body = Arc::new(pattern(LENGTH, 3));
+        let memory = format!("{MEMORY}M");
+        let options = ["--memory", &memory, "--candidate-timeout", "2s", "--drain", "5s"];
+        let mirror = Mirror::start(primary(Arc::clone(&body)), candidate, &options);
+        let before = mirror.memory("VmRSS");
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|client| {
+                let (stream, body) = (stage::connect(mirror.listen), Arc::clone(&body));
+                std::thread::spawn(move || downloads(stream, client, &body))
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        let ledger = mirror.ledger_when("the end of all requests", |l| l["open"] == 0);
+        let grown = mirror.memory("VmHWM").saturating_sub(before);
+        assert!(grown <= (MEMORY + SLACK) * 1024, "memory grew by {grown} KiB: {ledger:#}");
+        assert!(ledger["memory"]["peak"].as_u64() <= Some(MEMORY << 20), "{ledger:#}");
+        assert_eq!(ledger["requests"], (CLIENTS * REQUESTS) as u64, "{ledger:#}");
+        assert_eq!(ledger["balances"], true, "{ledger:#}");
+    }
+
+    #[test]
+    fn hung() {
+        let (_never, nothing) = channel();
+        stay_bounded(waits_for(nothing, |_| Ok(())));
+    }
+
+    #[test]
+    fn refuses() {
+        stay_bounded(nobody());
+    }
+
+    #[test]
+    fn answers_a_gigabyte() {
+        stay_bounded(super::gigabytes());
+    }
 }
