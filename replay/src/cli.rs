@@ -85,7 +85,8 @@ pub struct Http {
     /// How many times the recorded pace, or max: as fast as the recorded order allows
     #[arg(long, value_name = "N|max", default_value = "1")]
     pub speed: Speed,
-    /// Give a step of a request up after so many seconds without progress
+    /// Give connecting, sending a request, or reading its whole answer up after so many seconds; 3 time-outs one
+    /// after another without an answer in between, or 20 in all, end what is left for that build
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub timeout: std::time::Duration,
     /// Most connections open at once to each build

@@ -337,6 +337,77 @@ async fn a_candidate_that_hangs_costs_its_timeout_and_no_more() {
     assert!(outcome.report.ledgers.iter().all(report::Ledger::balances));
 }
 
+/// Sixty requests on twenty connections.
+fn many() -> Vec<Transaction> {
+    let one = |n: i64| {
+        let place = (n as u64 % 20, n as u64 / 20);
+        transaction(place, (10 * n, 10 * n + 5), get(&format!("/{n}")), ok("hello"))
+    };
+    (0..60).map(one).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_never_answers_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = capture(directory.path(), many());
+    let (same, _) = serve(&capture, "").await;
+    let hung = Origin::local(Settings::default()).await.unwrap();
+    hung.otherwise(|_| Script::new().stall());
+    // Each piece comes long before a time-out, the answer's end does not.
+    let dripping = Origin::local(Settings::default()).await.unwrap();
+    dripping.otherwise(|_| {
+        let head = Script::new().send("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+        (0..100_000).fold(head, |script, _| script.send("x").pause(Duration::from_millis(20)))
+    });
+    for (bad, speed) in [(&hung, Speed::Max), (&dripping, Speed::Factor(1.0))] {
+        let options = Options { timeout: Duration::from_secs(1), speed, confirm: 5, ..fast(&same, bad) };
+        let outcome = run(&capture, &options).await;
+        assert_eq!(outcome.report.outcome, Verdict::CouldNotJudge);
+        let reason = &outcome.report.reasons[0].text;
+        assert!(reason.contains("candidate") && reason.contains("not done after 1000 ms"), "{reason}");
+        // What cannot be judged is not asked for again.
+        assert_eq!((outcome.totals.failed_candidate, outcome.passes), (60, 1), "{:#?}", outcome.totals);
+        let given_up = outcome.totals.given_up_candidate;
+        // One after another, three were waited for; at the recorded pace, as many as there are connections.
+        assert!(if speed == Speed::Max { given_up == 57 } else { given_up > 0 }, "{given_up}");
+        let ledger = &outcome.report.ledgers[0];
+        let part = ledger.parts.iter().find(|p| p.name == "failed at the candidate: it had been given up");
+        assert!(ledger.balances() && part.is_some_and(|p| p.count == given_up), "{ledger:?}");
+        let notes = &outcome.report.notes;
+        assert!(notes.iter().any(|n| n.starts_with("the candidate was given up: 3 time-outs")), "{notes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_hangs_after_a_while_fails_from_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = capture(directory.path(), many());
+    let (same, _) = serve(&capture, "").await;
+    let service = Service::new(Arc::new(World::of(&*capture.recorded)), "", Clock::system());
+    let hangs = |from: usize| {
+        let service = service.clone();
+        move |received: &endpoint::Received| {
+            let number: usize = std::str::from_utf8(&received.request.target[1..]).unwrap().parse().unwrap();
+            match number < from {
+                true => Script::answer(&received.request, &service.answer(&received.request).response),
+                false => Script::new().stall(),
+            }
+        }
+    };
+    let late = Origin::local(Settings::default()).await.unwrap();
+    late.otherwise(hangs(40));
+    let options = Options { timeout: Duration::from_secs(1), ..fast(&same, &late) };
+    let outcome = run(&capture, &options).await;
+    assert_eq!(outcome.report.outcome, Verdict::Differences, "{:#?}", outcome.report.reasons);
+    let totals = &outcome.totals;
+    assert_eq!((totals.compared, totals.failed_candidate, totals.given_up_candidate), (40, 20, 17));
+
+    // The reference's hanging is nothing against the candidate.
+    let outcome = run(&capture, &Options { timeout: Duration::from_secs(1), ..fast(&late, &same) }).await;
+    assert_eq!(outcome.report.outcome, Verdict::CouldNotJudge, "{:#?}", outcome.report.reasons);
+    assert_eq!((outcome.totals.failed_reference, outcome.totals.given_up_reference), (20, 17));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_of_recorded_clients_are_not_shown() {
     let directory = tempfile::tempdir().unwrap();

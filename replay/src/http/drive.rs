@@ -3,6 +3,7 @@
 use super::judge::Build;
 use super::message::{Outgoing, outgoing};
 use super::plan::{Plan, Speed, Step};
+use super::silence::{GIVEN_UP, Silence};
 use super::target::Target;
 use crate::extract::Recorded;
 use endpoint::{Client, Reply, Settings};
@@ -60,6 +61,7 @@ struct Shared {
     order: Order,
     refused: AtomicU32,
     reached: AtomicBool,
+    silence: Silence,
 }
 
 /// Plays all connections of the plan. Every step is sent to `results` exactly once.
@@ -71,6 +73,7 @@ pub(super) async fn play(run: Run, results: mpsc::Sender<(Build, Played)>) {
         order: Order::new(&plan.by_end),
         refused: AtomicU32::new(0),
         reached: AtomicBool::new(false),
+        silence: Silence::default(),
         results,
         run,
     });
@@ -78,8 +81,11 @@ pub(super) async fn play(run: Run, results: mpsc::Sender<(Build, Played)>) {
     for (number, steps) in plan.connections.iter().enumerate() {
         let Some(first) = steps.first() else { continue };
         // In the order of their first requests, so that what waits is here and not in as many tasks.
-        shared.wait_for(first).await;
-        let lane = Lane { shared: Arc::clone(&shared), client: None, used: false };
+        tokio::select! {
+            () = shared.wait_for(first) => {}
+            _ = shared.silence.given_up() => {}
+        }
+        let lane = Lane { shared: Arc::clone(&shared), client: None, used: false, reported: 0 };
         let plan = Arc::clone(&plan);
         tasks.spawn(async move { lane.play(&plan.connections[number]).await });
         while tasks.try_join_next().is_some() {}
@@ -106,6 +112,33 @@ struct Lane {
     client: Option<(Client, OwnedSemaphorePermit)>,
     /// Whether the present connection has carried an answer.
     used: bool,
+    /// How many steps are done. They are reported in order.
+    reported: usize,
+}
+
+/// Why a step failed.
+struct Failure {
+    why: String,
+    /// It took all the time that a step is given.
+    timed_out: bool,
+}
+
+impl From<endpoint::Error> for Failure {
+    fn from(error: endpoint::Error) -> Self {
+        Failure { why: error.to_string(), timed_out: matches!(error, endpoint::Error::Deadline { .. }) }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Failure { why, timed_out: false }
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(why: &str) -> Self {
+        why.to_owned().into()
+    }
 }
 
 /// A step under way.
@@ -123,7 +156,22 @@ enum Event<'a> {
 }
 
 impl Lane {
+    /// Plays all steps, or until the build is given up: what is left then fails at once.
     async fn play(mut self, steps: &[Step]) {
+        let shared = Arc::clone(&self.shared);
+        let why = tokio::select! {
+            biased;
+            why = shared.silence.given_up() => why,
+            () = self.play_groups(steps) => return,
+        };
+        self.disconnect();
+        let now = shared.since_start();
+        for step in &steps[self.reported..] {
+            self.report(step, now, now, Err(why.clone())).await;
+        }
+    }
+
+    async fn play_groups(&mut self, steps: &[Step]) {
         for group in steps.chunk_by(|_, next| next.pipelined) {
             if let Some(first) = group.first() {
                 self.wait(first).await;
@@ -175,12 +223,12 @@ impl Lane {
             let was_used = self.used;
             let mut flying: VecDeque<Pending<'_>> = VecDeque::new();
             let mut answered = 0;
-            let failure = match self.connect().await {
+            let failure: Failure = match self.connect().await {
                 Err(error) => error,
                 Ok(()) => loop {
                     let next = waiting.get(flying.len()).copied();
                     let event = match (&mut self.client, next) {
-                        (None, _) => break "the connection was closed before the answer".to_owned(),
+                        (None, _) => break "the connection was closed before the answer".into(),
                         (Some((client, _)), Some(next)) if !flying.is_empty() => tokio::select! {
                             biased;
                             () = shared.wait_for(next) => Event::Due(next),
@@ -193,12 +241,12 @@ impl Lane {
                         (Some((client, _)), None) if !flying.is_empty() => {
                             Event::Answered(Box::new(client.response().await))
                         }
-                        (_, None) => break String::new(),
+                        (_, None) => break "".into(),
                     };
                     match event {
                         Event::Due(step) => {
                             // Usable transactions have a request.
-                            let Some(request) = recorded[step.index].request() else { break String::new() };
+                            let Some(request) = recorded[step.index].request() else { break "".into() };
                             let sent = shared.since_start();
                             let due = if shared.run.speed == Speed::Max { sent } else { step.due };
                             flying.push_back(Pending { step, request, due, sent });
@@ -209,9 +257,10 @@ impl Lane {
                         Event::Answered(reply) => {
                             let reply = match *reply {
                                 Ok(reply) => reply,
-                                Err(error) => break error.to_string(),
+                                Err(error) => break error.into(),
                             };
-                            let Some(pending) = flying.pop_front() else { break String::new() };
+                            shared.silence.answered();
+                            let Some(pending) = flying.pop_front() else { break "".into() };
                             waiting.pop_front();
                             answered += 1;
                             self.used = true;
@@ -225,20 +274,24 @@ impl Lane {
             };
             let Some(first) = waiting.front().copied() else { return };
             self.disconnect();
-            // A server may close a connection between two requests: what it has not answered is sent again, once,
+            // One that took all its time would take it again. A server may close a connection between two requests: what it has not answered is sent again, once,
             // where that does no harm (RFC 9112 section 9.3.1).
             let idle_close = was_used && recorded[first.index].request().is_some_and(is_idempotent);
-            if answered > 0 || idle_close {
+            if !failure.timed_out && (answered > 0 || idle_close) {
                 continue;
             }
             waiting.pop_front();
             let now = shared.since_start();
             let (due, sent) = flying.pop_front().map_or((now, now), |p| (p.due, p.sent));
-            self.report(first, due, sent, Err(failure)).await;
+            let now = shared.since_start();
+            self.report(first, due, sent, Err(failure.why)).await;
+            if failure.timed_out {
+                shared.silence.timed_out(now.saturating_sub(shared.run.settings.deadline), now);
+            }
         }
     }
 
-    async fn connect(&mut self) -> Result<(), String> {
+    async fn connect(&mut self) -> Result<(), Failure> {
         if self.client.is_some() {
             return Ok(());
         }
@@ -246,10 +299,8 @@ impl Lane {
         let gave_up =
             !shared.reached.load(Ordering::Relaxed) && shared.refused.load(Ordering::Relaxed) >= GIVE_UP;
         if gave_up {
-            return Err(format!(
-                "cannot connect to {}: given up after {GIVE_UP} failures",
-                shared.run.target.url
-            ));
+            let url = &shared.run.target.url;
+            return Err(format!("{GIVEN_UP}cannot connect to {url}, {GIVE_UP} times").into());
         }
         let permit = match Arc::clone(&shared.permits).try_acquire_owned() {
             Ok(permit) => permit,
@@ -267,36 +318,43 @@ impl Lane {
             }
             Err(error) => {
                 shared.refused.fetch_add(1, Ordering::Relaxed);
-                Err(error.to_string())
+                Err(error.into())
             }
         }
     }
 
-    async fn send(&mut self, step: &Step, request: &Request) -> Result<(), String> {
+    async fn send(&mut self, step: &Step, request: &Request) -> Result<(), Failure> {
         let run = &self.shared.run;
         let mark = (run.marks)(step.index).then_some(step.index);
         let Outgoing { head, rest, expects } =
             outgoing(&run.recorded[step.index], request, &run.prefix, mark);
-        let Some((client, _)) = &mut self.client else { return Err("not connected".to_owned()) };
+        let Some((client, _)) = &mut self.client else { return Err("not connected".into()) };
         if !expects {
             let whole = if rest.is_empty() { head } else { [head, rest].concat().into() };
-            return client.send(whole).await.map_err(|e| e.to_string());
+            return Ok(client.send(whole).await?);
         }
-        client.send(head).await.map_err(|e| e.to_string())?;
+        client.send(head).await?;
         match tokio::time::timeout(EXPECT, client.head()).await {
             // A final answer: the body is not wanted (RFC 9110 section 10.1.1).
             Ok(Ok(head)) if !head.is_interim() => Ok(()),
-            Ok(Ok(_)) | Err(_) => client.send(rest).await.map_err(|e| e.to_string()),
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Ok(_)) | Err(_) => Ok(client.send(rest).await?),
+            Ok(Err(error)) => Err(error.into()),
         }
     }
 
-    async fn report(&self, step: &Step, due: Duration, sent: Duration, result: Result<Box<Reply>, String>) {
+    async fn report(
+        &mut self,
+        step: &Step,
+        due: Duration,
+        sent: Duration,
+        result: Result<Box<Reply>, String>,
+    ) {
         let ended = self.shared.since_start();
         self.shared.order.ended(step.index);
         // Only a judge that has gone away does not listen.
         let played = Played { index: step.index, result, due, sent, ended };
         let _ = self.shared.results.send((self.shared.run.build, played)).await;
+        self.reported += 1;
     }
 }
 

@@ -3,6 +3,7 @@
 use super::drive::Played;
 use super::outcome::{Judged, State, Timing, Totals};
 use super::plan::{NotSent, Plan};
+use super::silence::GIVEN_UP;
 use crate::extract::Recorded;
 use compare::{Settings, Waivers};
 use endpoint::Reply;
@@ -201,8 +202,14 @@ fn totals(judged: &[Judged], transactions: usize) -> Totals {
                 totals.compared += 1;
                 totals.differing += u64::from(!three.builds.agrees());
             }
-            State::FailedReference(_) => totals.failed_reference += 1,
-            State::FailedCandidate(_) => totals.failed_candidate += 1,
+            State::FailedReference(why) => {
+                totals.failed_reference += 1;
+                totals.given_up_reference += u64::from(why.starts_with(GIVEN_UP));
+            }
+            State::FailedCandidate(why) => {
+                totals.failed_candidate += 1;
+                totals.given_up_candidate += u64::from(why.starts_with(GIVEN_UP));
+            }
             State::FailedBoth { .. } => totals.failed_both += 1,
             State::NotSent(reason) => {
                 *totals.not_sent.entry(reason.name().to_owned()).or_default() += 1;

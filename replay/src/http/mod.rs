@@ -12,6 +12,7 @@ mod message;
 mod outcome;
 mod plan;
 mod report;
+mod silence;
 mod target;
 
 pub use distribution::Distribution;
@@ -54,7 +55,8 @@ pub struct Options {
     /// URL of the build under test.
     pub candidate: String,
     pub speed: Speed,
-    /// How long a step may take: connecting, sending, waiting for the next bytes.
+    /// How long a step may take in all: connecting, sending a request, reading its whole answer. A build is given up
+    /// after 3 time-outs one after another without an answer in between, and after 20 in all.
     pub timeout: Duration,
     /// Connections open at once to each build. Default 1000.
     pub connections: usize,
@@ -154,7 +156,8 @@ pub async fn run(
     let mut findings: Vec<Finding> = first.judged.iter().flat_map(outcome::findings).collect();
     let mut passes = 1;
     let mut later = Vec::new();
-    while passes <= options.confirm && findings.iter().any(Finding::decides) {
+    // Where a build answered nothing, asking again costs the same time again and tells nothing.
+    while passes <= options.confirm && first.totals.compared > 0 && findings.iter().any(Finding::decides) {
         passes += 1;
         let pass = runner.pass(passes, recorder.as_mut(), progress).await;
         later.push(pass.judged.iter().flat_map(outcome::findings).collect());

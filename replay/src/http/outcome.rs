@@ -90,6 +90,10 @@ pub struct Totals {
     pub failed_reference: u64,
     pub failed_candidate: u64,
     pub failed_both: u64,
+    /// Of those that failed at the reference alone, how many were not tried: it had been given up.
+    pub given_up_reference: u64,
+    /// Of those that failed at the candidate alone, how many were not tried: it had been given up.
+    pub given_up_candidate: u64,
     /// Not replayed, by reason.
     pub not_sent: std::collections::BTreeMap<String, u64>,
 }
@@ -109,9 +113,15 @@ impl Totals {
     pub fn ledger(&self) -> Ledger {
         let mut ledger = Ledger::new("transactions", self.transactions)
             .with("compared", self.compared)
-            .with("failed at the reference", self.failed_reference)
-            .with("failed at the candidate", self.failed_candidate)
+            .with("failed at the reference", self.failed_reference.saturating_sub(self.given_up_reference))
+            .with("failed at the candidate", self.failed_candidate.saturating_sub(self.given_up_candidate))
             .with("failed at both", self.failed_both);
+        for (build, count) in [("reference", self.given_up_reference), ("candidate", self.given_up_candidate)]
+        {
+            if count > 0 {
+                ledger = ledger.with(format!("failed at the {build}: it had been given up"), count);
+            }
+        }
         for (reason, count) in &self.not_sent {
             ledger = ledger.with(format!("not sent: {reason}"), *count);
         }

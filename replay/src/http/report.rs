@@ -2,6 +2,7 @@
 
 use super::judge::{Answers, Pass};
 use super::outcome::{Finding, FindingKind, Outcome, State, Totals};
+use super::silence::GIVEN_UP;
 use super::{Capture, NEEDED, Options};
 use compare::Deviant;
 use exchange::Time;
@@ -55,7 +56,7 @@ pub(super) fn outcome(facts: &Facts<'_>, pass: Pass, findings: Vec<Finding>) -> 
         report.checks.truncate(LISTED);
     }
 
-    judge_run(&mut report, facts, &totals, &findings, unrecorded);
+    judge_run(&mut report, facts, &totals, (&judged, &findings), unrecorded);
     notes(&mut report, facts, &judged, &findings);
     report
         .notes
@@ -91,7 +92,7 @@ fn judge_run(
     report: &mut Report,
     facts: &Facts<'_>,
     totals: &Totals,
-    findings: &[Finding],
+    (judged, findings): (&[super::Judged], &[Finding]),
     unrecorded: [u64; 2],
 ) {
     let deciding: Vec<&Finding> = findings.iter().filter(|f| f.decides()).collect();
@@ -109,11 +110,19 @@ fn judge_run(
         };
         could_not.push(Reason::deciding(Fault::Input, text).next(next));
     } else if totals.failed_reference + totals.failed_both == totals.sent() {
-        let text = format!("the reference {} answered nothing", facts.options.reference);
+        let why = first_failure(judged, |state| match state {
+            State::FailedReference(why) | State::FailedBoth { reference: why, .. } => Some(why),
+            _ => None,
+        });
+        let text = format!("the reference {} answered nothing{why}", facts.options.reference);
         could_not
             .push(Reason::deciding(Fault::Reference, text).next("see whether it runs and listens there"));
     } else if totals.failed_candidate + totals.failed_both == totals.sent() {
-        let text = format!("the candidate {} answered nothing", facts.options.candidate);
+        let why = first_failure(judged, |state| match state {
+            State::FailedCandidate(why) | State::FailedBoth { candidate: why, .. } => Some(why),
+            _ => None,
+        });
+        let text = format!("the candidate {} answered nothing{why}", facts.options.candidate);
         could_not
             .push(Reason::deciding(Fault::Candidate, text).next("see whether it runs and listens there"));
     } else if totals.judged_share() < NEEDED {
@@ -161,8 +170,43 @@ fn judge_run(
     }
 }
 
+/// What the first request that failed in this way met, for the end of a sentence.
+fn first_failure(judged: &[super::Judged], why: impl Fn(&State) -> Option<&String>) -> String {
+    judged.iter().find_map(|one| why(&one.state)).map_or_else(String::new, |why| format!(": {why}"))
+}
+
+/// Notes on builds that were given up while others of their answers could be judged.
+fn given_up(report: &mut Report, judged: &[super::Judged]) {
+    let mut left: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for one in judged {
+        let failed = match &one.state {
+            State::FailedReference(reference) => [Some(("reference", reference)), None],
+            State::FailedCandidate(candidate) => [None, Some(("candidate", candidate))],
+            State::FailedBoth { reference, candidate } => {
+                [Some(("reference", reference)), Some(("candidate", candidate))]
+            }
+            _ => continue,
+        };
+        for (build, why) in failed.into_iter().flatten().filter(|(_, why)| why.starts_with(GIVEN_UP)) {
+            *left.entry((build, why)).or_default() += 1;
+        }
+    }
+    for ((build, why), count) in left {
+        report.notes.push(format!(
+            "the {build} was {why}; {} without an answer for that",
+            counted(count, "request is", "requests are")
+        ));
+    }
+}
+
+/// `1 request`, `2 requests`.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 fn notes(report: &mut Report, facts: &Facts<'_>, judged: &[super::Judged], findings: &[Finding]) {
     let count = |fits: &dyn Fn(&Finding) -> bool| findings.iter().filter(|f| fits(f)).count();
+    given_up(report, judged);
     let unstable = count(&|f| f.stands && f.stable == Some(false));
     if unstable > 0 {
         report.notes.push(format!("{unstable} differences were not seen again and do not count"));
