@@ -115,7 +115,7 @@ pub(crate) fn close_diffs(mut diffs: DiffWriter, summary: &mut Summary, live: &L
     }
     summary.numbers = live.numbers();
     diffs.write(&Line::Ledger(Closing {
-        balances: summary.numbers.balances,
+        balances: summary.numbers.totals.is_settled(),
         exit_status: summary.outcome().exit_status(),
         totals: summary.numbers.totals.clone(),
         unwritten: lost,

@@ -168,9 +168,14 @@ impl Totals {
         self.requests.saturating_sub(self.states.values().sum::<u64>() + self.lost)
     }
 
-    /// Whether each request ended in exactly one state.
+    /// Whether each request is open or ended in exactly one state. True at any moment, or the mirror has a defect.
     pub fn balances(&self) -> bool {
-        self.lost == 0 && self.requests == self.states.values().sum::<u64>()
+        self.lost == 0 && self.requests == self.open() + self.states.values().sum::<u64>()
+    }
+
+    /// Whether the ledger balances, and no request is open: what a mirror that has ended must show.
+    pub fn is_settled(&self) -> bool {
+        self.balances() && self.open() == 0
     }
 }
 
@@ -183,10 +188,11 @@ mod tests {
         let ledger = Arc::new(Ledger::default());
         let (a, b) = (ledger.begin(), ledger.begin());
         a.end(State::Same);
-        assert_eq!((ledger.totals().open(), ledger.totals().balances()), (1, false));
+        let totals = ledger.totals();
+        assert_eq!((totals.open(), totals.balances(), totals.is_settled()), (1, true, false));
         b.end(State::Memory);
         let totals = ledger.totals();
-        assert!(totals.balances());
+        assert!(totals.balances() && totals.is_settled());
         assert_eq!((totals.of(State::Same), totals.of_group(Group::Dropped)), (1, 1));
     }
 
@@ -197,6 +203,15 @@ mod tests {
         std::mem::forget(ledger.begin());
         let totals = ledger.totals();
         assert_eq!((totals.lost, totals.open(), totals.balances()), (1, 1, false));
+    }
+
+    #[test]
+    fn more_ends_than_beginnings_do_not_balance() {
+        let ledger = Arc::new(Ledger::default());
+        ledger.begin().end(State::Same);
+        let mut totals = ledger.totals();
+        totals.requests = 0;
+        assert_eq!((totals.open(), totals.balances(), totals.is_settled()), (0, false, false));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub struct Numbers {
     pub totals: Totals,
     /// Requests that have not ended yet.
     pub open: u64,
-    /// Whether each request has ended in exactly one state; not before the mirror has ended.
+    /// Whether each request is open or has ended in exactly one state: false shows a defect, at any moment.
     pub balances: bool,
     pub connections: ConnectionTotals,
     pub memory: Memory,

@@ -65,7 +65,7 @@ impl Summary {
     /// The verdict. An unbalanced ledger gives none, whatever else was found.
     pub fn outcome(&self) -> Outcome {
         let (eligible, compared) = self.exposure();
-        if !self.numbers.balances {
+        if !self.numbers.totals.is_settled() {
             Outcome::CouldNotJudge
         } else if self.failed() > 0 {
             Outcome::Differences
@@ -106,7 +106,7 @@ impl Summary {
         let (eligible, compared) = self.exposure();
         let totals = &self.numbers.totals;
         let mut reasons = Vec::new();
-        if !self.numbers.balances {
+        if !self.numbers.totals.is_settled() {
             let missing = totals.lost + totals.open();
             reasons.push(
                 Reason::deciding(
@@ -131,7 +131,7 @@ impl Summary {
         } else if compared == 0 {
             let reason = Reason::deciding(Fault::Input, "not one answer was compared");
             reasons.push(reason.next("Send traffic through the mirror, and see below where requests went."));
-        } else if self.outcome() == Outcome::CouldNotJudge && self.numbers.balances {
+        } else if self.outcome() == Outcome::CouldNotJudge && self.numbers.totals.is_settled() {
             let percent = compared as f64 / eligible as f64 * 100.0;
             let text = format!(
                 "only {percent:.1}% of the requests to compare were compared ({compared} of {eligible}); {} are needed",

@@ -153,6 +153,8 @@ fn a_kept_connection_that_was_closed_is_replaced() {
         expect(&mut stream, &answer);
         let mut other = candidate.accept();
         expect(&mut other, &asked.head);
+        let ledger = mirror.ledger();
+        assert!(ledger["open"].as_u64() >= Some(1) && ledger["balances"] == true, "{ledger:#}");
         other.write_all(&answer).unwrap();
     }
     let ledger = mirror.ledger_when("three comparisons", |l| l["states"]["same"] == 3);
