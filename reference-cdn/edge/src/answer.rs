@@ -243,11 +243,13 @@ impl Edge {
             Outcome::Object { object, status, confirmed } => {
                 record.answered = if confirmed { Answered::Revalidated } else { Answered::Miss };
                 let status = Some(status).filter(|status| *status != object.stored.status());
+                // Said before the end is known: content without an announced length may yet turn out too large.
+                let fits = object.stored.extent().length.is_some();
                 let handling = Handling {
                     outcome: From::Forward { reason, status },
-                    stored: !confirmed,
+                    stored: !confirmed && fits,
                     collapsed: false,
-                    detail: None,
+                    detail: (!confirmed && !fits).then_some("length-unknown"),
                 };
                 Ok(self.serve(&key, &head, &object, &handling, down, record).await?)
             }
@@ -488,5 +490,6 @@ fn why_not_stored(why: NotStored) -> &'static str {
         NotStored::NoLifetime => "no-lifetime",
         NotStored::Partial => "partial",
         NotStored::NotUnderstood => "not-understood",
+        NotStored::TooLarge => "too-large",
     }
 }

@@ -95,7 +95,7 @@ impl Edge {
                             &registration,
                             answer,
                             (request_time, response_time),
-                            NotStored::NotUnderstood,
+                            NotStored::TooLarge,
                         );
                     }
                     let replaces = bodies(&variants, &replaces);

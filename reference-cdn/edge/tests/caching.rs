@@ -525,3 +525,33 @@ async fn memory_stays_within_its_limit_and_scans_do_not_push_out_what_is_used() 
     }
     assert!(hits >= 18, "{hits} of 20 survived the scan");
 }
+
+/// RFC 9211 section 2.5, with a head that goes out before the content's end is known.
+#[tokio::test]
+async fn cache_status_claims_no_more_than_is_known_when_the_head_goes_out() {
+    let origin = Origin::start(|seen, mut wire| async move {
+        let fields = "200 OK\r\nCache-Control: max-age=60";
+        match seen.path() {
+            "/fits" => wire.respond(fields, "abc").await,
+            "/large" => wire.respond(fields, pattern(4000)).await,
+            _ => {
+                let head = format!("HTTP/1.1 {fields}\r\nTransfer-Encoding: chunked\r\n\r\n");
+                wire.send([head.as_str(), "3\r\nabc\r\n0\r\n\r\n"].concat()).await;
+            }
+        }
+        (wire, After::Keep)
+    })
+    .await;
+    let edge = TestEdge::with(origin.address, |config| config.store.object = 2000).await;
+    for (path, miss, next) in [
+        ("/fits", "fwd=uri-miss; stored; ttl=60", "hit; ttl=60"),
+        ("/large", "fwd=uri-miss; detail=too-large", "fwd=uri-miss; detail=too-large"),
+        ("/chunked", "fwd=uri-miss; detail=length-unknown", "hit; ttl=60"),
+    ] {
+        for expected in [miss, next] {
+            let answer = edge.get(path).await;
+            let (_, said) = answer.cache_status().split_once("; ").expect("a member with parameters");
+            assert_eq!(said, expected, "{path}");
+        }
+    }
+}

@@ -6,7 +6,8 @@ use http::StatusCode;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handling {
     pub outcome: Outcome,
-    /// The response was stored because of this request.
+    /// The response is being stored because of this request. Said with the head, so only of content whose length is
+    /// announced and fits.
     pub stored: bool,
     /// The request shared a fetch made for another.
     pub collapsed: bool,

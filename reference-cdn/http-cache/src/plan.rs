@@ -92,6 +92,8 @@ pub enum NotStored {
     NoLifetime,
     Partial,
     NotUnderstood,
+    /// More content than the store takes for one response.
+    TooLarge,
 }
 
 /// How the origin failed to give a response head.
