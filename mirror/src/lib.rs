@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod admin;
 mod budget;
 mod candidate;

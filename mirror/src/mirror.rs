@@ -1,5 +1,6 @@
 //! A running mirror: its threads, and its end.
 
+use crate::addresses::{apart, bind, not_itself, resolve};
 use crate::budget::Budget;
 use crate::candidate::Way;
 use crate::config::{Config, MIN_MEMORY, StartError, Target};
@@ -86,8 +87,12 @@ impl Mirror {
         limits::raise_descriptors();
         let primary = resolve(&config.primary, "primary")?;
         let candidate = resolve(&config.candidate, "candidate")?;
+        apart(&primary, &candidate)?;
         let waivers = waivers(&config)?;
         let (listener, listen) = bind(config.listen, "clients")?;
+        for (addresses, role) in [(&primary, "primary"), (&candidate, "candidate")] {
+            not_itself(listen, addresses, role)?;
+        }
         let admin = config.admin.map(|address| bind(address, "the admin pages")).transpose()?;
         let record_room = config.record.as_ref().map_or(0, |_| config.memory / RECORD_SHARE);
         let judge = Judge {
@@ -263,39 +268,6 @@ impl Mirror {
 
 fn observer_count(processors: usize) -> usize {
     (processors / 4).max(1)
-}
-
-fn resolve(target: &Target, role: &str) -> Result<Vec<SocketAddr>, StartError> {
-    target.resolve().map_err(|e| {
-        StartError::new(
-            format!("the {role} {target} has no address: {e}"),
-            "Check the name, or give the address itself.",
-        )
-    })
-}
-
-fn bind(address: SocketAddr, whom: &str) -> Result<(TcpListener, SocketAddr), StartError> {
-    let bind = || {
-        let socket =
-            socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(4096)?;
-        socket.set_nonblocking(true)?;
-        let listener = TcpListener::from(socket);
-        let bound = listener.local_addr()?;
-        Ok((listener, bound))
-    };
-    bind().map_err(|e: io::Error| {
-        let next = match e.kind() {
-            io::ErrorKind::AddrInUse => {
-                "Another program listens there: end it, or take another port (0 takes a free one)."
-            }
-            io::ErrorKind::PermissionDenied => "Ports below 1024 need a privilege: take a higher one.",
-            _ => "Take an address of this machine.",
-        };
-        StartError::new(format!("cannot listen on {address} for {whom}: {e}"), next)
-    })
 }
 
 /// Runs a future to its end on this thread.

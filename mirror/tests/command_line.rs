@@ -47,12 +47,14 @@ fn mistakes() {
     let waivers = directory.path().join("waivers.toml");
     std::fs::write(&waivers, "[[waiver]]\npath = 7\n").unwrap();
     let waivers = waivers.to_str().unwrap();
+    let free = stage::nobody().to_string();
+    let free_url = format!("http://{free}");
     let ok =
-        ["--listen", "127.0.0.1:0", "--primary", "http://127.0.0.1:9", "--candidate", "http://127.0.0.1:9"];
+        ["--listen", "127.0.0.1:0", "--primary", "http://127.0.0.1:9", "--candidate", "http://127.0.0.1:10"];
     let with = |more: &[&'static str]| [&ok[..], more].concat();
     for (arguments, expected) in [
         (
-            vec!["--listen", &taken, "--primary", "http://127.0.0.1:9", "--candidate", "http://127.0.0.1:9"],
+            vec!["--listen", &taken, "--primary", "http://127.0.0.1:9", "--candidate", "http://127.0.0.1:10"],
             "Another program listens there",
         ),
         (
@@ -72,7 +74,7 @@ fn mistakes() {
                 "--primary",
                 "http://no.such.name.invalid",
                 "--candidate",
-                "http://127.0.0.1:9",
+                "http://127.0.0.1:10",
             ],
             "the primary http://no.such.name.invalid:80 has no address",
         ),
@@ -83,7 +85,7 @@ fn mistakes() {
                 "--primary",
                 "http://127.0.0.1:9",
                 "--candidate",
-                "http://127.0.0.1:9",
+                "http://127.0.0.1:10",
             ],
             "Take an address of this machine",
         ),
@@ -101,6 +103,43 @@ fn mistakes() {
         (with(&["--candidate-timeout", "10"]), "write a time"),
         (with(&["--tag-header", "Host: x"]), "decides how a request is read"),
         (with(&["--connections", "0"]), "0 is not in"),
+        (
+            vec![
+                "--listen",
+                "127.0.0.1:0",
+                "--primary",
+                "http://127.0.0.1:9",
+                "--candidate",
+                "http://127.0.0.1:9",
+            ],
+            "--primary and --candidate are the same address, 127.0.0.1:9",
+        ),
+        (
+            vec![
+                "--listen",
+                "127.0.0.1:0",
+                "--primary",
+                "http://localhost:9",
+                "--candidate",
+                "http://[::ffff:127.0.0.1]:9/",
+            ],
+            "are the same address",
+        ),
+        (
+            vec![
+                "--listen",
+                "127.0.0.1:0",
+                "--primary",
+                "http://0.0.0.0:9",
+                "--candidate",
+                "http://127.0.0.1:9",
+            ],
+            "are the same address",
+        ),
+        (
+            vec!["--listen", &free, "--primary", &free_url, "--candidate", "http://127.0.0.1:9"],
+            "the mirror itself listens",
+        ),
     ] {
         let said = mirror(&[&["http"], &arguments[..]].concat());
         assert_eq!(said.status, 2, "{arguments:?}: {}", said.stderr);
