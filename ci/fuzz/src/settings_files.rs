@@ -88,7 +88,7 @@ pub(crate) fn config(input: &[u8]) {
     {
         return;
     }
-    let read = || Settings::parse(NAME, text).and_then(Settings::finish);
+    let read = || Settings::parse(NAME, text).finish();
     let shown = |read: Result<_, reference_cdn::config::file::Faults>| {
         read.map(|checked| format!("{checked:?}")).map_err(|faults| (faults.count(), faults.render(false)))
     };

@@ -12,7 +12,6 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Checked;
 use crate::config::file::Settings;
-use crate::config::value::Given;
 
 /// The command could not do what it was asked to.
 const FAILED: u8 = 2;
@@ -60,10 +59,9 @@ impl EdgeArgs {
     pub fn resolve(&self) -> Result<Checked, String> {
         let colored = std::io::IsTerminal::is_terminal(&std::io::stderr());
         let mut settings = match &self.config {
-            Some(path) => Settings::read(path),
-            None => Settings::parse("the command line", ""),
-        }
-        .map_err(|faults| faults.render(colored))?;
+            Some(path) => Settings::read(path).map_err(|faults| faults.render(colored))?,
+            None => Settings::default(),
+        };
         let path = |path: &PathBuf| path.to_string_lossy().into_owned();
         let flags = [
             ("--listen", "listen", self.listen.clone()),
@@ -75,18 +73,10 @@ impl EdgeArgs {
             ("--admin-token-file", "admin.token-file", self.admin_token_file.as_ref().map(path)),
             ("--access-log", "access-log", self.access_log.as_ref().map(path)),
         ];
-        let mut wrongs = String::new();
         for (flag, field, text) in flags {
-            let Some(text) = text else { continue };
-            if let Err(wrong) = settings.draft_mut().set(field, Given::Text(&text)) {
-                wrongs.push_str(&format!("{flag}: {}\n", wrong.message));
-                if let Some(hint) = wrong.hint {
-                    wrongs.push_str(&format!("  hint: {hint}\n"));
-                }
+            if let Some(text) = text {
+                settings.flag(flag, field, &text);
             }
-        }
-        if !wrongs.is_empty() {
-            return Err(wrongs);
         }
         // A small store given by a flag brings the limit for one response down with it.
         let store = &mut settings.draft_mut().config.store;
@@ -108,7 +98,7 @@ pub fn run(args: &EdgeArgs, wrap: impl FnOnce(Arc<dyn Decisions>) -> Arc<dyn Dec
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
-            .map_err(|error| format!("cannot start the runtime: {error}\n"))?;
+            .map_err(|error| format!("error: cannot start the runtime: {error}\n"))?;
         let decisions = wrap(Arc::new(Standard::new(checked.settings.clone())));
         let cut = runtime.block_on(serve(args, checked, decisions))?;
         runtime.shutdown_background();
@@ -121,7 +111,7 @@ pub fn run(args: &EdgeArgs, wrap: impl FnOnce(Arc<dyn Decisions>) -> Arc<dyn Dec
             ExitCode::SUCCESS
         }
         Err(text) => {
-            anstream::eprint!("{}", crate::prefixed(&text));
+            anstream::eprint!("{text}");
             ExitCode::from(FAILED)
         }
     }
@@ -129,13 +119,14 @@ pub fn run(args: &EdgeArgs, wrap: impl FnOnce(Arc<dyn Decisions>) -> Arc<dyn Dec
 
 async fn serve(args: &EdgeArgs, checked: Checked, decisions: Arc<dyn Decisions>) -> Result<usize, String> {
     // Asked for before anybody is told that the edge is ready.
-    let signals = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}\n"));
+    let signals = |kind| signal(kind).map_err(|error| format!("error: cannot wait for signals: {error}\n"));
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
     let origin = checked.config.origin.authority.to_string();
-    let server = bind(checked.config, decisions, Clock::system()).map_err(|error| format!("{error}\n"))?;
+    let server =
+        bind(checked.config, decisions, Clock::system()).map_err(|error| format!("error: {error}\n"))?;
     announce(args.json, &server, &origin)
-        .map_err(|error| format!("cannot write to standard output: {error}\n"))?;
+        .map_err(|error| format!("error: cannot write to standard output: {error}\n"))?;
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}

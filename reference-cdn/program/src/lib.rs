@@ -54,13 +54,3 @@ fn print(text: &str) -> ExitCode {
         Err(_) => ExitCode::from(2),
     }
 }
-
-/// Marks a text as an error, once.
-fn prefixed(text: &str) -> String {
-    let text = text.trim_end_matches('\n');
-    if text.starts_with(|c: char| c.is_alphanumeric() || c == '-') {
-        format!("error: {text}\n")
-    } else {
-        format!("{text}\n")
-    }
-}

@@ -15,7 +15,7 @@ fn shipped() -> String {
 
 /// What a person reads about `text`, or that it is valid.
 fn judged(text: &str) -> String {
-    match Settings::parse("edge.toml", text).and_then(Settings::finish) {
+    match Settings::parse("edge.toml", text).finish() {
         Ok(_) => "valid\n".to_owned(),
         Err(faults) => faults.render(false),
     }
@@ -153,7 +153,33 @@ listen = "127.0.0.1:9001"
             "[origin]\nurl = \"http://a\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken-file = \"/nonexistent/token\"\n"
         )
     );
+    insta::assert_snapshot!(
+        "independent",
+        judged(
+            "listen = \"[::]:8080\"\n[origin]\nurl = \"http://a:70000\"\n[store]\nmemory = \"1MiB\"\nobject = \"2MiB\"\n[admin]\nlisten = \"127.0.0.1:8080\"\n"
+        )
+    );
+    insta::assert_snapshot!("twice", judged("[origin]\nidle = \"3s\"\nidle = \"4s\"\nconnect = 3\n"));
+    insta::assert_snapshot!("no_origin", judged("[origin]\nidle = \"3s\"\n"));
+    insta::assert_snapshot!("no_origin_section", judged("[store]\nmemory = \"64MiB\"\n"));
     insta::assert_snapshot!("section_as_value", judged("origin = \"http://a\"\n"));
+}
+
+#[test]
+fn two_listeners_on_one_address_are_refused() {
+    for (listen, admin, collide) in [
+        ("127.0.0.1:80", "127.0.0.1:80", true),
+        ("0.0.0.0:80", "127.0.0.1:80", true),
+        ("127.0.0.1:80", "[::]:80", true),
+        ("[::1]:80", "0.0.0.0:80", false),
+        ("127.0.0.1:80", "127.0.0.2:80", false),
+        ("127.0.0.1:80", "127.0.0.1:81", false),
+        ("127.0.0.1:0", "127.0.0.1:0", false),
+    ] {
+        let text =
+            format!("listen = \"{listen}\"\n[origin]\nurl = \"http://a\"\n[admin]\nlisten = \"{admin}\"\n");
+        assert_eq!(judged(&text).contains("is taken by `listen`"), collide, "{listen} {admin}");
+    }
 }
 
 #[test]

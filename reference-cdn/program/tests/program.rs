@@ -129,6 +129,10 @@ fn what_cannot_work_is_said_in_one_clear_message() {
         "--memory: expected a size in octets, found \"lots\"",
     );
     fails(&["edge", "--origin", &url, "--client-directives", "honour"], "did you mean \"honor\"?");
+    fails(&["edge", "--origin", &url, "--client-directives", "maybe"], "hint: the default is ignore");
+    let both = ["edge", "--origin", "https://a", "--memory", "lots"];
+    fails(&both, "--origin: ");
+    fails(&both, "--memory: ");
     fails(&["edge", "--origin", &url, "--admin", "127.0.0.1:0"], "without a token file");
     fails(
         &["edge", "--origin", &url, "--admin", "127.0.0.1:0", "--admin-token-file", "/nonexistent"],

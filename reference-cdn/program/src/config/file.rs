@@ -1,8 +1,9 @@
 //! Reads a configuration file, and says everything that is wrong with it at once.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, SourceSpan};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, Report, SourceSpan};
 use toml::de::{DeTable, DeValue};
 
 use super::fields::FIELDS;
@@ -15,32 +16,51 @@ const MOST_OCTETS: usize = 1 << 20;
 /// One thing that is wrong.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("{message}")]
-pub struct Fault {
+struct Fault {
     message: String,
     #[label("here")]
     span: Option<SourceSpan>,
-    #[help]
     hint: Option<String>,
 }
 
-/// All that is wrong with a file.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("{summary}")]
+/// All that is wrong with a file, and flags on top of it.
+#[derive(Debug)]
 pub struct Faults {
-    summary: String,
-    #[source_code]
-    file: NamedSource<String>,
-    #[related]
+    /// Empty where there is no file.
+    name: String,
+    text: String,
     faults: Vec<Fault>,
 }
 
 impl Faults {
     /// For people. `colored` for terminals.
-    pub fn render(&self, colored: bool) -> String {
-        let theme = if colored { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+    pub fn render(self, colored: bool) -> String {
+        let mut theme = if colored { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
+        theme.characters.error = "error:".to_owned();
+        let handler = GraphicalReportHandler::new_themed(theme).with_wrap_lines(false);
+        let count = self.faults.len();
+        let file = Arc::new(NamedSource::new(&self.name, self.text));
         let mut text = String::new();
-        // Writing to a String cannot fail.
-        let _ = GraphicalReportHandler::new_themed(theme).with_width(100).render_report(&mut text, self);
+        for fault in self.faults {
+            let hint = fault.hint.clone();
+            let report = Report::new(fault).with_source_code(Arc::clone(&file));
+            let mut shown = String::new();
+            // Writing to a String cannot fail.
+            let _ = handler.render_report(&mut shown, report.as_ref());
+            text.push_str(shown.trim());
+            text.push('\n');
+            if let Some(hint) = hint {
+                text.push_str(&format!("  hint: {hint}\n"));
+            }
+            if count > 1 {
+                text.push('\n');
+            }
+        }
+        match (self.name.as_str(), count) {
+            ("", _) => text.truncate(text.trim_end().len() + 1),
+            (name, 1) => text.push_str(&format!("{name} has an error\n")),
+            (name, count) => text.push_str(&format!("{name} has {count} errors\n")),
+        }
         text
     }
 
@@ -49,52 +69,54 @@ impl Faults {
     }
 }
 
-/// What a file sets, on top of `draft`, with the place of each setting.
-#[derive(Debug)]
+/// What a file and flags set, on top of the defaults, and what was wrong so far.
+#[derive(Debug, Default)]
 pub struct Settings {
     draft: Draft,
-    places: Vec<(String, SourceSpan)>,
+    /// Each field that is set, each section that is there, and where; flags have no place.
+    places: Vec<(String, Option<SourceSpan>)>,
+    /// Fields and sections that somebody tried to set: what depends on their values cannot be told.
+    broken: Vec<String>,
+    /// The file's structure is unclear, so that nothing can be said of what is missing.
+    unclear: bool,
+    faults: Vec<Fault>,
     name: String,
     text: String,
 }
 
 impl Settings {
-    /// Reads `text`, the content of a file called `name`.
-    ///
-    /// # Errors
-    /// Everything that is wrong with it.
-    pub fn parse(name: &str, text: &str) -> Result<Self, Faults> {
-        let mut settings = Self {
-            draft: Draft::default(),
-            places: Vec::new(),
-            name: name.to_owned(),
-            text: text.to_owned(),
-        };
+    /// Reads `text`, the content of a file called `name`. What is wrong with it is told by [`Settings::finish`].
+    pub fn parse(name: &str, text: &str) -> Self {
+        let mut settings = Self { name: name.to_owned(), text: text.to_owned(), ..Self::default() };
         let (table, errors) = DeTable::parse_recoverable(text);
-        let mut faults: Vec<Fault> = errors
-            .into_iter()
-            .map(|error| Fault {
-                message: error.message().to_owned(),
-                span: error.span().map(span),
-                hint: None,
-            })
-            .collect();
-        if faults.is_empty() {
-            settings.table("", table.get_ref(), &mut faults);
+        settings.unclear = !errors.is_empty();
+        // With anything else amiss, values may be other than they were meant.
+        let readable = errors.iter().all(|error| error.message() == DUPLICATE);
+        settings.faults.extend(errors.into_iter().map(|error| Fault {
+            message: error.message().to_owned(),
+            span: error.span().map(span),
+            hint: Some(syntax_hint(error.message()).to_owned()),
+        }));
+        if readable {
+            settings.table("", table.get_ref());
         }
-        if faults.is_empty() { Ok(settings) } else { Err(settings.faults(faults)) }
+        settings
     }
 
     /// Reads a file.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// When it cannot be read, or holds something else than text.
     pub fn read(path: &Path) -> Result<Self, Faults> {
         let name = path.display().to_string();
         let failed = |message: String, hint: &str| Faults {
-            summary: format!("cannot use {name}"),
-            file: NamedSource::new(&name, String::new()),
-            faults: vec![Fault { message, span: None, hint: Some(hint.to_owned()) }],
+            name: String::new(),
+            text: String::new(),
+            faults: vec![Fault {
+                message: format!("cannot use {name}: {message}"),
+                span: None,
+                hint: Some(hint.to_owned()),
+            }],
         };
         let octets = std::fs::read(path)
             .map_err(|error| failed(error.to_string(), "give the path of a configuration file"))?;
@@ -103,7 +125,21 @@ impl Settings {
         }
         let text = String::from_utf8(octets)
             .map_err(|error| failed(error.to_string(), "configuration files are UTF-8 text"))?;
-        Self::parse(&name, &text)
+        Ok(Self::parse(&name, &text))
+    }
+
+    /// Sets the field `path` by the flag `flag`, whatever the file says.
+    pub fn flag(&mut self, flag: &str, path: &str, text: &str) {
+        match self.draft.set(path, Given::Text(text)) {
+            Ok(()) => {
+                self.places.retain(|(set, _)| set != path);
+                self.places.push((path.to_owned(), None));
+            }
+            Err(wrong) => {
+                self.broken.push(path.to_owned());
+                self.faults.push(fault(flag, wrong, None));
+            }
+        }
     }
 
     pub fn draft_mut(&mut self) -> &mut Draft {
@@ -115,19 +151,43 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn finish(self) -> Result<Checked, Faults> {
-        let Self { draft, places, name, text } = self;
-        draft.finish().map_err(|wrongs| {
-            let place = |path: &str| places.iter().find(|(set, _)| set == path).map(|(_, span)| *span);
-            let faults = wrongs.into_iter().map(|(path, wrong)| fault(path, wrong, place(path))).collect();
-            summarize(&name, text, faults)
-        })
+        let Self { draft, places, broken, unclear, mut faults, name, text } = self;
+        let is_broken = |path: &&str| {
+            broken.iter().any(|broken| {
+                path.strip_prefix(broken.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+        };
+        let place = |path: &str| places.iter().find(|(set, _)| set == path).map(|(_, span)| *span);
+        // What is missing is missing in its section, or else at the end of the file.
+        let end = (!text.trim().is_empty()).then(|| span(text.trim_end().len()..text.trim_end().len()));
+        let missing =
+            |path: &str| path.split_once('.').and_then(|(section, _)| place(section)).unwrap_or(end);
+        let checked = draft.finish();
+        if let Err(wrongs) = &checked
+            && !unclear
+        {
+            faults.extend(wrongs.iter().filter(|(paths, _)| !paths.iter().any(is_broken)).map(
+                |(paths, wrong)| {
+                    let place = paths.iter().find_map(|path| place(path));
+                    fault(paths[0], wrong.clone(), place.unwrap_or_else(|| missing(paths[0])))
+                },
+            ));
+        }
+        match checked {
+            Ok(checked) if faults.is_empty() => Ok(checked),
+            _ => {
+                // As they stand in the file; what has no place comes last.
+                faults.sort_by_key(|fault| fault.span.map_or(usize::MAX, |span| span.offset()));
+                // Those of flags are not the file's.
+                let of_flags = faults.iter().all(|fault| fault.message.starts_with("--"));
+                let name = if of_flags { String::new() } else { name };
+                Err(Faults { name, text, faults })
+            }
+        }
     }
 
-    fn faults(self, faults: Vec<Fault>) -> Faults {
-        summarize(&self.name, self.text, faults)
-    }
-
-    fn table(&mut self, section: &str, table: &DeTable<'_>, faults: &mut Vec<Fault>) {
+    fn table(&mut self, section: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let path = if section.is_empty() {
                 key.get_ref().to_string()
@@ -138,20 +198,69 @@ impl Settings {
                 FIELDS.iter().any(|field| field.path.split_once('.').is_some_and(|(of, _)| of == path));
             match value.get_ref() {
                 DeValue::Table(inner) if section.is_empty() && is_section => {
-                    self.table(&path, inner, faults);
+                    self.places.push((path.clone(), Some(span(key.span()))));
+                    self.table(&path, inner);
                 }
                 _ if !FIELDS.iter().any(|field| field.path == path) => {
-                    faults.push(unknown(&path, is_section, span(key.span())));
+                    self.unknown(&path, is_section, span(key.span()));
                 }
                 other => {
                     let place = span(value.span());
                     match self.draft.set(&path, given(other)) {
-                        Ok(()) => self.places.push((path, place)),
-                        Err(wrong) => faults.push(fault(&path, wrong, Some(place))),
+                        Ok(()) => self.places.push((path, Some(place))),
+                        Err(wrong) => {
+                            self.faults.push(fault(&path, wrong, Some(place)));
+                            self.broken.push(path);
+                        }
                     }
                 }
             }
         }
+    }
+
+    fn unknown(&mut self, path: &str, is_section: bool, place: SourceSpan) {
+        let hint = if is_section {
+            self.broken.push(path.to_owned());
+            format!("`{path}` is a section: write [{path}] and its keys below")
+        } else {
+            let (section, _) = path.split_once('.').unwrap_or(("", path));
+            let key = |field: &&'static str| field.split_once('.').map_or("", |(of, _)| of) == section;
+            let paths = FIELDS.iter().map(|field| field.path);
+            let sections = FIELDS.iter().filter_map(|field| field.path.split_once('.')).map(|(of, _)| of);
+            match nearest(path, paths.clone().filter(key)).or_else(|| nearest(path, paths.chain(sections))) {
+                Some(meant) => {
+                    self.broken.push(meant.to_owned());
+                    format!("did you mean `{meant}`?")
+                }
+                None => "`reference-cdn config --explain` lists all fields".to_owned(),
+            }
+        };
+        self.faults.push(Fault {
+            message: format!("unknown field `{path}`"),
+            span: Some(place),
+            hint: Some(hint),
+        });
+    }
+}
+
+/// What the parser says of a key or section that is there twice.
+const DUPLICATE: &str = "duplicate key";
+
+/// What to do about an error of TOML's syntax, by how the parser puts it.
+fn syntax_hint(message: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if message == DUPLICATE {
+        "each key and each [section] may be there once: remove one of the two"
+    } else if has(&["must be quoted"]) {
+        "put text, sizes and times in quotes, as in \"30s\""
+    } else if has(&["basic string", "literal string"]) {
+        "end the text on its line with the quote that it began with"
+    } else if has(&["table"]) {
+        "a section is a line of its own with its name in brackets, as in [origin]"
+    } else if has(&["value", "assignment", "`=`"]) {
+        "write it as `key = value`, one on each line"
+    } else {
+        "the file is TOML: lines of `key = value` under lines of [section]; `reference-cdn config` prints one"
     }
 }
 
@@ -166,34 +275,8 @@ fn given<'a>(value: &'a DeValue<'_>) -> Given<'a> {
     }
 }
 
-fn unknown(path: &str, is_section: bool, place: SourceSpan) -> Fault {
-    let hint = if is_section {
-        format!("`{path}` is a section: write [{path}] and its keys below")
-    } else {
-        let (section, _) = path.split_once('.').unwrap_or(("", path));
-        let key = |field: &&'static str| field.split_once('.').map_or("", |(of, _)| of) == section;
-        let paths = FIELDS.iter().map(|field| field.path);
-        let sections = FIELDS.iter().filter_map(|field| field.path.split_once('.')).map(|(of, _)| of);
-        match nearest(path, paths.clone().filter(key)).or_else(|| nearest(path, paths.chain(sections))) {
-            Some(meant) => format!("did you mean `{meant}`?"),
-            None => "`reference-cdn config --explain` lists all fields".to_owned(),
-        }
-    };
-    Fault { message: format!("unknown field `{path}`"), span: Some(place), hint: Some(hint) }
-}
-
 fn fault(path: &str, wrong: Wrong, span: Option<SourceSpan>) -> Fault {
     Fault { message: format!("{path}: {}", wrong.message), span, hint: wrong.hint }
-}
-
-fn summarize(name: &str, text: String, mut faults: Vec<Fault>) -> Faults {
-    // As they stand in the file; what has no place comes last.
-    faults.sort_by_key(|fault| fault.span.map_or(usize::MAX, |span| span.offset()));
-    let summary = match faults.len() {
-        1 => format!("{name} has an error"),
-        count => format!("{name} has {count} errors"),
-    };
-    Faults { summary, file: NamedSource::new(name, text), faults }
 }
 
 fn span(range: std::ops::Range<usize>) -> SourceSpan {

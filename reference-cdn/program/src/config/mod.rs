@@ -61,43 +61,58 @@ impl Draft {
             .iter()
             .find(|field| field.path == path)
             .ok_or_else(|| Wrong::new(format!("there is no field `{path}`")))?;
-        field.kind.set(self, given)
+        field.kind.set(self, given).map_err(|wrong| match (&wrong.hint, field.default) {
+            (Some(_), _) => wrong,
+            (None, Some(default)) => wrong.hint(format!(
+                "the default is {default}; `reference-cdn config --explain` says what it means"
+            )),
+            (None, None) => wrong.hint("`reference-cdn config --explain` says what it means"),
+        })
     }
 
     /// Checks what single fields cannot tell.
     ///
     /// # Errors
-    /// All that is wrong, each with the path of the field it concerns.
-    pub fn finish(mut self) -> Result<Checked, Vec<(&'static str, Wrong)>> {
-        let mut wrongs = Vec::new();
+    /// All that is wrong, each with the paths of the fields it concerns, the one to change first.
+    pub fn finish(mut self) -> Result<Checked, Vec<(&'static [&'static str], Wrong)>> {
+        let mut wrongs: Vec<(&'static [&'static str], Wrong)> = Vec::new();
         match self.origin.take() {
             Some(origin) => self.config.origin.authority = origin,
             None => wrongs.push((
-                "origin.url",
+                &["origin.url"],
                 Wrong::new("no origin is given").hint("say where the content comes from: `url = \"http://host:port\"` under [origin], or --origin"),
             )),
         }
         if self.config.store.object > self.config.store.memory {
             wrongs.push((
-                "store.object",
+                &["store.object", "store.memory"],
                 Wrong::new("one response may be larger than the whole store")
                     .hint("keep store.object at or below store.memory"),
+            ));
+        }
+        if let Some(admin) = self.admin
+            && collide(self.config.listen, admin)
+        {
+            wrongs.push((
+                &["admin.listen", "listen"],
+                Wrong::new(format!("{admin} is taken by `listen`, which is {}", self.config.listen))
+                    .hint("give operators a port of their own"),
             ));
         }
         match (self.admin, self.admin_token_file.take()) {
             (None, None) => {}
             (None, Some(_)) => wrongs.push((
-                "admin.token-file",
+                &["admin.token-file", "admin.listen"],
                 Wrong::new("a token file without an admin listener").hint("set admin.listen (--admin) as well, or remove it"),
             )),
             (Some(_), None) => wrongs.push((
-                "admin.listen",
+                &["admin.listen", "admin.token-file"],
                 Wrong::new("an admin listener without a token file")
                     .hint("set admin.token-file (--admin-token-file) to a file with a secret of 16 characters or more"),
             )),
             (Some(listen), Some(path)) => match token(&path) {
                 Ok(token) => self.config.admin = Some(AdminConfig { listen, token }),
-                Err(wrong) => wrongs.push(("admin.token-file", wrong)),
+                Err(wrong) => wrongs.push((&["admin.token-file"], wrong)),
             },
         }
         if wrongs.is_empty() {
@@ -106,6 +121,14 @@ impl Draft {
             Err(wrongs)
         }
     }
+}
+
+/// Can only one of the two be listened on?
+fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    // [::] takes the addresses of IPv4 as well.
+    let takes =
+        |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
+    a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || takes(a, b) || takes(b, a))
 }
 
 fn token(path: &std::path::Path) -> Result<Token, Wrong> {
