@@ -9,9 +9,16 @@ use crate::edge::EdgeArgs;
 
 const EXAMPLES: &str = "\
 Examples:
+  # A cache in front of the origin on port 9000; see what it did in Cache-Status
   reference-cdn edge --listen 127.0.0.1:8080 --origin http://127.0.0.1:9000
-  reference-cdn edge --config edge.toml
+  curl -i http://127.0.0.1:8080/
+
+  # With a configuration file: write one with all defaults, set origin.url, check it, run
+  reference-cdn config > edge.toml
   reference-cdn check edge.toml
+  reference-cdn edge --config edge.toml
+
+  # What each field means
   reference-cdn config --explain";
 
 const EDGE_EXAMPLES: &str = "\
@@ -28,7 +35,10 @@ Examples:
 
 SIGTERM or SIGINT stops it: requests in flight finish first. Set REFERENCE_CDN_LOG=info (or debug) for more log.";
 
-/// The reference CDN.
+/// A CDN edge that does what the HTTP caching RFCs say: to compare other edges with, and to develop against
+///
+/// `reference-cdn edge` is a caching proxy between clients and one origin: RFC 9110 (HTTP), 9111 (caching), 9112 (HTTP/1.1),
+/// 9211 (Cache-Status), with purge, metrics and an access log. It can be configured by flags or by a file.
 #[derive(Debug, Parser)]
 #[command(name = "reference-cdn", version, about, after_help = EXAMPLES)]
 pub struct Cli {
