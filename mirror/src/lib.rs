@@ -11,6 +11,7 @@
 
 mod addresses;
 mod admin;
+mod advice;
 mod budget;
 mod candidate;
 mod cli;

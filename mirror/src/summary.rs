@@ -1,5 +1,6 @@
 //! What a mirror has to say at its end: the verdict, never without the ledger.
 
+use crate::advice::advice;
 use crate::config::Config;
 use crate::findings::Kind;
 use crate::ledger::{Group, State};
@@ -129,18 +130,35 @@ impl Summary {
                     .next("Read the differences; accept those that are meant with --waivers."),
             );
         } else if compared == 0 {
-            let reason = Reason::deciding(Fault::Input, "not one answer was compared");
-            reasons.push(reason.next("Send traffic through the mirror, and see below where requests went."));
+            reasons.push(match self.most_left_out() {
+                None if self.numbers.connections.primary_unreachable > 0 => Reason::deciding(
+                    Fault::Reference,
+                    "not one answer was compared: the primary could not be reached",
+                )
+                .next(advice(State::PrimaryGone).1),
+                None => Reason::deciding(Fault::Input, "not one answer was compared: no request came")
+                    .next("Send traffic through the mirror."),
+                Some((state, count)) => {
+                    let (what, next) = advice(state);
+                    let requests = totals.requests;
+                    let text = format!("not one answer was compared: {count} of {requests} requests {what}");
+                    Reason::deciding(self.fault_for(state), text).next(next)
+                }
+            });
         } else if self.outcome() == Outcome::CouldNotJudge && self.numbers.totals.is_settled() {
             let percent = compared as f64 / eligible as f64 * 100.0;
-            let text = format!(
+            let mut text = format!(
                 "only {percent:.1}% of the requests to compare were compared ({compared} of {eligible}); {} are needed",
                 self.min_compared
             );
-            reasons.push(
-                Reason::deciding(self.fault_for_drops(), text)
-                    .next("See below why requests were dropped: a faster candidate, more --memory or a smaller --sample helps."),
-            );
+            let mut reason = Reason::deciding(self.fault_for_drops(), "");
+            if let Some((state, count)) = self.most_left_out() {
+                let (what, next) = advice(state);
+                text.push_str(&format!("; {count} {what}"));
+                reason = reason.next(next);
+            }
+            reason.text = text;
+            reasons.push(reason);
         }
         let dropped = totals.of_group(Group::Dropped);
         if dropped > 0 && self.outcome() == Outcome::Agree {
@@ -148,6 +166,27 @@ impl Summary {
             reasons.push(Reason::warning(self.fault_for_drops(), text));
         }
         reasons
+    }
+
+    /// The state that most requests without a comparison are in, and how many: of those dropped where there are any,
+    /// for the others were left out by rule or by their clients.
+    fn most_left_out(&self) -> Option<(State, u64)> {
+        let totals = &self.numbers.totals;
+        let left_out = State::ALL.iter().filter(|s| s.group() != Group::Compared && totals.of(**s) > 0);
+        let most = left_out.max_by_key(|s| (s.group() == Group::Dropped, totals.of(**s)))?;
+        Some((*most, totals.of(*most)))
+    }
+
+    /// Who is at fault where most requests ended in this state.
+    fn fault_for(&self, state: State) -> Fault {
+        match state.group() {
+            Group::Dropped if matches!(state, State::RequestUnparsed | State::PrimaryUnparsed) => {
+                Fault::Input
+            }
+            Group::Dropped => self.fault_for_drops(),
+            _ if state == State::PrimaryGone => Fault::Reference,
+            _ => Fault::Input,
+        }
     }
 
     /// Who is at fault for most of what was dropped.

@@ -160,6 +160,46 @@ fn a_dead_candidate_is_told_at_once() {
     let ended = mirror.end();
     assert_eq!(ended.status, 2);
     assert!(ended.stderr.contains("does not take connections now"), "{}", ended.stderr);
+    assert!(
+        flat(&ended.stdout).contains("1 of 1 requests found no connection to the candidate"),
+        "{}",
+        ended.stdout
+    );
+}
+
+/// Without the line breaks of a narrow terminal.
+fn flat(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn why_nothing_was_compared_is_told() {
+    let hung = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mirror = Mirror::start(honest(), hung.local_addr().unwrap(), &["--candidate-timeout", "100ms"]);
+    for n in 0..3 {
+        client(mirror.listen, &[get(&format!("/length/{n}"))]);
+    }
+    client(mirror.listen, &[post("/length/1", Vec::new())]);
+    mirror.ledger_when("the drops", |l| l["states"]["candidate-timeout"] == 3 && l["open"] == 0);
+    let ended = mirror.end();
+    assert_eq!(ended.status, 2);
+    let said = flat(&ended.stdout);
+    assert!(
+        said.contains("not one answer was compared: 3 of 4 requests timed out at the candidate"),
+        "{said}"
+    );
+    assert!(said.contains("try: See whether the candidate hangs"), "{said}");
+
+    let mirror = Mirror::start(honest(), honest(), &[]);
+    client(mirror.listen, &[post("/length/1", Vec::new())]);
+    let said = flat(&mirror.end().stdout);
+    assert!(
+        said.contains("1 of 1 requests had a method that is not safe") && said.contains("--unsafe-methods"),
+        "{said}"
+    );
+
+    let said = flat(&Mirror::start(honest(), honest(), &[]).end().stdout);
+    assert!(said.contains("not one answer was compared: no request came"), "{said}");
 }
 
 #[test]
