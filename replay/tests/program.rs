@@ -136,7 +136,7 @@ fn bad_input_gets_one_clear_message() {
     let waivers = file("waivers.toml", b"[[waiver]]\npath = 1\n");
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = port.local_addr().unwrap().to_string();
-    let live = ["--reference", "http://127.0.0.1:1", "--candidate", "http://127.0.0.1:1"];
+    let live = ["--reference", "http://127.0.0.1:1", "--candidate", "http://127.0.0.1:2"];
     let with = |first: &[&str]| -> String {
         let all: Vec<&str> = first.iter().copied().chain(live).collect();
         complaint(d, &all)
@@ -155,6 +155,10 @@ fn bad_input_gets_one_clear_message() {
         with(&["http", &world, "--speed", "fast"]),
         complaint(d, &["http", &world, "--reference", "localhost", "--candidate", "http://a"]),
         complaint(d, &["http", &world, "--reference", "http://127.0.0.1:1", "--candidate", "https://a"]),
+        complaint(
+            d,
+            &["http", &world, "--reference", "http://127.0.0.1:1", "--candidate", "http://0.0.0.0:1/"],
+        ),
         complaint(d, &["origin", &nothing, "--listen", "127.0.0.1:0"]),
         complaint(d, &["origin", &world, "--listen", "nowhere"]),
         complaint(d, &["origin", &world, "--listen", &taken]).replace(&taken, "ADDRESS"),
@@ -177,11 +181,13 @@ fn bad_input_gets_one_clear_message() {
 fn nothing_to_replay_and_dead_builds_cannot_be_judged() {
     let directory = tempfile::tempdir().unwrap();
     let world = native(directory.path());
-    // A port that nobody listens on: it was ours a moment ago.
-    let dead = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let dead = format!("http://{dead}");
+    // Ports that nobody listens on: they were ours a moment ago.
+    let [dead, other] = {
+        let ports = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        ports.each_ref().map(|port| format!("http://{}", port.local_addr().unwrap()))
+    };
     let world = world.to_str().unwrap();
-    let both = ["--reference", &dead, "--candidate", &dead, "--json", "-"];
+    let both = ["--reference", &dead, "--candidate", &other, "--json", "-"];
     let run = |more: &[&str]| {
         let all: Vec<&str> = ["http", world].into_iter().chain(both).chain(more.iter().copied()).collect();
         let output = replay(&all);

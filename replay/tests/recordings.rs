@@ -54,16 +54,17 @@ async fn the_reference_against_itself_gives_no_difference() {
                 && r.usable().is_ok_and(|(request, _)| request.path_and_query().starts_with(b"/"))
         };
         let usable = capture.recorded.iter().filter(|r| is_sent(r)).count() as u64;
-        let origin = Origin::local(Settings::default()).await.unwrap();
+        let reference = Origin::local(Settings::default()).await.unwrap();
+        let candidate = Origin::local(Settings::default()).await.unwrap();
         let service = Service::new(Arc::new(World::of(&*capture.recorded)), "/n", Clock::system());
-        let _route = service.mount(&origin);
-        let url = format!("http://{}", origin.address());
+        let _routes = [service.mount(&reference), service.mount(&candidate)];
+        let url = |origin: &Origin| format!("http://{}", origin.address());
         let options = Options {
             speed: Speed::Max,
             prefix: "/n".into(),
             mark: true,
             timeout: Duration::from_secs(30),
-            ..Options::new(&url, &url)
+            ..Options::new(url(&reference), url(&candidate))
         };
         let clock = Clock::system();
         let run = replay::http::run(&capture, &options, &clock, &|_, _| {});

@@ -29,6 +29,7 @@ use endpoint::Clock;
 use exchange::Time;
 use judge::{Build, Judge, Pass};
 use std::fs::File;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -125,6 +126,11 @@ pub enum Error {
     Reference(TargetError),
     #[error("the candidate: {0}")]
     Candidate(TargetError),
+    #[error(
+        "reference and candidate are the same address, {address} ({reference} and {candidate}): a build always agrees \
+         with itself; give --candidate the address of the build under test"
+    )]
+    SameAddress { address: SocketAddr, reference: String, candidate: String },
     #[error("cannot record to {}: {source}", path.display())]
     Record { path: PathBuf, source: std::io::Error },
     #[error("{prefix:?} cannot stand before a path: give something like /run-1, without a slash at its end")]
@@ -135,7 +141,7 @@ pub enum Error {
 /// the report and of messages.
 ///
 /// # Errors
-/// Where nothing could be sent at all. A build that does not answer is no error but a finding.
+/// Where nothing could be sent at all, or both builds are one. A build that does not answer is no error but a finding.
 pub async fn run(
     capture: &Capture,
     options: &Options,
@@ -146,6 +152,10 @@ pub async fn run(
     check_prefix(&options.prefix)?;
     let reference = Target::resolve(&options.reference).await.map_err(Error::Reference)?;
     let candidate = Target::resolve(&options.candidate).await.map_err(Error::Candidate)?;
+    if reference.reached_at() == candidate.reached_at() {
+        let address = candidate.reached_at();
+        return Err(Error::SameAddress { address, reference: reference.url, candidate: candidate.url });
+    }
     let mut recorder = match &options.record {
         Some(path) => Some(recorder(path, capture, started)?),
         None => None,

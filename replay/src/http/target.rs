@@ -1,6 +1,6 @@
 //! Where a build is reached.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use thiserror::Error;
 
 /// A build under test, by its URL.
@@ -34,6 +34,17 @@ impl Target {
             .map_err(|source| TargetError::Resolve { url: url.to_owned(), source })?;
         let address = addresses.next().ok_or_else(|| TargetError::NoAddress { url: url.to_owned() })?;
         Ok(Target { url: url.to_owned(), address })
+    }
+
+    /// The address under the name that all ways to write it share: `0.0.0.0` is reached at `127.0.0.1`,
+    /// `::ffff:192.0.2.1` at `192.0.2.1`.
+    pub fn reached_at(&self) -> SocketAddr {
+        let ip = match self.address.ip().to_canonical() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        SocketAddr::new(ip, self.address.port())
     }
 }
 
@@ -70,7 +81,22 @@ fn authority(url: &str) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::authority;
+    use super::{Target, authority};
+
+    #[test]
+    fn one_address_has_one_name() {
+        for (address, expected) in [
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::]:80", "[::1]:80"),
+            ("[::ffff:192.0.2.1]:80", "192.0.2.1:80"),
+            ("[::ffff:0.0.0.0]:80", "127.0.0.1:80"),
+            ("192.0.2.1:81", "192.0.2.1:81"),
+        ] {
+            let target = Target { url: String::new(), address: address.parse().unwrap() };
+            assert_eq!(target.reached_at().to_string(), expected, "{address}");
+        }
+    }
 
     #[test]
     fn urls() {
