@@ -23,7 +23,7 @@ secret_env = "KEY"
 "#;
 
 /// Caches judged at once: their waits overlap, their work does not.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 6;
 
 async fn judge(origin: &Origin, fault: &str) -> Run {
     let cache = Cache::start(origin.address(), fault).await;
@@ -68,7 +68,12 @@ async fn a_cache_that_breaks_one_rule_fails_its_check_alone() {
         while running.len() < AT_ONCE {
             let Some(check) = waiting.next() else { break };
             let origin = origin.clone();
-            running.spawn(async move { (check, judge(&origin, check.id).await) });
+            running.spawn(async move {
+                let run = judge(&origin, check.id).await;
+                // A fault of ours (this machine stood still) is no verdict, so there is nothing to hide in asking again.
+                let ours = run.harness_faults().any(|j| j.check.id == check.id);
+                (check, if ours { judge(&origin, check.id).await } else { run })
+            });
         }
         let Some(done) = running.join_next().await else { break };
         let (check, run) = done.unwrap();
