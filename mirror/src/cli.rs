@@ -23,29 +23,28 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Stand in front of a service that speaks HTTP/1.1
+    #[command(long_about = "Stand in front of a service that speaks HTTP/1.1.
+
+Clients connect to the mirror. Their bytes go to the primary and its bytes go back, untouched; nothing of that waits \
+for the candidate. Copies of the requests go to the candidate, its answers are compared with the primary's, and \
+then thrown away. Ends on SIGTERM or SIGINT with a verdict and a ledger in which each request is in exactly one state.
+
+When ready it prints one line of JSON with the addresses it listens on: on standard output, or on standard error where a \
+report goes to standard output (--json -).")]
     Http(Box<Http>),
     /// Print completions for a shell
     Completions { shell: clap_complete::Shell },
 }
 
 #[derive(Debug, Args)]
-#[command(
-    long_about = "Stand in front of a service that speaks HTTP/1.1.
-
-Clients connect to the mirror. Their bytes go to the primary and its bytes go back, untouched; nothing of that waits \
-for the candidate. Copies of the requests go to the candidate, its answers are compared with the primary's, and \
-then thrown away. Ends on SIGTERM or SIGINT with a verdict and a ledger in which each request is in exactly one state.
-
-When ready it prints one line of JSON with the addresses it listens on.",
-    after_help = "Examples:
+#[command(after_help = "Examples:
   mirror http --listen 0.0.0.0:80 --primary http://10.0.0.1 --candidate http://10.0.0.2
   mirror http --listen 127.0.0.1:0 --primary http://127.0.0.1:81 --candidate http://127.0.0.1:82 \\
       --diffs diffs.jsonl --record today.capture --admin 127.0.0.1:9090 --sample 10%
   mirror http --listen 127.0.0.1:8000 --primary http://old.test --candidate http://new.test \\
       --unsafe-methods --tag-header 'X-Mirrored: yes' --waivers waivers.toml --html report.html
 
-Exit status: 0 the answers agree, 1 they differ, 2 could not judge."
-)]
+Exit status: 0 the answers agree, 1 they differ, 2 could not judge.")]
 pub(crate) struct Http {
     /// Address for clients; port 0 takes a free one
     #[arg(long, value_name = "ADDR")]
@@ -118,6 +117,12 @@ pub(crate) struct Http {
 }
 
 impl Http {
+    /// Whether a report goes to standard output, which then holds nothing else.
+    pub(crate) fn reports_to_stdout(&self) -> bool {
+        let report::Outputs { json, junit, html } = &self.outputs;
+        [json, junit, html].into_iter().flatten().any(|path| path.as_os_str() == "-")
+    }
+
     /// The settings; `seed` is taken where none is given.
     pub(crate) fn config(&self, seed: u64) -> Config {
         Config {

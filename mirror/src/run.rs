@@ -45,7 +45,7 @@ fn serve(http: &Http) -> Result<u8, Box<dyn std::error::Error>> {
         // Before the mirror is ready, so that a signal sent then is not missed.
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mirror = Mirror::start(config.clone())?;
-        ready(&mirror, config.seed)?;
+        ready(&mirror, config.seed, http.reports_to_stdout())?;
         tokio::select! { _ = term.recv() => {} _ = int.recv() => {} }
         say("ending: no new connections, open exchanges may finish; a second signal cuts them off");
         let hurry = mirror.hurry();
@@ -63,14 +63,15 @@ fn serve(http: &Http) -> Result<u8, Box<dyn std::error::Error>> {
     Ok(report.outcome.exit_status())
 }
 
-/// Says on standard output where the mirror listens: one line of JSON.
-fn ready(mirror: &Mirror, seed: u64) -> io::Result<()> {
+/// Says where the mirror listens: one line of JSON on standard output, or on standard error, `aside`, where standard output
+/// is to hold a report and nothing else.
+fn ready(mirror: &Mirror, seed: u64, aside: bool) -> io::Result<()> {
     let line = serde_json::json!({
         "listen": mirror.listen().to_string(),
         "admin": mirror.admin().map(|a| a.to_string()),
         "seed": seed,
     });
-    let mut out = io::stdout().lock();
+    let mut out: Box<dyn io::Write> = if aside { Box::new(io::stderr()) } else { Box::new(io::stdout()) };
     writeln!(out, "{line}")?;
     out.flush()
 }

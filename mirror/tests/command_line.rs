@@ -5,7 +5,7 @@
 mod stage;
 
 use stage::{Mirror, client, command, get, honest, post, read_request, server};
-use std::io::{BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 
 struct Said {
@@ -253,6 +253,37 @@ fn masked(text: &str) -> String {
     };
     let lines = text.lines().map(|line| line.split(' ').map(&mut mask).collect::<Vec<_>>().join(" "));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_report_has_standard_output_to_itself() {
+    for (option, begins) in [("--json", "{\n"), ("--junit", "<?xml"), ("--html", "<!")] {
+        let mut child = command()
+            .args(["http", "--listen", "127.0.0.1:0", option, "-"])
+            .args([
+                "--primary",
+                &format!("http://{}", honest()),
+                "--candidate",
+                &format!("http://{}", honest()),
+            ])
+            .spawn()
+            .unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+        client(ready["listen"].as_str().unwrap().parse().unwrap(), &[get("/length/1")]);
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.to_ascii_lowercase().starts_with(begins), "{said}");
+        if option == "--json" {
+            let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+            assert_eq!(report["outcome"], "agree");
+        }
+    }
 }
 
 #[test]
