@@ -13,7 +13,11 @@ use std::time::Duration;
     version,
     about = "Tees live traffic to a candidate without touching the service, and compares the answers",
     arg_required_else_help = true,
-    after_help = "Exit status: 0 the answers agree, 1 they differ, 2 could not judge."
+    after_help = "Examples:
+  mirror http --listen 0.0.0.0:80 --primary http://10.0.0.1 --candidate http://10.0.0.2
+  mirror completions bash > /etc/bash_completion.d/mirror
+
+Exit status: 0 the answers agree, 1 they differ, 2 could not judge."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
