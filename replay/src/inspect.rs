@@ -1,5 +1,6 @@
 //! `replay inspect`: what a capture holds.
 
+use crate::counted::{counted, times};
 use crate::extract::{self, Flow, Found, Recorded, Summary};
 use capture::OpenError;
 use exchange::{Secrets, Time};
@@ -237,22 +238,35 @@ impl Inspection {
             writeln!(out, "  from {first} to {last}")?;
         }
         if self.format == "packets" {
-            writeln!(out, "  {} packets, {} bytes captured", self.packets, self.packet_bytes)?;
+            let (packets, bytes) =
+                (counted(self.packets, "packet", "packets"), counted(self.packet_bytes, "byte", "bytes"));
+            match self.packets {
+                0 => writeln!(out, "  holds no packets")?,
+                _ => writeln!(out, "  {packets}, {bytes} captured")?,
+            }
         }
-        for (count, what) in [
-            (self.cut_packets, "packets cut by a snapshot length"),
-            (self.mid_stream, "connections whose start was not captured"),
-            (self.gaps, "gaps in streams"),
-            (self.missing_bytes, "bytes sent and not captured"),
-            (self.out_of_order, "segments out of order"),
-            (self.conflicting_bytes, "retransmitted bytes that differ from those seen first"),
-            (self.interim_responses, "interim (1xx) responses"),
-            (self.body_bytes, "bytes in bodies"),
-            (self.dns_exchanges, "DNS exchanges"),
-            (self.unknown_records, "records of unknown kinds, skipped"),
+        for (count, one, many) in [
+            (self.cut_packets, "packet cut by a snapshot length", "packets cut by a snapshot length"),
+            (
+                self.mid_stream,
+                "connection whose start was not captured",
+                "connections whose start was not captured",
+            ),
+            (self.gaps, "gap in a stream", "gaps in streams"),
+            (self.missing_bytes, "byte sent and not captured", "bytes sent and not captured"),
+            (self.out_of_order, "segment out of order", "segments out of order"),
+            (
+                self.conflicting_bytes,
+                "retransmitted byte that differs from the one seen first",
+                "retransmitted bytes that differ from those seen first",
+            ),
+            (self.interim_responses, "interim (1xx) response", "interim (1xx) responses"),
+            (self.body_bytes, "byte in bodies", "bytes in bodies"),
+            (self.dns_exchanges, "DNS exchange", "DNS exchanges"),
+            (self.unknown_records, "record of an unknown kind, skipped", "records of unknown kinds, skipped"),
         ] {
             if count > 0 {
-                writeln!(out, "  {count} {what}")?;
+                writeln!(out, "  {}", counted(count, one, many))?;
             }
         }
         for ledger in &self.ledgers {
@@ -265,13 +279,13 @@ impl Inspection {
         if !self.parse_errors.is_empty() {
             writeln!(out, "\nStreams that could not be parsed to their end:")?;
             for error in &self.parse_errors {
-                writeln!(out, "  {} times: {}\n    first: {}", error.times, error.what, error.first)?;
+                writeln!(out, "  {}: {}\n    first: {}", times(error.times), error.what, error.first)?;
             }
         }
         if !self.anomalies.is_empty() {
             writeln!(out, "\nLiberties that senders took:")?;
-            for (what, times) in &self.anomalies {
-                writeln!(out, "  {times} times: {what}")?;
+            for (what, count) in &self.anomalies {
+                writeln!(out, "  {}: {what}", times(*count))?;
             }
         }
         for connection in self.connections.iter().flatten() {
@@ -279,14 +293,14 @@ impl Inspection {
             let start = if c.mid_stream { ", start not captured" } else { "" };
             writeln!(
                 out,
-                "\nconnection {}: {} to {}, {}{start}: {} transactions, {} gaps, {} bytes to the server, {} to the client",
+                "\nconnection {}: {} to {}, {}{start}: {}, {}, {} to the server, {} to the client",
                 c.number,
                 c.client,
                 c.server,
                 c.carries,
-                c.transactions,
-                c.gaps,
-                c.to_server.payload,
+                counted(c.transactions, "transaction", "transactions"),
+                counted(c.gaps, "gap", "gaps"),
+                counted(c.to_server.payload, "byte", "bytes"),
                 c.to_client.payload
             )?;
         }

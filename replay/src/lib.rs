@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
+mod counted;
 pub mod extract;
 pub mod http;
 pub mod inspect;

@@ -1,6 +1,7 @@
 //! What the program does for each command.
 
 use crate::cli::{Cli, Command, Completions, Http, Inspect, Origin};
+use crate::counted::{counted, times};
 use crate::http::{self, Capture, Glob, Options};
 use crate::inspect::{self, Lists};
 use crate::origin;
@@ -128,7 +129,11 @@ async fn serve(args: &Origin) -> Result<u8, Failure> {
         let line = serde_json::json!({ "listen": address.to_string(), "targets": running.targets });
         print(&format!("{line}\n"))?;
     } else {
-        writeln!(io::stderr(), "serving {} recorded targets on http://{address}", running.targets)?;
+        writeln!(
+            io::stderr(),
+            "serving {} on http://{address}",
+            counted(running.targets as u64, "recorded target", "recorded targets")
+        )?;
     }
     stop.wait().await;
     running.shutdown().await;
@@ -139,13 +144,13 @@ async fn serve(args: &Origin) -> Result<u8, Failure> {
         let c = &counters;
         writeln!(
             io::stderr(),
-            "{} requests: {} answered as recorded, {} derived from what was recorded, {} of parts with filler, {} not recorded; {} times no request",
-            c.requests,
+            "{}: {} answered as recorded, {} derived from what was recorded, {} of parts with filler, {} not recorded; {} something that is no request",
+            counted(c.requests, "request", "requests"),
             c.recorded,
             c.derived,
             c.filled,
             c.unrecorded,
-            running.faults()
+            times(running.faults() as u64)
         )?;
         for unanswered in counters.unanswered.iter().take(20) {
             let u = unanswered;

@@ -167,6 +167,12 @@ fn bad_input_gets_one_clear_message() {
     }
     insta::assert_snapshot!("bad_input", all);
 
+    // A whole file that holds nothing says so.
+    let output = replay(&["inspect", &nothing]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text.contains("\n  holds no packets\n"), "{text}");
+
     // What can be read is used, and the rest is named.
     for (path, packets) in [(&cut, 6), (&header, 0)] {
         let output = replay(&["inspect", path, "--json", "-"]);

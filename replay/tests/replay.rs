@@ -261,7 +261,7 @@ async fn what_the_origin_was_not_recorded_with_cannot_be_judged() {
     assert_eq!(outcome.report.outcome, Verdict::CouldNotJudge);
     let reasons: Vec<&str> = outcome.report.reasons.iter().map(|r| &*r.text).collect();
     assert!(
-        reasons[0].contains("the candidate asked its origin for something that was not recorded, 9 times"),
+        reasons[0].contains("the candidate asked its origin 9 times for something that was not recorded"),
         "{reasons:?}"
     );
     assert_eq!(service.counters().unrecorded, 9);

@@ -4,6 +4,7 @@ use super::judge::{Answers, Pass};
 use super::outcome::{Finding, FindingKind, Outcome, State, Totals};
 use super::silence::GIVEN_UP;
 use super::{Capture, NEEDED, Options};
+use crate::counted::{counted, times};
 use compare::Deviant;
 use exchange::Time;
 use report::{Check, Difference, Evidence, Fault, Level, Outcome as Verdict, Reason, Report, Subject};
@@ -50,7 +51,14 @@ pub(super) fn outcome(facts: &Facts<'_>, pass: Pass, findings: Vec<Finding>) -> 
         }
     }
     if report.checks.len() > LISTED {
-        report.notes.push(format!("{} further transactions are not listed", report.checks.len() - LISTED));
+        report.notes.push(format!(
+            "{} not listed",
+            counted(
+                (report.checks.len() - LISTED) as u64,
+                "further transaction is",
+                "further transactions are"
+            )
+        ));
         // Those that decide are shown first.
         report.checks.sort_by_key(|check| check.verdict);
         report.checks.truncate(LISTED);
@@ -138,7 +146,7 @@ fn judge_run(
     {
         if count > 0 {
             let text =
-                format!("the {build} asked its origin for something that was not recorded, {count} times");
+                format!("the {build} asked its origin {} for something that was not recorded", times(count));
             could_not.push(
                 Reason::deciding(fault, text)
                     .next("the bodies of the 599 answers say what; see also replay origin --json"),
@@ -149,9 +157,9 @@ fn judge_run(
         let transactions: std::collections::BTreeSet<usize> = deciding.iter().map(|f| f.index).collect();
         let stable = if facts.passes > 1 { ", each time" } else { "" };
         let text = format!(
-            "the candidate alone deviates in {} of {} transactions{stable}",
+            "the candidate alone deviates in {} of {}{stable}",
             transactions.len(),
-            totals.sent()
+            counted(totals.sent(), "transaction", "transactions")
         );
         Reason::deciding(Fault::Candidate, text).resting_on(transactions.iter().take(LISTED).map(|i| id(*i)))
     });
@@ -163,7 +171,8 @@ fn judge_run(
     report.reasons = could_not;
     report.reasons.extend(differences);
     if report.outcome == Verdict::Agree {
-        let text = format!("both builds answered {} transactions alike", totals.compared);
+        let text =
+            format!("both builds answered {} alike", counted(totals.compared, "transaction", "transactions"));
         report
             .reasons
             .push(Reason { severity: report::Severity::Note, ..Reason::deciding(Fault::Nobody, text) });
@@ -199,29 +208,28 @@ fn given_up(report: &mut Report, judged: &[super::Judged]) {
     }
 }
 
-/// `1 request`, `2 requests`.
-fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 fn notes(report: &mut Report, facts: &Facts<'_>, judged: &[super::Judged], findings: &[Finding]) {
-    let count = |fits: &dyn Fn(&Finding) -> bool| findings.iter().filter(|f| fits(f)).count();
+    let count = |fits: &dyn Fn(&Finding) -> bool| findings.iter().filter(|f| fits(f)).count() as u64;
     given_up(report, judged);
     let unstable = count(&|f| f.stands && f.stable == Some(false));
     if unstable > 0 {
-        report.notes.push(format!("{unstable} differences were not seen again and do not count"));
+        report.notes.push(format!(
+            "{} not count: not seen again when replayed once more",
+            counted(unstable, "difference does", "differences do")
+        ));
     }
     let reference_alone = count(&|f| f.stands && f.deviant == Deviant::Reference);
     if reference_alone > 0 {
         report.notes.push(format!(
-            "{reference_alone} times the reference alone deviates from the recording: perhaps the candidate mends it"
+            "the reference alone deviates from the recording {}: perhaps the candidate mends it",
+            times(reference_alone)
         ));
     }
     let alike = alike(judged);
     if !alike.is_empty() {
         let total = alike.len();
         let mut named: Vec<String> =
-            alike.into_iter().take(PATHS).map(|(path, count)| format!("{path} ({count} times)")).collect();
+            alike.into_iter().take(PATHS).map(|(path, count)| format!("{path} ({})", times(count))).collect();
         if total > PATHS {
             named.push(format!("{} more", total - PATHS));
         }
@@ -231,7 +239,10 @@ fn notes(report: &mut Report, facts: &Facts<'_>, judged: &[super::Judged], findi
         report.reasons.push(Reason::warning(Fault::Input, format!("{}: {error}", facts.capture.name)));
     }
     if facts.dropped > 0 {
-        report.notes.push(format!("{} answers could not be recorded: writing was too slow", facts.dropped));
+        report.notes.push(format!(
+            "{} could not be recorded: writing was too slow",
+            counted(facts.dropped, "answer", "answers")
+        ));
     }
     for (_, waiver) in facts.options.waivers.expired(facts.started) {
         report.notes.push(format!("the waiver of {} for {} has expired", waiver.owner, waiver.path));
