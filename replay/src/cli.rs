@@ -22,6 +22,11 @@ Examples:
     replay origin site.pcapng --listen 127.0.0.1:8000
     replay http site.pcapng --mark \\
       --reference http://127.0.0.1:8001 --candidate http://127.0.0.1:8002
+  The same at full speed; replay again what differs, and keep what both builds answered:
+    replay http site.pcapng --mark --speed max --confirm 2 --record answers.capture \\
+      --reference http://127.0.0.1:8001 --candidate http://127.0.0.1:8002
+  Complete commands in the shell:
+    replay completions bash > ~/.local/share/bash-completion/completions/replay
 
 Exit status: 0 where all is well, 1 where the candidate alone deviates, 2 where it could not be judged.";
 
@@ -71,6 +76,8 @@ Examples:
   replay http site.pcapng --reference http://127.0.0.1:8001 --candidate http://127.0.0.1:8002
   replay http a.pcap --reference http://old.test --candidate http://new.test --speed max --confirm 1
   replay http a.pcap --reference http://old.test --candidate http://new.test --only 'GET *.css'
+  replay http a.pcap --record answers.capture \\
+    --reference http://old.test --candidate http://new.test
 
 Exit status: 0 where both builds answer alike, 1 where the candidate alone deviates, 2 where it could not be judged.")]
 pub struct Http {
