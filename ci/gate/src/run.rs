@@ -9,7 +9,7 @@ use mirror::diffs::{Differing, Diffs};
 use replay::http::{Capture, Finding, FindingKind, Speed};
 use replay::world::{Service, World};
 use report::ShowSecrets;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -350,21 +350,43 @@ fn mirrored(path: &Path) -> Result<(Mirror, Diffs), String> {
 }
 
 /// A single sighting in live traffic proves little: what arrives at the candidate in another order than at the primary
-/// may meet another cache state. So a difference is stable if its request was compared more than once and differed each
-/// time.
+/// may meet another cache state. A difference has weight if its request was asked more than once and differed each time,
+/// or if its kind was seen in so many requests, none of them ever answered alike.
+const MANY: u64 = 5;
+
 fn mirrored_differences(diffs: &Diffs) -> Vec<Difference> {
-    let difference = |differing: &Differing| Difference {
+    let weighty = weighty(diffs);
+    let difference = |(differing, stable): (&Differing, bool)| Difference {
         fingerprint: format!("mirror {} {} {}", differing.method, differing.url, differing.fingerprint),
         transaction: format!("{} {}", differing.method, differing.url),
         path: mirrored_path(differing),
-        stable: is_stable(diffs, differing),
+        stable,
         waived: !differing.stands,
     };
-    diffs.differences.iter().map(difference).collect()
+    diffs.differences.iter().zip(weighty).map(difference).collect()
 }
 
-pub(crate) fn is_stable(diffs: &Diffs, differing: &Differing) -> bool {
-    diffs.compared(differing).is_some_and(|s| s.compared > 1 && s.different == s.compared)
+/// For each of the mirror's differing requests, whether it has weight.
+pub(crate) fn weighty(diffs: &Diffs) -> Vec<bool> {
+    let mut sightings: BTreeMap<&str, u64> = BTreeMap::new();
+    for differing in diffs.differences.iter().filter(|d| diffs.is_stable(d)) {
+        for kind in kinds(differing) {
+            *sightings.entry(kind).or_default() += 1;
+        }
+    }
+    let many = |kind: &str| sightings.get(kind).is_some_and(|&n| n >= MANY);
+    let weight = |differing: &Differing| {
+        let again = diffs.compared(differing).is_some_and(|s| s.compared > 1);
+        diffs.is_stable(differing) && (again || kinds(differing).into_iter().any(many))
+    };
+    diffs.differences.iter().map(weight).collect()
+}
+
+/// What stands against the candidate in one answer, each kind once.
+fn kinds(differing: &Differing) -> BTreeSet<&str> {
+    let broken = differing.outcome.is_broken_answer().then(|| differing.outcome.reason());
+    let standing = differing.differences.iter().filter(|f| f.difference.stands());
+    standing.map(|f| f.fingerprint.as_str()).chain(broken).collect()
 }
 
 /// The path that tells most: a status before an end, content before fields.

@@ -2,7 +2,7 @@
 
 use crate::baseline::FINDINGS;
 use crate::evidence::{Evidence, Outcome as CheckOutcome};
-use crate::run::{Found, Options, is_stable};
+use crate::run::{Found, Options, weighty};
 use crate::verdict::{self, Kind, Verdict};
 use exchange::Time;
 use report::{Check, Fault, Ledger, Level, Outcome, Reason, Report, Severity, Subject};
@@ -157,14 +157,14 @@ fn replays(report: &mut Report, found: &Found) {
 
 fn mirror(report: &mut Report, found: &Found) {
     let Some(diffs) = &found.mirror else { return };
-    for one in diffs.differences.iter().take(LISTED) {
-        let verdict = match (one.stands, is_stable(diffs, one)) {
+    for (one, stable) in diffs.differences.iter().zip(weighty(diffs)).take(LISTED) {
+        let verdict = match (one.stands, stable) {
             (true, true) => report::Verdict::Fail,
             (true, false) => report::Verdict::NotJudged,
             (false, _) => report::Verdict::Waived,
         };
         let title = format!("{} {}", one.method, one.url);
-        let because = match (one.differences.len(), is_stable(diffs, one)) {
+        let because = match (one.differences.len(), stable) {
             (_, false) => {
                 "without weight: the request was not asked again, or was once answered alike".to_owned()
             }
