@@ -197,9 +197,10 @@ fn the_record_holds_what_was_seen() {
 fn open_exchanges_may_finish() {
     let primary = Played::new();
     let mut mirror = Mirror::start(primary.address(), honest(), &["--drain", "50s"]);
+    // One after the other: the mirror's threads may open the second one's way first.
     let mut stream = connect(mirror.listen);
-    let mut idle = connect(mirror.listen);
     let mut one = primary.accept_silent();
+    let mut idle = connect(mirror.listen);
     let mut two = primary.accept_silent();
     let asked = get("/length/3");
     stream.write_all(asked.head.as_bytes()).unwrap();
