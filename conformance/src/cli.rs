@@ -42,22 +42,28 @@ Examples:
     conformance list
     conformance explain framing/length-and-chunked
 
-Exit status: 0 no MUST fails (with --baseline: nothing fails anew), 1 one does, 2 could not judge.";
+Exit status: 0 no MUST fails (with --baseline: nothing fails anew), 1 one does,
+2 could not judge.";
 
 const RUN_EXAMPLES: &str = "\
 Examples:
   conformance run --candidate http://127.0.0.1:8080 --origin-listen 127.0.0.1:9000
-  conformance run --candidate http://cache.lab --origin-listen 0.0.0.0:9000 --origin-advertise suite.lab:9000
-  conformance run --candidate http://127.0.0.1:8080 --origin-listen 127.0.0.1:9000 --only 'framing/*' --html report.html
+  conformance run --candidate http://cache.lab \\
+      --origin-listen 0.0.0.0:9000 --origin-advertise suite.lab:9000
+  conformance run --candidate http://127.0.0.1:8080 --origin-listen 127.0.0.1:9000 \\
+      --only 'framing/*' --json report.json --junit report.xml --html report.html
+  conformance run --candidate http://127.0.0.1:8080 --origin-listen 127.0.0.1:9000 \\
+      --baseline last-release.json
   CDN_ADMIN=127.0.0.1:9901 CDN_ADMIN_TOKEN=$(cat token) conformance run --profile reference-cdn \\
       --candidate http://127.0.0.1:8080 --origin-listen 127.0.0.1:9000
 
-The candidate must have the suite's origin as its origin server before the run begins, serve any path and any
-Host, and should relay responses unchanged otherwise. Every path holds a number of this run, so that nothing an
-earlier run left in the cache answers.
+The candidate must have the suite's origin as its origin server before the run begins, serve
+any path and any Host, and should relay responses unchanged otherwise. Every path holds a
+number of this run, so that nothing an earlier run left in the cache answers.
 
-A profile says how to purge; without one purge is not judged. It is a TOML file or one of: reference-cdn, nginx,
-varnish, squid. Its texts may hold {url}, {path}, {host}, {candidate} and {env:NAME}:
+A profile says how to purge; without one purge is not judged. It is a TOML file or one of:
+reference-cdn, nginx, varnish, squid. Its texts may hold {url}, {path}, {host}, {candidate}
+and {env:NAME}:
 
   name = \"my-cache\"
   [purge]
@@ -69,8 +75,10 @@ varnish, squid. Its texts may hold {url}, {path}, {host}, {candidate} and {env:N
   value = \"{secret}\"
   secret_env = \"PURGE_KEY\"
 
-With --baseline the exit status is 1 only for new failures: a MUST that did not fail then, a SHOULD that passed then.
-Exit status: 0 no MUST fails (with --baseline: nothing fails anew), 1 one does, 2 could not judge.";
+With --baseline the exit status is 1 only for new failures: a MUST that did not fail then, a
+SHOULD that passed then.
+Exit status: 0 no MUST fails (with --baseline: nothing fails anew), 1 one does,
+2 could not judge.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -76,6 +76,8 @@ Examples:
   replay http site.pcapng --reference http://127.0.0.1:8001 --candidate http://127.0.0.1:8002
   replay http a.pcap --reference http://old.test --candidate http://new.test --speed max --confirm 1
   replay http a.pcap --reference http://old.test --candidate http://new.test --only 'GET *.css'
+  replay http a.pcap --json a.json --junit a.xml --html a.html \\
+    --reference http://old.test --candidate http://new.test
   replay http a.pcap --record answers.capture \\
     --reference http://old.test --candidate http://new.test
 

@@ -31,6 +31,10 @@ Examples:
          --mirror-diffs diffs.jsonl --baseline last-release.json \\
          --json result.json --junit result.xml --html result.html
 
+  Where the builds run in containers and reach this machine as host.lab:
+    gate --reference http://10.0.0.5 --candidate http://10.0.0.6 \\
+         --origin-listen 0.0.0.0:9000 --origin-advertise http://host.lab:9000
+
 The origin is played by the gate: it serves what the captures recorded, and the suite's
 pages, told apart by path. Both builds must have it as their origin server and pass on any
 path and any Host.

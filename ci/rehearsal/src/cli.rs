@@ -12,6 +12,8 @@ Examples:
   ci/quickstart --candidate http://127.0.0.1:8080 --origin-listen 127.0.0.1:8000
                                              your own, whose origin is port 8000; add --profile
                                              FILE so that purge is judged, too
+  ci/quickstart --candidate http://cache.lab --origin-listen 0.0.0.0:8000 \\
+                --origin-advertise http://this-host.lab:8000
 
 Exit status: 0 deploy, 1 do not deploy, 2 could not judge.";
 

@@ -30,6 +30,9 @@ Examples:
   reference-cdn edge --listen 127.0.0.1:0 --origin http://127.0.0.1:9000 \\
       --admin 127.0.0.1:0 --admin-token-file token.txt --json
 
+  # For http-cache-tests and others who want a client's no-cache and max-age to be obeyed
+  reference-cdn edge --origin http://127.0.0.1:9000 --client-directives honor
+
   # Everything from a file, with more memory than it says
   reference-cdn edge --config edge.toml --memory 2GiB
 
