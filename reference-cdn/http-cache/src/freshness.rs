@@ -22,6 +22,8 @@ pub(crate) struct Freshness {
     pub shared_lifetime: bool,
     pub stale_while_revalidate: Option<Duration>,
     pub stale_if_error: Option<Duration>,
+    /// The lifetime was ended early, by a purge: stale even if the clock is set back.
+    pub expired: bool,
 }
 
 /// How a lifetime is guessed when the origin gives none (section 4.2.2).
@@ -68,6 +70,7 @@ impl Freshness {
             shared_lifetime: directives.s_maxage.is_some(),
             stale_while_revalidate: directives.stale_while_revalidate.map(seconds),
             stale_if_error: directives.stale_if_error.map(seconds),
+            expired: false,
         }
     }
 

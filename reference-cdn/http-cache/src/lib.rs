@@ -16,7 +16,8 @@
 //!    is not: status, fields and part of the content that the client gets. [`Decisions::content`] sees each
 //!    block of it.
 //! 8. [`Decisions::keep`]: the content has ended; is the stored response complete and still wanted?
-//! 9. [`Decisions::invalidated`] after unsafe methods, [`Decisions::purged`] for purges: the keys to forget.
+//! 9. [`Decisions::invalidated`] and [`Decisions::invalidated_groups`] after unsafe methods,
+//!    [`Decisions::purged`] for purges of a URL: what to forget.
 
 mod age;
 mod answering;
@@ -40,6 +41,7 @@ mod standard;
 mod status;
 mod stored;
 mod storing;
+mod tags;
 mod time;
 mod validation;
 mod vary;
@@ -51,6 +53,7 @@ pub use key::Key;
 pub use message::{Request, Response};
 pub use plan::{Collapsing, Ended, Failure, Fetch, Keep, Lookup, NotStored, Plan, Received, Refusal};
 pub use reply::{Part, Reply, Selection};
-pub use standard::{ClientDirectives, Settings, Standard};
+pub use standard::{ClientDirectives, Settings, Standard, TagFields};
 pub use stored::{Extent, Stored};
+pub use tags::{LONGEST_TAG, MOST_TAGS, Tags};
 pub use time::Time;

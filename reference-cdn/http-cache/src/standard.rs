@@ -21,6 +21,7 @@ pub struct Settings {
     /// How long past its lifetime a response may be served when the origin does not answer at all and the
     /// response says nothing about it (RFC 9111 section 4.2.4). Zero: never.
     pub stale_when_disconnected: Duration,
+    pub tag_fields: TagFields,
 }
 
 impl Default for Settings {
@@ -30,6 +31,7 @@ impl Default for Settings {
             client_directives: ClientDirectives::Ignore,
             heuristic: Heuristic::default(),
             stale_when_disconnected: Duration::from_secs(86_400),
+            tag_fields: TagFields::Pass,
         }
     }
 }
@@ -41,6 +43,18 @@ pub enum ClientDirectives {
     Honor,
     #[default]
     Ignore,
+}
+
+/// What becomes of Surrogate-Key and Cache-Tag towards clients.
+///
+/// Both are meant for caches. CDNs that are the last cache before the client remove them (Fastly does so with
+/// Surrogate-Key, Cloudflare with Cache-Tag). Here they pass unless told otherwise: a cache below this one (a child
+/// edge, another CDN) that lost them could no longer be purged by tag, and would not notice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TagFields {
+    #[default]
+    Pass,
+    Strip,
 }
 
 /// The decisions of RFC 9110 and RFC 9111.
@@ -124,8 +138,12 @@ impl Standard {
         }
     }
 
-    /// The fields that this cache adds to each response.
+    /// The fields that this cache adds to each response, and those that it keeps to itself.
     fn sign(&self, headers: &mut HeaderMap, handling: &Handling, ttl: Option<i64>) {
+        if self.settings.tag_fields == TagFields::Strip {
+            headers.remove(tags::SURROGATE_KEY);
+            headers.remove(tags::CACHE_TAG);
+        }
         let _ = headers.try_append(http::header::VIA, self.via.clone());
         fields::append(
             headers,
@@ -506,7 +524,14 @@ impl Decisions for Standard {
     }
 
     fn purged(&self, target: &Uri) -> Vec<Key> {
-        vec![Key::of(target)]
+        // What is to go is content, whichever way it is reached: who purges http://a/b is not to be left with what
+        // https://a/b gave. The other scheme costs one fetch at most.
+        let other = if target.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) {
+            "http"
+        } else {
+            "https"
+        };
+        vec![Key::of(target), Key::with_scheme(other, target)]
     }
 }
 

@@ -10,8 +10,10 @@
 //! ^ name: value | -name              what the origin must (not) have seen, of its last request
 //! = hit 200 | name: value | -name    how the client must be answered: hit, stale, fetched, relayed,
 //!                                  validated, combined, refused, failed
-//! purge /path                        an operator purges
+//! purge /path                        an operator purges, hard
+//! expire /path                       an operator purges, softly
 //! honor                              client directives are honoured in this case
+//! strip                              tags are kept from clients in this case
 //! ```
 //!
 //! `{n}` in a value is an HTTP-date n seconds from now (`{0}`), `{t+n}` one n seconds from the start of the
@@ -25,7 +27,7 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use http_cache::{ClientDirectives, Ended, Failure, Settings, Standard, Time};
+use http_cache::{ClientDirectives, Ended, Failure, Settings, Standard, TagFields, Time};
 use simulated_edge::{Answer, ClientRequest, Edge, OriginAction, Source};
 
 const START: u64 = 1_795_262_400;
@@ -122,9 +124,18 @@ impl Run<'_> {
                 let settings = Settings { client_directives: ClientDirectives::Honor, ..Settings::default() };
                 self.edge.decisions = Standard::new(settings);
             }
+            "strip" => {
+                let settings = Settings { tag_fields: TagFields::Strip, ..Settings::default() };
+                self.edge.decisions = Standard::new(settings);
+            }
             "purge" => {
                 self.settle();
                 self.edge.purge(&uri(rest));
+            }
+            "expire" => {
+                self.settle();
+                self.edge.now = Time::from_secs(self.now);
+                self.edge.expire(&uri(rest));
             }
             ">" => {
                 self.settle();
