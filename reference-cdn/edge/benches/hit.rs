@@ -83,7 +83,7 @@ fn store(criterion: &mut Criterion) {
     let stored = head();
     let put = |path: String, octets: usize| {
         let key = store.hashed(Key::of(&uri(&path)));
-        let Ok(registration) = store.take_off(&key, false, |_| false) else { return };
+        let Ok(registration) = store.take_off(&key, 0, false, |_| false) else { return };
         let mut filler = store.fill(&key);
         filler.append(&vec![7; octets]);
         let object = Object { stored: Arc::clone(&stored), body: Arc::clone(filler.body()) };

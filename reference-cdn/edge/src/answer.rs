@@ -25,7 +25,7 @@ use crate::http1::respond::{Downstream, Stop};
 use crate::metrics::Answered;
 use crate::send::{self, NotSent};
 use crate::state::{Edge, view};
-use crate::store::{Flight, HashedKey, Landing, Object, Registration, Sight, Variants};
+use crate::store::{Flight, Grounded, HashedKey, Landing, Object, Registration, Sight, Variants};
 
 const MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
 /// How many fetches made for others a request waits for before it asks on its own.
@@ -65,9 +65,12 @@ impl Edge {
             Lookup::Forward(reason) => {
                 let fetch = Fetch { reason, validate: None, complete: None, whole: false };
                 let key = self.store.hashed(self.decisions.key(&view(&head)));
-                let variants = self.store.find(&key).unwrap_or_default();
-                let Ok(registration) = self.store.take_off(&key, false, |_| false) else {
-                    return Err(Stop::Content);
+                let (variants, registration) = loop {
+                    let born = self.store.purges().at(self.clock.now());
+                    let variants = self.store.find(&key).unwrap_or_default();
+                    if let Ok(registration) = self.store.take_off(&key, born, false, |_| false) {
+                        break (variants, registration);
+                    }
                 };
                 let head = Arc::new(head);
                 let question = Question { request: Arc::clone(&head), fetch, variants, content };
@@ -128,8 +131,10 @@ impl Edge {
         let mut alone = with_content;
         let mut passed_over: Vec<Arc<Flight>> = Vec::new();
         for _ in 0..MOST_ROUNDS {
-            let variants = self.store.find(&key).unwrap_or_default();
             let now = self.clock.now();
+            // Before anything is looked up: a purge that comes from here on counts as later than what is found.
+            let born = self.store.purges().at(now);
+            let variants = self.store.find(&key).unwrap_or_default();
             let fetch = match self.decisions.plan(&view(&head), &variants.stored, now) {
                 Plan::Refuse(refusal) => {
                     return self
@@ -140,7 +145,7 @@ impl Edge {
                     let Some(object) = variants.object(index) else { continue };
                     object.body.touch();
                     if let Some(fetch) = refresh {
-                        self.refresh(&key, &head, fetch, &variants);
+                        self.refresh(&key, born, &head, fetch, &variants);
                     }
                     record.answered = if stale { Answered::Stale } else { Answered::Hit };
                     let handling =
@@ -168,7 +173,7 @@ impl Edge {
                     }
             };
             let open = collapsing.lead && !with_content;
-            match self.store.take_off(&key, open, join) {
+            match self.store.take_off(&key, born, open, join) {
                 Ok(registration) => {
                     let question =
                         Question { request: Arc::clone(&head), fetch, variants, content: content.take() };
@@ -179,7 +184,8 @@ impl Edge {
                         Err(Unsent::BadBlock) => {}
                     }
                 }
-                Err(flight) => {
+                Err(Grounded::Late) => {}
+                Err(Grounded::Join(flight)) => {
                     match self.wait(&key, &head, &flight, &fetch, &variants, down, record).await? {
                         Waited::Answered => return Ok(()),
                         Waited::Alone => alone = true,
@@ -369,11 +375,12 @@ impl Edge {
     fn refresh(
         self: &Arc<Self>,
         key: &HashedKey,
+        born: u64,
         head: &Arc<RequestHead>,
         fetch: Fetch,
         variants: &Arc<Variants>,
     ) {
-        if let Ok(registration) = self.store.take_off(key, true, |_| true) {
+        if let Ok(registration) = self.store.take_off(key, born, true, |_| true) {
             self.metrics.background_refreshes.add(1);
             let question =
                 Question { request: Arc::clone(head), fetch, variants: Arc::clone(variants), content: None };

@@ -9,6 +9,7 @@ use http_cache::{Ended, Failure, Fetch, NotStored, Received, Response, Stored, T
 use crate::http1::body::RequestBody;
 use crate::http1::head::RequestHead;
 use crate::origin::{Answer, OriginContent, Outbound};
+use crate::purge::ONLY_CUSTOMER;
 use crate::state::{Edge, view};
 use crate::store::{Body, End, Filler, Landing, Next, Object, Registration, Variants};
 
@@ -87,6 +88,8 @@ impl Edge {
             for key in self.decisions.invalidated(&seen, &response) {
                 self.store.purge(&self.store.hashed(key), Some(registration.flight()));
             }
+            let groups = self.decisions.invalidated_groups(&seen, &response);
+            self.store.purges().invalidate_groups(ONLY_CUSTOMER, registration.key().key.origin(), &groups);
             let status = answer.status;
             match self.decisions.received(&seen, &fetch, &response, &variants.stored) {
                 Received::Store { stored, replaces } => {

@@ -14,6 +14,7 @@ pub mod http1;
 mod lonely;
 mod metrics;
 mod origin;
+pub mod purge;
 mod send;
 mod server;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub mod store;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
+mod timestamp;
 
 #[cfg(test)]
 extern crate self as edge;

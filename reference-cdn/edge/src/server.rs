@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::http1::connection::{ConnectionLimits, Service, Shared, serve};
 use crate::metrics::{Count, Metrics};
 use crate::origin::Origin;
+use crate::purge::{self, LogError, Purges};
 use crate::state::{Edge, EdgeService};
 use crate::store::Store;
 
@@ -43,6 +44,8 @@ pub enum StartError {
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot open the access log {}: {source}", .path.display())]
     AccessLog { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    PurgeLog(#[from] LogError),
     #[error("the origin's name cannot be sent as a Host field: {0}")]
     Origin(#[from] http::Error),
 }
@@ -95,17 +98,26 @@ pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Resu
             (log, Some(thread))
         }
     };
+    // What was purged before is purged before anybody can ask for it.
+    let purges = Purges::open(&config.purge, fresh_number())?;
     let (listener, listen) = listen(config.listen, "for clients")?;
-    let edge = Edge::new(decisions, Arc::new(Store::new(config.store)), origin, clock, metrics, log);
+    let store = Arc::new(Store::with_purges(config.store, purges));
+    let edge = Edge::new(decisions, store, origin, clock, metrics, log);
     let admin = match &config.admin {
         None => None,
         Some(admin) => {
             let (admin_listener, address) = self::listen(admin.listen, "for operators")?;
-            let admin = Admin::new(Arc::clone(&edge), admin.token.clone(), listen);
+            let admin = Admin::new(Arc::clone(&edge), &config, admin.token.clone(), listen);
             Some((admin_listener, address, admin))
         }
     };
     Ok(Server { edge, listener, listen, admin, log_writer, config })
+}
+
+/// A number that no other start has.
+fn fresh_number() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0)
 }
 
 fn listen(address: SocketAddr, what: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -172,8 +184,11 @@ impl Server {
                     edge.origin.sweep();
                 }
             };
+            let store = edge.store();
+            let purge = purge::keep(Arc::clone(store.purges()), Arc::clone(store), edge.clock.clone());
             tokio::select! {
                 () = stop => {}
+                () = purge => {}
                 () = accept_clients => {}
                 () = accept_operators => {}
                 () = sweep => {}

@@ -91,6 +91,7 @@ impl Edge {
                 self.origin.opened(),
             ),
         ]);
+        samples.extend(self.store.purges().samples());
         samples
     }
 }

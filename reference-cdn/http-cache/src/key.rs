@@ -51,6 +51,13 @@ impl Key {
         Self(key.into())
     }
 
+    /// The key that [`as_str`](Self::as_str) gave. Any other text gives some key.
+    pub fn from_text(text: &str) -> Self {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let (authority, path) = rest.split_at(rest.find(['/', '*']).unwrap_or(rest.len()));
+        Self::from_parts(scheme, authority, path)
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -218,11 +225,13 @@ mod tests {
             ("http://a:80/*", "http://a", "a", "/*"),
         ] {
             let key = Key::of(&uri.parse().unwrap());
+            assert_eq!(Key::from_text(key.as_str()), key);
             assert_eq!((key.origin(), key.authority(), key.path_and_query()), (origin, authority, path));
         }
         let key = Key::from_parts("http", "a", "*");
         assert_eq!((key.origin(), key.path_and_query()), ("http://a", "*"));
         let key = Key::from_parts("http", "", "/a");
+        assert_eq!(Key::from_text(key.as_str()), key);
         assert_eq!((key.origin(), key.authority(), key.path_and_query()), ("http://", "", "/a"));
     }
 

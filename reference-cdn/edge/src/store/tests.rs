@@ -38,7 +38,7 @@ fn head() -> Arc<Stored> {
 
 fn put(store: &Arc<Store>, path: &str, octets: usize) -> Arc<Body> {
     let key = key(store, path);
-    let registration = store.take_off(&key, false, |_| false).expect("no other");
+    let registration = store.take_off(&key, 0, false, |_| false).expect("no other");
     let mut filler = store.fill(&key);
     filler.append(&vec![1; octets]);
     let object = Object { stored: head(), body: Arc::clone(filler.body()) };
@@ -95,7 +95,7 @@ fn memory_is_given_back_when_content_goes() {
 fn a_purge_between_fetch_and_keep_wins() {
     let store = store(1 << 20);
     let key = key(&store, "/a");
-    let registration = store.take_off(&key, true, |_| false).expect("no other");
+    let registration = store.take_off(&key, 0, true, |_| false).expect("no other");
     assert_eq!(store.flights(&key).len(), 1);
     let mut filler = store.fill(&key);
     filler.append(b"old");
@@ -127,7 +127,7 @@ fn replacing_one_response_for_ever_leaves_nothing_behind() {
     for _ in 0..5000 {
         let key = key(&store, "/a");
         let old = store.find(&key).map(|variants| variants.bodies.clone()).unwrap_or_default();
-        let registration = store.take_off(&key, false, |_| false).expect("no other");
+        let registration = store.take_off(&key, 0, false, |_| false).expect("no other");
         let mut filler = store.fill(&key);
         filler.append(&[1; 1000]);
         let object = Object { stored: head(), body: Arc::clone(filler.body()) };
