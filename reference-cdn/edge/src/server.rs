@@ -32,7 +32,7 @@ const BACKLOG: u32 = 4096;
 const ADMIN_CONNECTIONS: usize = 64;
 /// How long accepting rests when the machine has no descriptor left.
 const BREATH: Duration = Duration::from_millis(50);
-/// How long writing the last lines of the access log may take.
+/// How long writing the last lines of a log may take.
 const LOG_TIME: Duration = Duration::from_secs(5);
 /// How often connections to the origin that idled too long are closed.
 const SWEEP: Duration = Duration::from_secs(5);
@@ -202,6 +202,9 @@ impl Server {
         let cut = connections.len();
         connections.shutdown().await;
         admin_connections.shutdown().await;
+        let store = Arc::clone(edge.store());
+        let close = tokio::task::spawn_blocking(move || store.purges().close(&*store));
+        let _ = timeout(LOG_TIME, close).await;
         if let Some(writer) = log_writer {
             // What was logged is on disk when the edge says that it has stopped, unless the disk hangs.
             let flush = tokio::task::spawn_blocking(move || {

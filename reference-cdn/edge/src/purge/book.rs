@@ -4,8 +4,6 @@
 //! Pure: it does no I/O and takes the time as an argument.
 
 mod replay;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 

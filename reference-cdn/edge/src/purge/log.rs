@@ -71,6 +71,24 @@ impl Medium for Nowhere {
     }
 }
 
+/// The edge has stopped.
+#[derive(Debug)]
+struct Closed;
+
+impl Medium for Closed {
+    fn append(&mut self, _: &[u8]) -> io::Result<()> {
+        Err(io::Error::other("the edge is stopping"))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.append(&[])
+    }
+
+    fn replace(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.append(octets)
+    }
+}
+
 /// A file in a folder that nobody else uses.
 #[derive(Debug)]
 pub struct Folder {
@@ -194,6 +212,11 @@ impl Log {
         self.broken |= written.is_err();
         self.octets += octets.len() as u64;
         written
+    }
+
+    /// Lets go of the folder. Nothing can be written any more.
+    pub fn close(&mut self) {
+        self.medium = Box::new(Closed);
     }
 
     /// Writes a new log in place of the old one.

@@ -475,6 +475,14 @@ impl Purges {
         }
     }
 
+    /// Writes what is left, and lets go of the folder: another edge may open it. Purges are refused from now on. Waits for
+    /// the disk.
+    pub fn close(&self, at_once: &dyn AtOnce) {
+        // An error was counted and told; scheduled purges whose end is not written come into force once more.
+        let _ = self.flush(at_once);
+        locked(&self.log).close();
+    }
+
     /// A purge by its id, as its owner may see it. The operator may name the owner.
     ///
     /// # Errors

@@ -425,3 +425,6 @@ pub fn answer(purge: &Purge, durable: bool) -> Value {
     tell("state", json!(state));
     Value::Object(members)
 }
+
+#[cfg(test)]
+mod tests;
