@@ -43,6 +43,9 @@ pub struct EdgeArgs {
     /// File with the secret of the admin listener, at least 16 characters
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
+    /// Folder of the purge log; without it, purges end with the process [default: none]
+    #[arg(long, value_name = "FOLDER")]
+    pub purge_folder: Option<PathBuf>,
     /// Append one JSON line for each request to this file; - for standard output [default: off]
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<PathBuf>,
@@ -71,6 +74,7 @@ impl EdgeArgs {
             ("--memory", "store.memory", self.memory.clone()),
             ("--admin", "admin.listen", self.admin.clone()),
             ("--admin-token-file", "admin.token-file", self.admin_token_file.as_ref().map(path)),
+            ("--purge-folder", "purge.folder", self.purge_folder.as_ref().map(path)),
             ("--access-log", "access-log", self.access_log.as_ref().map(path)),
         ];
         for (flag, field, text) in flags {

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 
 /// Responses that are judged without a rest.
 const STEP: usize = 256;
-/// The rest. Together a walk takes about 4 seconds for a million responses, and leaves most of a core to others.
+/// The rest. Together a walk takes about ten seconds for a million responses, and a quarter of a core.
 const REST: Duration = Duration::from_millis(1);
 /// Least time between walks.
 const PAUSE: Duration = Duration::from_secs(1);

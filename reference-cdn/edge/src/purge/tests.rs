@@ -33,7 +33,8 @@ fn at(seconds: u64) -> Time {
 }
 
 fn order(text: &str, now: Time) -> Order {
-    Order::parse(text.as_bytes(), now, |uri| vec![Key::of(uri)]).unwrap_or_else(|error| panic!("{text}: {error}"))
+    Order::parse(text.as_bytes(), now, |uri| vec![Key::of(uri)])
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 impl Purges {
@@ -131,7 +132,8 @@ fn a_list_is_bounded_and_shows_customers_their_own() {
 #[test]
 fn a_scheduled_purge_comes_into_force_at_its_time_and_not_before() {
     let purges = memory();
-    let answer = purges.ordered(r#"{"tag": "t", "id": "x", "at": "2026-11-27T10:01:40Z"}"#, at(0)).expect("accepted");
+    let answer =
+        purges.ordered(r#"{"tag": "t", "id": "x", "at": "2026-11-27T10:01:40Z"}"#, at(0)).expect("accepted");
     assert_eq!((&answer["state"], &answer["at"]), (&json!("scheduled"), &json!("2026-11-27T10:01:40.000Z")));
     let born = purges.at(at(99));
     assert_eq!(purges.verdict("t", born), Verdict::Alive);
@@ -167,7 +169,10 @@ fn a_repeated_purge_comes_again_until_it_ends() {
     purges.at(at(1000));
     assert_eq!(purges.verdict("t", born), Verdict::Soft { since: at(10) });
     let shown = purges.show(&admin(), None, "x").expect("known");
-    assert_eq!((&shown["state"], &shown["fired"], &shown["times"]), (&json!("in-force"), &json!(4), &json!(4)));
+    assert_eq!(
+        (&shown["state"], &shown["fired"], &shown["times"]),
+        (&json!("in-force"), &json!(4), &json!(4))
+    );
     let born = purges.at(at(2000));
     assert_eq!((purges.at(at(3000)), purges.verdict("t", born)), (born, Verdict::Alive));
 }
@@ -180,7 +185,10 @@ fn a_scheduled_purge_can_be_cancelled_and_one_in_force_cannot() {
     let born = purges.at(at(0));
     for now in [1, 5] {
         let shown = cancel("x", at(now)).expect("cancelled");
-        assert_eq!((&shown["state"], &shown["cancelled"]), (&json!("cancelled"), &json!("2026-11-27T10:00:01.000Z")));
+        assert_eq!(
+            (&shown["state"], &shown["cancelled"]),
+            (&json!("cancelled"), &json!("2026-11-27T10:00:01.000Z"))
+        );
     }
     assert_eq!((purges.at(at(100)), purges.verdict("t", born)), (born, Verdict::Alive));
     purges.ordered(r#"{"tag": "t", "id": "y", "at": "2026-11-27T10:02:00Z"}"#, at(100)).expect("accepted");
@@ -231,13 +239,16 @@ fn there_is_room_for_so_many_and_what_is_compacted_gives_it_back() {
         other => panic!("{text}: {other:?}"),
     };
     for n in 0..2 {
-        purges.ordered(&format!("{{\"pattern\": \"http://h/{n}*\", \"id\": \"p{n}\"}}"), at(0)).expect("room");
+        purges
+            .ordered(&format!("{{\"pattern\": \"http://h/{n}*\", \"id\": \"p{n}\"}}"), at(0))
+            .expect("room");
     }
     full(r#"{"pattern": "http://h/a/b*"}"#, "purge.patterns");
     let wider = purges.ordered(r#"{"pattern": "http://h/a/b*", "coarser": true}"#, at(0)).expect("room");
     assert_eq!((&wider["prefix"], &wider["coarsened"]), (&json!("http://h/a/"), &json!(true)));
     full(r#"{"tags": ["a", "b"]}"#, "purge.outstanding");
-    let wider = purges.ordered(r#"{"tags": ["a", "b"], "customer": "shop", "coarser": true}"#, at(0)).expect("room");
+    let wider =
+        purges.ordered(r#"{"tags": ["a", "b"], "customer": "shop", "coarser": true}"#, at(0)).expect("room");
     assert_eq!((&wider["customer"], &wider["tags"]), (&json!("shop"), &Value::Null));
     full(r#"{"tag": "a"}"#, "purge.outstanding");
     assert_eq!(purges.verdict("x", 3), Verdict::Gone, "everything of the customer went");
@@ -246,7 +257,9 @@ fn there_is_room_for_so_many_and_what_is_compacted_gives_it_back() {
     // Only the last two are remembered.
     assert_eq!((purges.state("p0"), purges.state("p1")), ("unknown".into(), "unknown".into()));
     assert_eq!(purges.list(&admin(), u64::MAX, 9)["purges"].as_array().map(Vec::len), Some(2));
-    purges.ordered(r#"{"tags": ["a", "b", "c"], "at": "2027-01-01T00:00:00Z", "id": "s"}"#, at(0)).expect("room");
+    purges
+        .ordered(r#"{"tags": ["a", "b", "c"], "at": "2027-01-01T00:00:00Z", "id": "s"}"#, at(0))
+        .expect("room");
     full(r#"{"tag": "a", "at": "2027-01-01T00:00:00Z"}"#, "purge.schedules");
     full(r#"{"tags": ["x", "y"]}"#, "purge.outstanding");
     purges.cancel(&admin(), None, "s", at(2), &()).expect("cancelled");
@@ -283,7 +296,9 @@ fn purges_survive_a_restart_and_numbers_never_go_back() {
         .value;
     assert_eq!(answer["durable"], true);
     purges.ordered(r#"{"tag": "t", "id": "x"}"#, at(1)).expect("accepted");
-    purges.ordered(r#"{"tag": "s", "id": "s", "mode": "soft", "at": "2026-11-27T10:10:00Z"}"#, at(2)).expect("accepted");
+    purges
+        .ordered(r#"{"tag": "s", "id": "s", "mode": "soft", "at": "2026-11-27T10:10:00Z"}"#, at(2))
+        .expect("accepted");
     purges.ordered(r#"{"tag": "c", "id": "c", "at": "2026-11-27T10:10:00Z"}"#, at(2)).expect("accepted");
     purges.cancel(&admin(), None, "c", at(3), &()).expect("cancelled");
     // Neither of these is in the log.
@@ -387,7 +402,10 @@ fn a_log_that_cannot_be_written_refuses_purges_until_it_can() {
         assert!(!purges.has_to_write());
         let restarted = Disk::with(disk.content()).open(9);
         assert_eq!(restarted.epoch(), 1);
-        assert_eq!((restarted.state("x"), restarted.state("s")), ("\"in-force\"".into(), "\"cancelled\"".into()));
+        assert_eq!(
+            (restarted.state("x"), restarted.state("s")),
+            ("\"in-force\"".into(), "\"cancelled\"".into())
+        );
     }
 }
 
@@ -479,7 +497,9 @@ fn a_log_grows_no_longer_than_a_few_times_what_it_has_to_hold() {
     let purges = disk.open_with(1, limits);
     let long = "x".repeat(1000);
     for n in 0..20_000 {
-        purges.ordered(&format!("{{\"tag\": \"{long}{}\", \"id\": \"i{n}\"}}", n % 7), at(n)).expect("accepted");
+        purges
+            .ordered(&format!("{{\"tag\": \"{long}{}\", \"id\": \"i{n}\"}}", n % 7), at(n))
+            .expect("accepted");
         if n % 50 == 0 {
             let walk = purges.begin_walk(at(n)).expect("outstanding");
             assert!(purges.end_walk(walk, false));

@@ -11,6 +11,7 @@ pub mod value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use edge::purge::PurgeToken;
 use edge::{AdminConfig, Config, Token};
 use http::uri::Authority;
 use http_cache::Settings;
@@ -29,6 +30,7 @@ pub struct Draft {
     pub origin: Option<Authority>,
     pub admin: Option<SocketAddr>,
     pub admin_token_file: Option<PathBuf>,
+    pub purge_token_file: Option<PathBuf>,
 }
 
 impl Default for Draft {
@@ -40,6 +42,7 @@ impl Default for Draft {
             origin: None,
             admin: None,
             admin_token_file: None,
+            purge_token_file: None,
         }
     }
 }
@@ -99,6 +102,18 @@ impl Draft {
                     .hint("give operators a port of their own"),
             ));
         }
+        match self.purge_token_file.take() {
+            Some(_) if self.admin.is_none() => wrongs.push((
+                &["purge.token-file", "admin.listen"],
+                Wrong::new("tokens for purges without an admin listener")
+                    .hint("set admin.listen (--admin) as well, or remove it"),
+            )),
+            Some(path) => match purge_tokens(&path) {
+                Ok(tokens) => self.config.purge.tokens = tokens,
+                Err(wrong) => wrongs.push((&["purge.token-file"], wrong)),
+            },
+            None => {}
+        }
         match (self.admin, self.admin_token_file.take()) {
             (None, None) => {}
             (None, Some(_)) => wrongs.push((
@@ -129,6 +144,14 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let takes =
         |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
     a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || takes(a, b) || takes(b, a))
+}
+
+fn purge_tokens(path: &std::path::Path) -> Result<Vec<PurgeToken>, Wrong> {
+    let hint = "a line for each: CUSTOMER TOKEN, or CUSTOMER TOKEN NAME; head -c 24 /dev/urandom | base64 makes a token";
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Wrong::new(format!("cannot read the tokens for purges in {}: {error}", path.display())).hint(hint)
+    })?;
+    PurgeToken::parse(&text).map_err(|error| Wrong::new(format!("{}, {error}", path.display())).hint(hint))
 }
 
 fn token(path: &std::path::Path) -> Result<Token, Wrong> {

@@ -48,10 +48,7 @@ fn what_can_be_purged() {
             r#"{"url": "HTTP://Shop.Test:80/A?b#c"}"#,
             url("HTTP://Shop.Test:80/A?b#c", &["http://shop.test/A?b", "https://shop.test/A?b"]),
         ),
-        (
-            r#"{"url": "https://h:8443"}"#,
-            url("https://h:8443", &["https://h:8443/", "http://h:8443/"]),
-        ),
+        (r#"{"url": "https://h:8443"}"#, url("https://h:8443", &["https://h:8443/", "http://h:8443/"])),
         (r#"{"tag": "a b"}"#, tags(&["a b"])),
         (r#"{"tags": ["b", "a", "b"]}"#, tags(&["a", "b"])),
         (r#"{"group": "g", "origin": "https://H:443"}"#, groups("https://h", &["g"])),
@@ -156,7 +153,9 @@ fn when_it_comes_into_force() {
     let hours = |from, end| Schedule::repeated(from, Duration::from_secs(3600), end);
     assert_eq!(schedule(r#"{"tag": "t", "every": "1h", "times": 3}"#), hours(NOW, End::After(3)));
     assert_eq!(
-        schedule(r#"{"tag": "t", "at": "2026-11-27T11:00:00Z", "every": "60m", "until": "2026-11-27T13:30:00Z"}"#),
+        schedule(
+            r#"{"tag": "t", "at": "2026-11-27T11:00:00Z", "every": "60m", "until": "2026-11-27T13:30:00Z"}"#
+        ),
         hours(at, End::After(3))
     );
 }

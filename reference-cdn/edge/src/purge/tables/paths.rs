@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use http_cache::Time;
 
 use super::super::generation::{Generation, Verdict};
-use super::super::pattern::Pattern;
+use super::super::pattern::{Pairs, Pattern};
 use super::Mark;
 use super::realm::shrink;
 
@@ -98,10 +98,15 @@ impl Patterns {
     }
 
     pub(super) fn judge(&self, path_and_query: &str, born: u64, checked: u64) -> Verdict {
+        if self.list.last().is_none_or(|latest| latest.version <= checked) {
+            return Verdict::Alive;
+        }
+        let text = path_and_query.as_bytes();
+        let pairs = Pairs::of(text);
         let mut verdict = Verdict::Alive;
         for entry in self.list.iter().rev().take_while(|entry| entry.version > checked) {
             let found = entry.generation.judge(born);
-            if found != Verdict::Alive && entry.pattern.matches(path_and_query.as_bytes()) {
+            if found != Verdict::Alive && entry.pattern.matches(text, &pairs) {
                 verdict = verdict.and(found);
                 if verdict == Verdict::Gone {
                     break;

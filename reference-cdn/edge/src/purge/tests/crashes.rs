@@ -5,8 +5,8 @@ use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 
 use super::super::*;
-use super::disk::{Disk, Fault};
 use super::at;
+use super::disk::{Disk, Fault};
 
 const TAGS: [&str; 4] = ["t", "u", "v", "w"];
 const HOSTS: [&str; 3] = ["h", "x.h", "g"];
@@ -289,8 +289,12 @@ impl World {
             }
             Step::Fail(which) => {
                 let faults = [Fault::Append, Fault::Sync, Fault::Replace];
-                let chosen: Vec<_> =
-                    faults.into_iter().enumerate().filter(|(at, _)| which >> at & 1 == 1).map(|(_, it)| it).collect();
+                let chosen: Vec<_> = faults
+                    .into_iter()
+                    .enumerate()
+                    .filter(|(at, _)| which >> at & 1 == 1)
+                    .map(|(_, it)| it)
+                    .collect();
                 self.failing = !chosen.is_empty();
                 self.disk.fail(&chosen);
             }
@@ -315,10 +319,13 @@ impl World {
         self.purges.at(self.now());
         let mut kept = Vec::new();
         for it in std::mem::take(&mut self.store) {
-            let known = || self.known.iter().filter(|known| known.moment > it.moment && known.takes.takes(&it));
+            let known =
+                || self.known.iter().filter(|known| known.moment > it.moment && known.takes.takes(&it));
             let more = self.perhaps.iter().any(|takes| takes.takes(&it));
             match self.judged(&it, false) {
-                Verdict::Gone => prop_assert!(more || known().any(|known| known.mode == Mode::Hard), "{:?}", it),
+                Verdict::Gone => {
+                    prop_assert!(more || known().any(|known| known.mode == Mode::Hard), "{:?}", it)
+                }
                 Verdict::Soft { .. } if more => {}
                 verdict => {
                     prop_assert!(known().all(|known| known.mode == Mode::Soft), "{:?} survived", it);
