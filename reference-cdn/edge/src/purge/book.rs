@@ -23,7 +23,7 @@ pub const OWN_ID: &str = "edge-";
 /// A purge that is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purge {
-    pub accepted: Accepted,
+    pub accepted: Box<Accepted>,
     /// Responses that the purge of a URL reached at once.
     pub purged: Option<u64>,
     /// How many of its occurrences are over.
@@ -211,7 +211,7 @@ impl Book {
         let number = self.number().ok_or_else(|| {
             Refusal::Full("the purge log cannot be written; see the edge's own log for the reason".into())
         })?;
-        let accepted = Accepted {
+        let accepted = Box::new(Accepted {
             number,
             at: now.as_millis(),
             by: draft.by,
@@ -222,8 +222,8 @@ impl Book {
             mode: draft.mode,
             schedule: draft.schedule,
             coarsened,
-        };
-        self.write(&Record::Purge(Box::new(accepted.clone())));
+        });
+        self.write(&Record::Purge(accepted.clone()));
         self.batch.push(number);
         self.writing.insert(number);
         self.enter(accepted);
@@ -255,7 +255,7 @@ impl Book {
         }
     }
 
-    fn enter(&mut self, accepted: Accepted) {
+    fn enter(&mut self, accepted: Box<Accepted>) {
         let number = accepted.number;
         self.subjects += accepted.scope.subjects();
         self.patterns += accepted.scope.patterns();
@@ -420,7 +420,7 @@ impl Book {
         let mut records = Vec::with_capacity(self.purges.len() * 2 + 2);
         records.push(Record::Numbers { to: self.asked.max(self.last) });
         for (&number, purge) in &self.purges {
-            records.push(Record::Purge(Box::new(purge.accepted.clone())));
+            records.push(Record::Purge(purge.accepted.clone()));
             if purge.accepted.schedule.is_some()
                 && let Some(force) = purge.force
             {

@@ -368,7 +368,7 @@ pub const FIELDS: &[Field] = &[
         kind: count(1000, 100_000_000, |draft, n| draft.config.purge.limits.outstanding = word(n)),
         default: Some("100000"),
         meaning: "Names of purges that are scheduled, or not yet compacted; more is answered with 503.",
-        bounds: "Memory, about 500 octets for each. A walk through the store compacts those in force, within seconds.",
+        bounds: "Memory, about 1 KiB for each. A walk through the store compacts those in force, within seconds.",
     },
     Field {
         path: "purge.patterns",

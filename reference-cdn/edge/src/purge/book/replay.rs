@@ -65,7 +65,7 @@ impl Book {
                 if self.purges.contains_key(&accepted.number) {
                     return;
                 }
-                self.enter(accepted.as_ref().clone());
+                self.enter(accepted.clone());
                 if accepted.schedule.is_none()
                     && let Some(purge) = self.purges.get_mut(&accepted.number)
                 {
