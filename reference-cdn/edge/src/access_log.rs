@@ -10,8 +10,7 @@ use http::{Method, StatusCode, Uri};
 use http_cache::Time;
 use serde::Serialize;
 
-use crate::http1::connection::Request;
-use crate::http1::respond::Stop;
+use crate::client::{Request, Stop};
 use crate::metrics::{Answered, Metrics};
 
 /// Lines that may wait for the writer.

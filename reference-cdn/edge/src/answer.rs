@@ -18,10 +18,7 @@ use tokio::time::sleep;
 
 use crate::access_log::Record;
 use crate::ask::{Outcome, Question, Relayed};
-use crate::http1::body::RequestBody;
-use crate::http1::connection::Request;
-use crate::http1::head::{Framing, RequestHead};
-use crate::http1::respond::{Downstream, Stop};
+use crate::client::{Downstream, Framing, Request, RequestBody, RequestHead, Stop};
 use crate::metrics::Answered;
 use crate::send::{self, NotSent};
 use crate::state::{Edge, view};

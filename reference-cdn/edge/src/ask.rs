@@ -6,8 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_cache::{Ended, Failure, Fetch, NotStored, Received, Response, Stored, Time};
 
-use crate::http1::body::RequestBody;
-use crate::http1::head::RequestHead;
+use crate::client::{RequestBody, RequestHead};
 use crate::origin::{Answer, OriginContent, Outbound};
 use crate::state::{Edge, view};
 use crate::store::{Body, End, Filler, Landing, Next, Object, Registration, Variants};

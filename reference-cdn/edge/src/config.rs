@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use http::uri::Authority;
 
-use crate::http1::connection::ConnectionLimits;
-use crate::http1::head::HeadLimits;
+use crate::client::{ConnectionLimits, HeadLimits};
+use crate::http2::Http2Limits;
 use crate::origin::OriginLimits;
 use crate::store::StoreLimits;
+use crate::tls::TlsConfig;
 
 /// Everything about one edge but its decisions.
 #[derive(Clone, Debug)]
@@ -19,6 +20,9 @@ pub struct Config {
     /// Client connections open at once.
     pub connections: usize,
     pub client: ConnectionLimits,
+    pub http2: Http2Limits,
+    /// A second listener for clients, with TLS.
+    pub tls: Option<TlsConfig>,
     pub origin: OriginConfig,
     pub store: StoreLimits,
     pub admin: Option<AdminConfig>,
@@ -76,6 +80,8 @@ impl Config {
             listen,
             connections: 10_000,
             client: ConnectionLimits::default(),
+            http2: Http2Limits::default(),
+            tls: None,
             origin: OriginConfig { authority: origin, keep_host: true, limits: OriginLimits::default() },
             store: StoreLimits::default(),
             admin: None,

@@ -8,9 +8,11 @@ mod access_log;
 mod admin;
 mod answer;
 mod ask;
+pub mod client;
 mod clock;
 mod config;
 pub mod http1;
+pub mod http2;
 mod lonely;
 mod metrics;
 mod origin;
@@ -23,6 +25,7 @@ pub mod store;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
+pub mod tls;
 
 #[cfg(test)]
 extern crate self as edge;
@@ -32,3 +35,4 @@ pub use config::{AdminConfig, Config, OriginConfig, Token};
 pub use origin::OriginLimits;
 pub use server::{Server, StartError, Stopped, bind};
 pub use state::Edge;
+pub use tls::{CertificateFiles, Certificates, TlsConfig};

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
 
+use crate::http2::watch::Flood;
+use crate::tls::accept::Handshake;
+
 /// A number that only grows, or a gauge that goes both ways.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -93,6 +96,16 @@ pub struct Metrics {
     pub origin_truncated: Count,
     pub background_refreshes: Count,
     pub log_lines_dropped: Count,
+    pub http2_connections: Count,
+    pub http2_streams_refused: Count,
+    pub http2_protocol_errors: Count,
+    pub http2_slow_streams: Count,
+    /// By [`Flood`].
+    pub http2_floods: [Count; Flood::ALL.len()],
+    /// By [`Handshake`].
+    pub tls_handshakes: [Count; Handshake::ALL.len()],
+    pub tls_reloads: Count,
+    pub tls_reloads_failed: Count,
 }
 
 /// One sample.
@@ -200,7 +213,69 @@ impl Metrics {
                 self.log_lines_dropped.get(),
             ),
         ]);
+        self.http2(&mut samples);
+        self.tls(&mut samples);
         samples
+    }
+
+    fn http2(&self, samples: &mut Vec<Sample>) {
+        samples.extend([
+            Sample::counter(
+                "edge_http2_connections_total",
+                "Client connections that spoke HTTP/2.",
+                self.http2_connections.get(),
+            ),
+            Sample::counter(
+                "edge_http2_streams_refused_total",
+                "Streams that never became a request: malformed or too large heads, or too many at once.",
+                self.http2_streams_refused.get(),
+            ),
+            Sample::counter(
+                "edge_http2_slow_streams_total",
+                "Streams cut off because their client opened no window, or took what was sent too slowly.",
+                self.http2_slow_streams.get(),
+            ),
+            Sample::counter(
+                "edge_http2_protocol_errors_total",
+                "HTTP/2 connections ended because the client broke the protocol.",
+                self.http2_protocol_errors.get(),
+            ),
+        ]);
+        for flood in Flood::ALL {
+            samples.push(Sample {
+                label: Some(("kind", flood.name().to_owned())),
+                ..Sample::counter(
+                    "edge_http2_floods_total",
+                    "HTTP/2 connections ended because the client asked too much of them.",
+                    self.http2_floods[flood as usize].get(),
+                )
+            });
+        }
+    }
+
+    fn tls(&self, samples: &mut Vec<Sample>) {
+        for handshake in Handshake::ALL {
+            samples.push(Sample {
+                label: Some(("outcome", handshake.name().to_owned())),
+                ..Sample::counter(
+                    "edge_tls_handshakes_total",
+                    "TLS handshakes with clients.",
+                    self.tls_handshakes[handshake as usize].get(),
+                )
+            });
+        }
+        samples.extend([
+            Sample::counter(
+                "edge_tls_reloads_total",
+                "Times that certificates were read again and replaced.",
+                self.tls_reloads.get(),
+            ),
+            Sample::counter(
+                "edge_tls_reloads_failed_total",
+                "Times that certificates were read again and could not be used; the old ones stayed.",
+                self.tls_reloads_failed.get(),
+            ),
+        ]);
     }
 }
 

@@ -8,9 +8,7 @@ use http_cache::{Decisions, Request as View};
 
 use crate::access_log::{AccessLog, Record};
 use crate::clock::Clock;
-use crate::http1::connection::{Request, Service};
-use crate::http1::head::{HeadError, RequestHead};
-use crate::http1::respond::{Downstream, Stop};
+use crate::client::{Downstream, HeadError, Request, RequestHead, Service, Stop};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
 use crate::origin::Origin;

@@ -1,0 +1,256 @@
+//! Bounds what a client may ask of a connection beside requests: resets, and frames that bring nothing. No I/O, no clock.
+//!
+//! `h2` answers each of these frames as the protocol asks, and does the work or drops it; what it does not ask is how often
+//! that goes on. The attacks, by their names: rapid reset (CVE-2023-44487), resets that the server is made to send
+//! (MadeYouReset, CVE-2025-8671), floods of PING (CVE-2019-9512), SETTINGS (CVE-2019-9515), PRIORITY (CVE-2019-9513), empty
+//! frames (CVE-2019-9518), small CONTINUATION frames (2024's VU#421644), and windows opened an octet at a time
+//! (CVE-2019-9511 and 9517).
+
+use std::time::Duration;
+
+use h2::Reason;
+use tokio::time::Instant;
+
+use super::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, HEADERS, RST_STREAM, WINDOW_UPDATE,
+};
+use super::{Http2Limits, PERIOD};
+
+/// What a client does too often, or too slowly. Each ends the connection with ENHANCE_YOUR_CALM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Flood {
+    #[error("more streams were reset than the limit allows")]
+    Resets,
+    #[error("more frames came that bring nothing than the limit allows")]
+    Frames,
+    #[error("a request head did not come to its end in time")]
+    SlowHead,
+    /// What `h2` itself puts an end to: heads many times too large, or in too many CONTINUATION frames; DATA in frames so
+    /// small that keeping them costs more than their octets; too many resets of streams that were not even looked at.
+    #[error("too much to keep")]
+    Other,
+}
+
+impl Flood {
+    pub const ALL: [Self; 4] = [Self::Resets, Self::Frames, Self::SlowHead, Self::Other];
+
+    /// For counters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resets => "resets",
+            Self::Frames => "frames",
+            Self::SlowHead => "slow_head",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Octets of DATA that pay for one WINDOW_UPDATE: far fewer than clients let pass between two of them.
+const OCTETS_FOR_UPDATE: u64 = 1024;
+/// A CONTINUATION frame with fewer octets, and more to follow, brings too little to be worth its frame.
+const SMALL_CONTINUATION: u32 = 1024;
+
+/// So many within [`PERIOD`]; each comes back after its share of it.
+#[derive(Clone, Copy, Debug)]
+struct Allowance {
+    share: Duration,
+    /// When all of it is there again, if nothing more is taken.
+    whole_at: Option<Instant>,
+}
+
+impl Allowance {
+    fn new(most: u32) -> Self {
+        Self { share: PERIOD / most.max(1), whole_at: None }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let whole_at = self.whole_at.unwrap_or(now).max(now) + self.share;
+        self.whole_at = Some(whole_at);
+        whole_at - now <= PERIOD
+    }
+}
+
+/// What one connection has done so far.
+#[derive(Debug)]
+pub struct Watch {
+    resets: Allowance,
+    frames: Allowance,
+    /// Octets of DATA sent that no WINDOW_UPDATE has answered yet.
+    sent: u64,
+    last_stream: u32,
+    /// The header block that is coming in: since when, and whether it opens a stream.
+    block: Option<(Instant, bool)>,
+    opened: u64,
+}
+
+impl Watch {
+    pub fn new(limits: &Http2Limits) -> Self {
+        Self {
+            resets: Allowance::new(limits.resets),
+            frames: Allowance::new(limits.frames),
+            sent: 0,
+            last_stream: 0,
+            block: None,
+            opened: 0,
+        }
+    }
+
+    /// Since when a header block has been coming in that is not at its end.
+    pub fn block_since(&self) -> Option<Instant> {
+        self.block.map(|(since, _)| since)
+    }
+
+    /// Streams whose head has come in, whatever became of them.
+    pub fn opened(&self) -> u64 {
+        self.opened
+    }
+
+    /// A frame comes in.
+    ///
+    /// # Errors
+    /// One too many: it should go no further.
+    pub fn coming(&mut self, head: &FrameHead, now: Instant) -> Result<(), Flood> {
+        let frames = |watch: &mut Self| if watch.frames.take(now) { Ok(()) } else { Err(Flood::Frames) };
+        match head.kind {
+            HEADERS => {
+                let opens = head.stream > self.last_stream;
+                self.last_stream = self.last_stream.max(head.stream);
+                self.block = Some((now, opens));
+                Ok(())
+            }
+            DATA if head.length > 0 || head.has(END_STREAM) => Ok(()),
+            CONTINUATION if head.length >= SMALL_CONTINUATION || head.has(END_HEADERS) => Ok(()),
+            RST_STREAM if self.resets.take(now) => Ok(()),
+            RST_STREAM => Err(Flood::Resets),
+            WINDOW_UPDATE => match self.sent.checked_sub(OCTETS_FOR_UPDATE) {
+                Some(left) => {
+                    self.sent = left;
+                    Ok(())
+                }
+                None => frames(self),
+            },
+            // PING, SETTINGS, PRIORITY, GOAWAY, empty DATA, small CONTINUATION, and types that nobody knows.
+            _ => frames(self),
+        }
+    }
+
+    /// A frame has come in whole.
+    pub fn came(&mut self, head: &FrameHead) {
+        if matches!(head.kind, HEADERS | CONTINUATION)
+            && head.has(END_HEADERS)
+            && let Some((_, opens)) = self.block.take()
+        {
+            self.opened += u64::from(opens);
+        }
+    }
+
+    /// A frame was sent whole; `word` is the first of its payload.
+    ///
+    /// # Errors
+    /// It was a reset that the client provoked, one too many.
+    pub fn sent(&mut self, head: &FrameHead, word: u32, now: Instant) -> Result<(), Flood> {
+        match head.kind {
+            DATA => self.sent = self.sent.saturating_add(head.length.into()),
+            RST_STREAM if is_provoked(word.into()) && !self.resets.take(now) => return Err(Flood::Resets),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether a stream is reset for what the client did, rather than for what the origin did or because nobody wants the rest
+/// of a request.
+fn is_provoked(reason: Reason) -> bool {
+    !matches!(reason, Reason::NO_ERROR | Reason::INTERNAL_ERROR | Reason::CANCEL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frames::{PING, SETTINGS};
+    use super::*;
+
+    fn head(kind: u8, length: u32, flags: u8) -> FrameHead {
+        FrameHead { kind, length, flags, stream: 1 }
+    }
+
+    fn watch() -> Watch {
+        Watch::new(&Http2Limits { resets: 10, frames: 20, ..Http2Limits::default() })
+    }
+
+    /// How many of `frame` pass at one instant.
+    fn pass(watch: &mut Watch, frame: FrameHead, now: Instant) -> usize {
+        (0..1000).take_while(|_| watch.coming(&frame, now).is_ok()).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_brings_nothing_is_limited_and_comes_back_with_time() {
+        for frame in [
+            head(PING, 8, 0),
+            head(PING, 8, super::super::frames::ACK),
+            head(SETTINGS, 0, 0),
+            head(super::super::frames::PRIORITY, 5, 0),
+            head(DATA, 0, 0),
+            head(CONTINUATION, 0, 0),
+            head(WINDOW_UPDATE, 4, 0),
+            head(0xfa, 100, 0),
+        ] {
+            let (mut watch, now) = (watch(), Instant::now());
+            assert_eq!(pass(&mut watch, frame, now), 20, "{frame:?}");
+            assert_eq!(pass(&mut watch, frame, now + PERIOD / 2), 9, "{frame:?}");
+            assert_eq!(pass(&mut watch, frame, now + PERIOD * 9), 20, "{frame:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_brings_something_is_not() {
+        for frame in [
+            head(DATA, 1, 0),
+            head(DATA, 0, END_STREAM),
+            head(HEADERS, 20, END_HEADERS),
+            head(CONTINUATION, 2000, 0),
+            head(CONTINUATION, 0, END_HEADERS),
+        ] {
+            assert_eq!(pass(&mut watch(), frame, Instant::now()), 1000, "{frame:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn octets_sent_pay_for_window_updates() {
+        let (mut watch, now) = (watch(), Instant::now());
+        for _ in 0..4 {
+            watch.sent(&head(DATA, 16_384, 0), 0, now).expect("data");
+        }
+        assert_eq!(pass(&mut watch, head(WINDOW_UPDATE, 4, 0), now), 64 + 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn resets_of_both_sides_count_together() {
+        let (mut watch, now) = (watch(), Instant::now());
+        let sent = |watch: &mut Watch, reason: Reason| watch.sent(&head(RST_STREAM, 4, 0), reason.into(), now);
+        for _ in 0..5 {
+            watch.coming(&head(RST_STREAM, 4, 0), now).expect("within the limit");
+            sent(&mut watch, Reason::PROTOCOL_ERROR).expect("within the limit");
+        }
+        for ours in [Reason::NO_ERROR, Reason::INTERNAL_ERROR, Reason::CANCEL] {
+            sent(&mut watch, ours).expect("not the client's doing");
+        }
+        assert_eq!(sent(&mut watch, Reason::STREAM_CLOSED), Err(Flood::Resets));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_are_counted_when_their_head_is_whole() {
+        let (mut watch, now) = (watch(), Instant::now());
+        let mut frame = |kind, flags, stream| {
+            let head = FrameHead { kind, length: 4, flags, stream };
+            watch.coming(&head, now).expect("fine");
+            watch.came(&head);
+            (watch.opened(), watch.block_since().is_some())
+        };
+        assert_eq!(frame(HEADERS, END_HEADERS, 1), (1, false));
+        assert_eq!(frame(HEADERS, 0, 3), (1, true));
+        assert_eq!(frame(CONTINUATION, 0, 3), (1, true));
+        assert_eq!(frame(CONTINUATION, END_HEADERS, 3), (2, false));
+        // A trailer section opens nothing.
+        assert_eq!(frame(HEADERS, END_HEADERS, 1), (2, false));
+    }
+}
