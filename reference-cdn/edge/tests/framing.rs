@@ -69,7 +69,8 @@ async fn ambiguous_requests_are_refused_and_never_reach_the_origin() {
         ("GET /\r\nHost: a\r\n\r\n", 400),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
         ("GET / http/1.1\r\nHost: a\r\n\r\n", 400),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        ("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", 505),
+        ("PRI * HTTP/2.0\r\nHost: a\r\n\r\n", 505),
         // Host and target.
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),

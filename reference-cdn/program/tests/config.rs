@@ -71,7 +71,7 @@ fn every_field_changes_something_and_has_its_bounds() {
             }
             Kind::Text { form, .. } if form.contains("http") => "http://h:1".to_owned(),
             Kind::Text { form, .. } if form.contains("ADDRESS") => "[::1]:1".to_owned(),
-            Kind::Text { .. } => "other".to_owned(),
+            Kind::Text { .. } | Kind::Texts { .. } => "other".to_owned(),
         };
         field
             .kind

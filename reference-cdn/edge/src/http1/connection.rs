@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
 use super::body::{Intake, content};
-use super::head::{HeadScan, parse, skip_empty_lines};
+use super::head::{HeadScan, parse, resembles_request, skip_empty_lines};
 use super::respond::{Exchange, Responder};
 use crate::client::{
     BodyError, ConnectionLimits, Downstream, Framing, HeadError, Request, RequestHead, Service, Shared, Stop,
@@ -35,7 +35,8 @@ where
     let buffer = BytesMut::with_capacity(8 * 1024);
     // Over TLS the version is agreed on with ALPN, and a preface that was not agreed on is an error.
     let may_be_http2 = shared.http2.is_some() && shared.secured.is_none();
-    let mut connection = Connection { reader, responder, buffer, peer, shared, may_be_http2 };
+    let mut connection =
+        Connection { reader, responder, buffer, peer, shared, undecided: may_be_http2, may_be_http2 };
     connection.run(service).await
 }
 
@@ -45,6 +46,9 @@ struct Connection<R, W> {
     buffer: BytesMut,
     peer: SocketAddr,
     shared: Shared,
+    /// The client did not choose HTTP/1.1 by any agreement, and nothing shows yet that it did: as long as that is so,
+    /// octets may be those of an HTTP/2 connection, or of something else that is owed no answer.
+    undecided: bool,
     /// Nothing was read yet that could not begin an HTTP/2 connection.
     may_be_http2: bool,
 }
@@ -120,6 +124,9 @@ where
         };
         let end = timeout(limits.head_time, whole).await.map_err(|_| NoRequest::Late)??;
         let head = self.buffer.split_to(end).freeze();
+        if std::mem::take(&mut self.undecided) && !resembles_request(&head) {
+            return Err(NoRequest::Over);
+        }
         let head = parse(head, &self.shared.scheme, &limits.head).map_err(NoRequest::Refused)?;
         tls::admit(&head, self.shared.secured.as_deref()).map_err(NoRequest::Refused)?;
         Ok(head)

@@ -102,6 +102,14 @@ pub fn parse(head: Bytes, scheme: &Scheme, limits: &HeadLimits) -> Result<Reques
     Ok(RequestHead { method, target, headers, framing, version, keep_alive, expects_continue })
 }
 
+/// Whether the first line looks like a request at all: it names a version of HTTP, or a path or URL. On a listener that
+/// serves HTTP/2 as well, only what does is owed an answer in HTTP/1.1 (RFC 9112 section 2.2).
+pub fn resembles_request(head: &[u8]) -> bool {
+    let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
+    let mut words = line.split(|byte| *byte == b' ').skip(1);
+    words.any(|word| word.starts_with(b"/") || word.windows(5).any(|part| part == b"HTTP/") || word.contains(&b':'))
+}
+
 fn from_httparse(error: httparse::Error, head: &[u8]) -> HeadError {
     match error {
         httparse::Error::TooManyHeaders => HeadError::TooManyFields,

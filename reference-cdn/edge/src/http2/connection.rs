@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::transport::{Sight, Transport};
-use super::watch::{Flood, Watch};
+use super::watch::{Breach, Flood, Watch};
 use super::{Http2Limits, stream};
 use crate::client::{Service, Shared};
 
@@ -119,7 +119,7 @@ enum Event {
     Request(Box<(http::Request<RecvStream>, SendResponse<Bytes>)>),
     /// The connection ended, with an error if it did not end well.
     Over(Option<h2::Error>),
-    Flood(Flood),
+    Breach(Breach),
     /// A request has been answered, or the last of an answer written.
     Quieter,
     Alarm,
@@ -140,10 +140,13 @@ where
                     self.count_refused();
                     return self.over(error);
                 }
-                Event::Flood(flood) => {
-                    tracing::debug!(peer = %self.peer, %flood, "HTTP/2 connection ended");
-                    self.shared.metrics.http2_floods[flood as usize].add(1);
-                    self.close(Reason::ENHANCE_YOUR_CALM);
+                Event::Breach(breach) => {
+                    tracing::debug!(peer = %self.peer, %breach, "HTTP/2 connection ended");
+                    match breach {
+                        Breach::Flood(flood) => self.shared.metrics.http2_floods[flood as usize].add(1),
+                        _ => self.shared.metrics.http2_protocol_errors.add(1),
+                    }
+                    self.close(breach.reason());
                 }
                 Event::Quieter => {
                     if self.requests.is_empty() {
@@ -191,11 +194,11 @@ where
             Poll::Pending => {}
         }
         self.count_refused();
-        let flood = self.sight.look().flood;
-        if let Some(flood) = flood
+        let breach = self.sight.look().breach;
+        if let Some(breach) = breach
             && !matches!(self.phase, Phase::Closing(_))
         {
-            return Poll::Ready(Event::Flood(flood));
+            return Poll::Ready(Event::Breach(breach));
         }
         if let Poll::Ready(Some(_)) = self.requests.poll_join_next(context) {
             return Poll::Ready(Event::Quieter);

@@ -14,14 +14,15 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::PREFACE;
 use super::frames::{Found, FrameScan};
-use super::watch::{Flood, Watch};
+use super::watch::{Breach, Watch};
 
 /// What the transport tells the connection about itself; `h2` owns the transport, so this is shared. Both run in one
 /// task: nobody waits for the lock.
 #[derive(Debug)]
 pub struct Seen {
     pub watch: Watch,
-    pub flood: Option<Flood>,
+    /// Why the connection has to end.
+    pub breach: Option<Breach>,
     /// Whether closing waits for the client to read what was sent last.
     pub linger: bool,
 }
@@ -32,7 +33,7 @@ pub struct Sight(Arc<Mutex<Seen>>);
 
 impl Sight {
     pub fn new(watch: Watch) -> Self {
-        Self(Arc::new(Mutex::new(Seen { watch, flood: None, linger: true })))
+        Self(Arc::new(Mutex::new(Seen { watch, breach: None, linger: true })))
     }
 
     pub fn look(&self) -> MutexGuard<'_, Seen> {
@@ -87,8 +88,8 @@ impl<T> Transport<T> {
         while let Some(found) = self.incoming.next(octets, &mut at) {
             match found {
                 Found::Head { head, at } => {
-                    if let Err(flood) = seen.watch.coming(&head, now) {
-                        seen.flood = Some(flood);
+                    if let Err(breach) = seen.watch.coming(&head, now) {
+                        seen.breach = Some(breach);
                         return at;
                     }
                 }
@@ -102,9 +103,9 @@ impl<T> Transport<T> {
         let mut at = 0;
         while let Some(found) = self.outgoing.next(octets, &mut at) {
             if let Found::End { head, word } = found
-                && let Err(flood) = seen.watch.sent(&head, word, now)
+                && let Err(breach) = seen.watch.sent(&head, word, now)
             {
-                seen.flood.get_or_insert(flood);
+                seen.breach.get_or_insert(breach);
             }
         }
     }
@@ -141,7 +142,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Transport<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.sight.look().flood.is_some() {
+        if this.sight.look().breach.is_some() {
             // The connection is about to be told; nothing more is read.
             return Poll::Pending;
         }

@@ -1,4 +1,5 @@
-//! Bounds what a client may ask of a connection beside requests: resets, and frames that bring nothing. No I/O, no clock.
+//! Bounds what a client may ask of a connection beside requests: resets, and frames that bring nothing; and says what `h2`
+//! does not say about frames that break the protocol. No I/O, no clock.
 //!
 //! `h2` answers each of these frames as the protocol asks, and does the work or drops it; what it does not ask is how often
 //! that goes on. The attacks, by their names: rapid reset (CVE-2023-44487), resets that the server is made to send
@@ -12,7 +13,8 @@ use h2::Reason;
 use tokio::time::Instant;
 
 use super::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, HEADERS, RST_STREAM, WINDOW_UPDATE,
+    ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM,
+    SETTINGS, WINDOW_UPDATE,
 };
 use super::{Http2Limits, PERIOD};
 
@@ -29,6 +31,29 @@ pub enum Flood {
     /// small that keeping them costs more than their octets; too many resets of streams that were not even looked at.
     #[error("too much to keep")]
     Other,
+}
+
+/// Why a frame ends its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Breach {
+    #[error(transparent)]
+    Flood(Flood),
+    /// RFC 9113 section 4.2. `h2` calls this PROTOCOL_ERROR.
+    #[error("a frame of type {0} with a length that this type does not have")]
+    Size(u8),
+    /// RFC 9113 section 3.4. `h2` lets it pass.
+    #[error("the first frame is no SETTINGS frame")]
+    Preface,
+}
+
+impl Breach {
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::Flood(_) => Reason::ENHANCE_YOUR_CALM,
+            Self::Size(_) => Reason::FRAME_SIZE_ERROR,
+            Self::Preface => Reason::PROTOCOL_ERROR,
+        }
+    }
 }
 
 impl Flood {
@@ -77,6 +102,8 @@ pub struct Watch {
     frames: Allowance,
     /// Octets of DATA sent that no WINDOW_UPDATE has answered yet.
     sent: u64,
+    /// The client's first frame came.
+    greeted: bool,
     last_stream: u32,
     /// The header block that is coming in: since when, and whether it opens a stream.
     block: Option<(Instant, bool)>,
@@ -89,6 +116,7 @@ impl Watch {
             resets: Allowance::new(limits.resets),
             frames: Allowance::new(limits.frames),
             sent: 0,
+            greeted: false,
             last_stream: 0,
             block: None,
             opened: 0,
@@ -108,30 +136,34 @@ impl Watch {
     /// A frame comes in.
     ///
     /// # Errors
-    /// One too many: it should go no further.
-    pub fn coming(&mut self, head: &FrameHead, now: Instant) -> Result<(), Flood> {
-        let frames = |watch: &mut Self| if watch.frames.take(now) { Ok(()) } else { Err(Flood::Frames) };
-        match head.kind {
+    /// It should go no further.
+    pub fn coming(&mut self, head: &FrameHead, now: Instant) -> Result<(), Breach> {
+        if !std::mem::replace(&mut self.greeted, true) && (head.kind != SETTINGS || head.has(ACK)) {
+            return Err(Breach::Preface);
+        }
+        if !suits(head) {
+            return Err(Breach::Size(head.kind));
+        }
+        let allowed = match head.kind {
             HEADERS => {
                 let opens = head.stream > self.last_stream;
                 self.last_stream = self.last_stream.max(head.stream);
                 self.block = Some((now, opens));
-                Ok(())
+                true
             }
-            DATA if head.length > 0 || head.has(END_STREAM) => Ok(()),
-            CONTINUATION if head.length >= SMALL_CONTINUATION || head.has(END_HEADERS) => Ok(()),
-            RST_STREAM if self.resets.take(now) => Ok(()),
-            RST_STREAM => Err(Flood::Resets),
-            WINDOW_UPDATE => match self.sent.checked_sub(OCTETS_FOR_UPDATE) {
-                Some(left) => {
-                    self.sent = left;
-                    Ok(())
-                }
-                None => frames(self),
-            },
-            // PING, SETTINGS, PRIORITY, GOAWAY, empty DATA, small CONTINUATION, and types that nobody knows.
-            _ => frames(self),
-        }
+            DATA if head.length > 0 || head.has(END_STREAM) => true,
+            CONTINUATION if head.length >= SMALL_CONTINUATION || head.has(END_HEADERS) => true,
+            RST_STREAM if self.resets.take(now) => true,
+            RST_STREAM => return Err(Breach::Flood(Flood::Resets)),
+            WINDOW_UPDATE if self.sent >= OCTETS_FOR_UPDATE => {
+                self.sent -= OCTETS_FOR_UPDATE;
+                true
+            }
+            // PING, SETTINGS, PRIORITY, GOAWAY, WINDOW_UPDATE without need, empty DATA, small CONTINUATION, and types that
+            // nobody knows.
+            _ => self.frames.take(now),
+        };
+        if allowed { Ok(()) } else { Err(Breach::Flood(Flood::Frames)) }
     }
 
     /// A frame has come in whole.
@@ -148,13 +180,28 @@ impl Watch {
     ///
     /// # Errors
     /// It was a reset that the client provoked, one too many.
-    pub fn sent(&mut self, head: &FrameHead, word: u32, now: Instant) -> Result<(), Flood> {
+    pub fn sent(&mut self, head: &FrameHead, word: u32, now: Instant) -> Result<(), Breach> {
         match head.kind {
             DATA => self.sent = self.sent.saturating_add(head.length.into()),
-            RST_STREAM if is_provoked(word.into()) && !self.resets.take(now) => return Err(Flood::Resets),
+            RST_STREAM if is_provoked(word.into()) && !self.resets.take(now) => {
+                return Err(Breach::Flood(Flood::Resets));
+            }
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// Whether a frame has a length that its type may have.
+fn suits(head: &FrameHead) -> bool {
+    match head.kind {
+        SETTINGS if head.has(ACK) => head.length == 0,
+        SETTINGS => head.length.is_multiple_of(6),
+        PING => head.length == 8,
+        RST_STREAM | WINDOW_UPDATE => head.length == 4,
+        PRIORITY => head.length == 5,
+        GOAWAY => head.length >= 8,
+        _ => true,
     }
 }
 
@@ -166,7 +213,6 @@ fn is_provoked(reason: Reason) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frames::{PING, SETTINGS};
     use super::*;
 
     fn head(kind: u8, length: u32, flags: u8) -> FrameHead {
@@ -174,7 +220,9 @@ mod tests {
     }
 
     fn watch() -> Watch {
-        Watch::new(&Http2Limits { resets: 10, frames: 20, ..Http2Limits::default() })
+        let mut watch = Watch::new(&Http2Limits { resets: 10, frames: 20, ..Http2Limits::default() });
+        watch.coming(&head(SETTINGS, 0, 0), Instant::now() - PERIOD).expect("the preface");
+        watch
     }
 
     /// How many of `frame` pass at one instant.
@@ -182,13 +230,13 @@ mod tests {
         (0..1000).take_while(|_| watch.coming(&frame, now).is_ok()).count()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_brings_nothing_is_limited_and_comes_back_with_time() {
+    #[test]
+    fn what_brings_nothing_is_limited_and_comes_back_with_time() {
         for frame in [
             head(PING, 8, 0),
-            head(PING, 8, super::super::frames::ACK),
+            head(PING, 8, ACK),
             head(SETTINGS, 0, 0),
-            head(super::super::frames::PRIORITY, 5, 0),
+            head(PRIORITY, 5, 0),
             head(DATA, 0, 0),
             head(CONTINUATION, 0, 0),
             head(WINDOW_UPDATE, 4, 0),
@@ -201,8 +249,8 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_brings_something_is_not() {
+    #[test]
+    fn what_brings_something_is_not() {
         for frame in [
             head(DATA, 1, 0),
             head(DATA, 0, END_STREAM),
@@ -214,8 +262,8 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn octets_sent_pay_for_window_updates() {
+    #[test]
+    fn octets_sent_pay_for_window_updates() {
         let (mut watch, now) = (watch(), Instant::now());
         for _ in 0..4 {
             watch.sent(&head(DATA, 16_384, 0), 0, now).expect("data");
@@ -223,8 +271,8 @@ mod tests {
         assert_eq!(pass(&mut watch, head(WINDOW_UPDATE, 4, 0), now), 64 + 20);
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn resets_of_both_sides_count_together() {
+    #[test]
+    fn resets_of_both_sides_count_together() {
         let (mut watch, now) = (watch(), Instant::now());
         let sent = |watch: &mut Watch, reason: Reason| watch.sent(&head(RST_STREAM, 4, 0), reason.into(), now);
         for _ in 0..5 {
@@ -234,11 +282,11 @@ mod tests {
         for ours in [Reason::NO_ERROR, Reason::INTERNAL_ERROR, Reason::CANCEL] {
             sent(&mut watch, ours).expect("not the client's doing");
         }
-        assert_eq!(sent(&mut watch, Reason::STREAM_CLOSED), Err(Flood::Resets));
+        assert_eq!(sent(&mut watch, Reason::STREAM_CLOSED), Err(Breach::Flood(Flood::Resets)));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn streams_are_counted_when_their_head_is_whole() {
+    #[test]
+    fn streams_are_counted_when_their_head_is_whole() {
         let (mut watch, now) = (watch(), Instant::now());
         let mut frame = |kind, flags, stream| {
             let head = FrameHead { kind, length: 4, flags, stream };
@@ -252,5 +300,32 @@ mod tests {
         assert_eq!(frame(CONTINUATION, END_HEADERS, 3), (2, false));
         // A trailer section opens nothing.
         assert_eq!(frame(HEADERS, END_HEADERS, 1), (2, false));
+    }
+
+    #[test]
+    fn frames_have_the_length_of_their_type() {
+        for (frame, fine) in [
+            (head(SETTINGS, 6, 0), true),
+            (head(SETTINGS, 7, 0), false),
+            (head(SETTINGS, 0, ACK), true),
+            (head(SETTINGS, 6, ACK), false),
+            (head(PING, 7, 0), false),
+            (head(PRIORITY, 4, 0), false),
+            (head(RST_STREAM, 5, 0), false),
+            (head(WINDOW_UPDATE, 3, 0), false),
+            (head(GOAWAY, 7, 0), false),
+            (head(GOAWAY, 70, 0), true),
+        ] {
+            let got = watch().coming(&frame, Instant::now());
+            assert_eq!(got, if fine { Ok(()) } else { Err(Breach::Size(frame.kind)) }, "{frame:?}");
+        }
+    }
+
+    #[test]
+    fn settings_come_first() {
+        for frame in [head(HEADERS, 1, END_HEADERS), head(PING, 8, 0), head(SETTINGS, 0, ACK)] {
+            let mut watch = Watch::new(&Http2Limits::default());
+            assert_eq!(watch.coming(&frame, Instant::now()), Err(Breach::Preface));
+        }
     }
 }

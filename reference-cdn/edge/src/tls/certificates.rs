@@ -79,6 +79,14 @@ impl Certificates {
         Ok(Self { files, current, metrics })
     }
 
+    /// Whether these can be read and used.
+    ///
+    /// # Errors
+    /// What is wrong with which file.
+    pub fn check(files: &[CertificateFiles]) -> Result<(), TlsError> {
+        Set::read(files).map(|_| ())
+    }
+
     /// Reads the files again. Handshakes from now on use what was read; connections that are open go on as they are. Says
     /// how many certificates there are.
     ///

@@ -53,6 +53,14 @@ fn name(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+fn words(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+fn paths(texts: &[&str]) -> Vec<PathBuf> {
+    texts.iter().map(PathBuf::from).collect()
+}
+
 /// All fields, in the order in which they are shown.
 pub const FIELDS: &[Field] = &[
     Field {
@@ -270,6 +278,92 @@ pub const FIELDS: &[Field] = &[
         default: Some("2s"),
         meaning: "How long that, and waiting until a refused client has read its refusal, may take.",
         bounds: "Connections held by clients that were told to go.",
+    },
+    Field {
+        path: "http2.streams",
+        kind: count(1, 1000, |draft, n| draft.config.http2.streams = words(n)),
+        default: Some("100"),
+        meaning: "Streams of an HTTP/2 connection open at once; more are refused with REFUSED_STREAM.",
+        bounds: "Requests that one client has answered at the same time, and memory for each connection.",
+    },
+    Field {
+        path: "http2.stream-window",
+        kind: size(16 * KIB, 64 * MIB, |draft, n| draft.config.http2.stream_window = words(n)),
+        default: Some("256KiB"),
+        meaning: "Octets of request content that a stream may send before the origin takes them.",
+        bounds: "Memory for each upload; the window is opened again only as the content is taken.",
+    },
+    Field {
+        path: "http2.connection-window",
+        kind: size(64 * KIB, GIB, |draft, n| draft.config.http2.connection_window = words(n)),
+        default: Some("1MiB"),
+        meaning: "The same for all streams of a connection together.",
+        bounds: "Memory for each connection. Half of it also bounds what DATA in tiny frames costs beyond its octets.",
+    },
+    Field {
+        path: "http2.queue",
+        kind: size(256 * KIB, GIB, |draft, n| draft.config.http2.queue = word(n)),
+        default: Some("4MiB"),
+        meaning: "Octets of responses that wait in a connection to be written; each stream has its share.",
+        bounds: "Stored content pinned by a client that opens its windows wide and then reads nothing.",
+    },
+    Field {
+        path: "http2.resets",
+        kind: count(10, 100_000, |draft, n| draft.config.http2.resets = words(n)),
+        default: Some("200"),
+        meaning: "Streams that a client may reset, or make this edge reset, within 10 s; one more ends the connection.",
+        bounds: "Rapid reset (CVE-2023-44487) and MadeYouReset (CVE-2025-8671): work begun for requests nobody waits for.",
+    },
+    Field {
+        path: "http2.frames",
+        kind: count(100, 1_000_000, |draft, n| draft.config.http2.frames = words(n)),
+        default: Some("1000"),
+        meaning: "Frames that bring nothing (PING, SETTINGS, PRIORITY, empty ones, WINDOW_UPDATE for next to nothing) within 10 s; one more ends the connection.",
+        bounds: "Floods of such frames (CVE-2019-9511 to 9518) and of small CONTINUATION frames.",
+    },
+    Field {
+        path: "tls.listen",
+        kind: Kind::Text {
+            form: "\"ADDRESS:PORT\"",
+            set: |draft, text| address(text).map(|it| draft.tls.listen = Some(it)),
+        },
+        default: None,
+        meaning: "Where clients connect with TLS 1.2 or 1.3, for HTTP/2 and HTTP/1.1.",
+        bounds: "Off by default, as it needs a certificate. No early data (0-RTT): it can be replayed.",
+    },
+    Field {
+        path: "tls.certificate",
+        kind: Kind::Texts {
+            form: "a path, or [\"path\", \"path\"]",
+            set: |draft, texts| draft.tls.certificates = paths(texts),
+        },
+        default: None,
+        meaning: "PEM files, each with a certificate and those that vouch for it. Clients get the one for the name they ask for, else the first.",
+        bounds: "Read again on SIGHUP or POST /certificates/reload; files that are no good change nothing. A request for a host that the certificate does not cover is answered with 421.",
+    },
+    Field {
+        path: "tls.key",
+        kind: Kind::Texts {
+            form: "a path, or [\"path\", \"path\"]",
+            set: |draft, texts| draft.tls.keys = paths(texts),
+        },
+        default: None,
+        meaning: "PEM files with the private keys, in the order of the certificates; leave it out if their files hold them.",
+        bounds: "Whoever can read them can be this site: chmod 600.",
+    },
+    Field {
+        path: "tls.handshakes",
+        kind: count(1, 65_536, |draft, n| draft.tls.limits.handshakes = word(n)),
+        default: Some("256"),
+        meaning: "TLS handshakes under way at once; further connections wait, within tls.handshake-time.",
+        bounds: "Processor time and memory under a flood of handshakes that are never finished.",
+    },
+    Field {
+        path: "tls.handshake-time",
+        kind: time(|draft, time| draft.tls.limits.handshake_time = time),
+        default: Some("10s"),
+        meaning: "How long a TLS handshake may take.",
+        bounds: "Connections held by clients that never say who they are.",
     },
     Field {
         path: "store.memory",

@@ -129,8 +129,8 @@ impl Settings {
     }
 
     /// Sets the field `path` by the flag `flag`, whatever the file says.
-    pub fn flag(&mut self, flag: &str, path: &str, text: &str) {
-        match self.draft.set(path, Given::Text(text)) {
+    pub fn flag(&mut self, flag: &str, path: &str, given: Given<'_>) {
+        match self.draft.set(path, given) {
             Ok(()) => {
                 self.places.retain(|(set, _)| set != path);
                 self.places.push((path.to_owned(), None));
@@ -206,7 +206,9 @@ impl Settings {
                 }
                 other => {
                     let place = span(value.span());
-                    match self.draft.set(&path, given(other)) {
+                    let texts = texts(other);
+                    let given = texts.as_deref().map_or_else(|| given(other), Given::Texts);
+                    match self.draft.set(&path, given) {
                         Ok(()) => self.places.push((path, Some(place))),
                         Err(wrong) => {
                             self.faults.push(fault(&path, wrong, Some(place)));
@@ -262,6 +264,11 @@ fn syntax_hint(message: &str) -> &'static str {
     } else {
         "the file is TOML: lines of `key = value` under lines of [section]; `reference-cdn config` prints one"
     }
+}
+
+/// A list, if it is one of nothing but texts.
+fn texts<'a>(value: &'a DeValue<'_>) -> Option<Vec<&'a str>> {
+    value.as_array()?.iter().map(|one| one.get_ref().as_str()).collect()
 }
 
 fn given<'a>(value: &'a DeValue<'_>) -> Given<'a> {

@@ -11,7 +11,8 @@ pub mod value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use edge::{AdminConfig, Config, Token};
+use edge::tls::{Certificates, TlsLimits};
+use edge::{AdminConfig, CertificateFiles, Config, TlsConfig, Token};
 use http::uri::Authority;
 use http_cache::Settings;
 
@@ -29,6 +30,17 @@ pub struct Draft {
     pub origin: Option<Authority>,
     pub admin: Option<SocketAddr>,
     pub admin_token_file: Option<PathBuf>,
+    pub tls: TlsDraft,
+}
+
+/// The TLS listener as far as it has been set.
+#[derive(Clone, Debug, Default)]
+pub struct TlsDraft {
+    pub listen: Option<SocketAddr>,
+    pub certificates: Vec<PathBuf>,
+    /// As many as there are certificates, or none: then the files of the certificates hold them.
+    pub keys: Vec<PathBuf>,
+    pub limits: TlsLimits,
 }
 
 impl Default for Draft {
@@ -40,6 +52,7 @@ impl Default for Draft {
             origin: None,
             admin: None,
             admin_token_file: None,
+            tls: TlsDraft::default(),
         }
     }
 }
@@ -90,14 +103,10 @@ impl Draft {
                     .hint("keep store.object at or below store.memory"),
             ));
         }
-        if let Some(admin) = self.admin
-            && collide(self.config.listen, admin)
-        {
-            wrongs.push((
-                &["admin.listen", "listen"],
-                Wrong::new(format!("{admin} is taken by `listen`, which is {}", self.config.listen))
-                    .hint("give operators a port of their own"),
-            ));
+        wrongs.extend(self.collisions());
+        match std::mem::take(&mut self.tls).finish() {
+            Ok(tls) => self.config.tls = tls,
+            Err(wrong) => wrongs.push(wrong),
         }
         match (self.admin, self.admin_token_file.take()) {
             (None, None) => {}
@@ -120,6 +129,61 @@ impl Draft {
         } else {
             Err(wrongs)
         }
+    }
+}
+
+impl Draft {
+    /// Listeners that want the same address.
+    fn collisions(&self) -> Vec<(&'static [&'static str], Wrong)> {
+        let mut wrongs: Vec<(&'static [&'static str], Wrong)> = Vec::new();
+        let mut taken = |paths: &'static [&'static str], given: Option<SocketAddr>, by: Option<SocketAddr>| {
+            if let (Some(given), Some(by)) = (given, by)
+                && collide(by, given)
+            {
+                let message = format!("{given} is taken by `{}`, which is {by}", paths[1]);
+                wrongs.push((paths, Wrong::new(message).hint("give each listener a port of its own")));
+            }
+        };
+        let (listen, tls) = (Some(self.config.listen), self.tls.listen);
+        taken(&["admin.listen", "listen"], self.admin, listen);
+        taken(&["admin.listen", "tls.listen"], self.admin, tls);
+        taken(&["tls.listen", "listen"], tls, listen);
+        wrongs
+    }
+}
+
+impl TlsDraft {
+    fn finish(self) -> Result<Option<TlsConfig>, (&'static [&'static str], Wrong)> {
+        let Self { listen, certificates, keys, limits } = self;
+        let Some(listen) = listen else {
+            if certificates.is_empty() && keys.is_empty() {
+                return Ok(None);
+            }
+            let wrong = Wrong::new("a certificate or key without a TLS listener")
+                .hint("set tls.listen (--tls-listen) as well, or remove it");
+            return Err((&["tls.certificate", "tls.key", "tls.listen"], wrong));
+        };
+        if certificates.is_empty() {
+            let wrong = Wrong::new("a TLS listener without a certificate")
+                .hint("set tls.certificate (--tls-certificate) to a PEM file, and tls.key (--tls-key) to its key");
+            return Err((&["tls.listen", "tls.certificate"], wrong));
+        }
+        if !keys.is_empty() && keys.len() != certificates.len() {
+            let wrong = Wrong::new(format!("{} for {} certificates", keys.len(), certificates.len()))
+                .hint("give each certificate its key, in the same order, or none if their files hold them");
+            return Err((&["tls.key", "tls.certificate"], wrong));
+        }
+        let mut keys = keys.into_iter();
+        let certificates: Vec<CertificateFiles> = certificates
+            .into_iter()
+            .map(|certificate| CertificateFiles { certificate, key: keys.next() })
+            .collect();
+        Certificates::check(&certificates).map_err(|error| {
+            let wrong = Wrong::new(error.to_string())
+                .hint("PEM files: a certificate with subjectAltName and those that vouch for it, and its key");
+            (&["tls.certificate", "tls.key"][..], wrong)
+        })?;
+        Ok(Some(TlsConfig { listen, certificates, limits }))
     }
 }
 

@@ -12,6 +12,8 @@ use super::Draft;
 #[derive(Clone, Copy, Debug)]
 pub enum Given<'a> {
     Text(&'a str),
+    /// A list of texts.
+    Texts(&'a [&'a str]),
     Integer(i64),
     /// Something that no field takes, by the name of its type.
     Other(&'a str),
@@ -64,6 +66,11 @@ pub enum Kind {
         form: &'static str,
         set: fn(&mut Draft, &str) -> Result<(), Wrong>,
     },
+    /// Texts of one form, at least one: `"a"` or `["a", "b"]`.
+    Texts {
+        form: &'static str,
+        set: fn(&mut Draft, &[&str]),
+    },
 }
 
 impl Kind {
@@ -80,7 +87,7 @@ impl Kind {
                 let size = match given {
                     Given::Integer(size) => u64::try_from(size).ok(),
                     Given::Text(text) => size(text),
-                    Given::Other(_) => None,
+                    Given::Texts(_) | Given::Other(_) => None,
                 };
                 let size =
                     size.ok_or_else(|| unsuited(shown(given)).hint("for example \"256MiB\" or 65536"))?;
@@ -96,7 +103,7 @@ impl Kind {
                 let count = match given {
                     Given::Integer(count) => u64::try_from(count).ok(),
                     Given::Text(text) => text.parse().ok(),
-                    Given::Other(_) => None,
+                    Given::Texts(_) | Given::Other(_) => None,
                 };
                 let count = count.ok_or_else(|| unsuited(shown(given)))?;
                 if count < *least || count > *most {
@@ -132,7 +139,22 @@ impl Kind {
                 Ok(())
             }
             (Self::Text { set, .. }, Given::Text(text)) => set(draft, text),
-            (Self::Choice { .. } | Self::Text { .. }, Given::Integer(_)) => Err(unsuited(shown(given))),
+            (Self::Texts { set, .. }, given @ (Given::Text(_) | Given::Texts(_))) => {
+                let texts = match &given {
+                    Given::Text(text) => std::slice::from_ref(text),
+                    Given::Texts(texts) => texts,
+                    _ => &[],
+                };
+                if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
+                    return Err(unsuited("nothing".into()).hint("leave the field out for none"));
+                }
+                set(draft, texts);
+                Ok(())
+            }
+            (_, Given::Texts(_)) => Err(unsuited("a value of type array".into())),
+            (Self::Choice { .. } | Self::Text { .. } | Self::Texts { .. }, Given::Integer(_)) => {
+                Err(unsuited(shown(given)))
+            }
         }
     }
 
@@ -145,7 +167,7 @@ impl Kind {
             Self::Choice { words, .. } => {
                 words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
             }
-            Self::Text { form, .. } => (*form).into(),
+            Self::Text { form, .. } | Self::Texts { form, .. } => (*form).into(),
         }
     }
 
@@ -155,7 +177,7 @@ impl Kind {
             Self::Size { least, most, .. } => Some(format!("{} to {}", show_size(*least), show_size(*most))),
             Self::Count { least, most, .. } => Some(format!("{least} to {most}")),
             Self::Time { least, most, .. } => Some(format!("{} to {}", show_time(*least), show_time(*most))),
-            Self::Choice { .. } | Self::Text { .. } => None,
+            Self::Choice { .. } | Self::Text { .. } | Self::Texts { .. } => None,
         }
     }
 }
@@ -163,6 +185,7 @@ impl Kind {
 fn shown(given: Given<'_>) -> String {
     match given {
         Given::Text(text) => format!("\"{text}\""),
+        Given::Texts(texts) => format!("{texts:?}"),
         Given::Integer(number) => number.to_string(),
         Given::Other(kind) => kind.to_owned(),
     }
