@@ -101,8 +101,10 @@ fn target(
         // As with HTTP/1.1; the caller refuses the method.
         return Uri::from_parts(parts).map_err(|_| HeadError::Target);
     }
-    if uri.scheme().is_some_and(|given| given != scheme) {
-        return Err(HeadError::Scheme);
+    match uri.scheme() {
+        Some(given) if !is_scheme(given.as_str()) => return Err(HeadError::Target),
+        Some(given) if given != scheme => return Err(HeadError::Scheme),
+        _ => {}
     }
     let path = uri.path_and_query().ok_or(HeadError::Target)?;
     let text = path.as_str();
@@ -116,6 +118,12 @@ fn target(
     parts.path_and_query = Some(path.clone());
     parts.scheme = Some(scheme.clone());
     Uri::from_parts(parts).map_err(|_| HeadError::Target)
+}
+
+/// RFC 3986 section 3.1.
+fn is_scheme(text: &str) -> bool {
+    let others = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && text.bytes().all(others)
 }
 
 /// Section 8.1.1: Content-Length, where it is given, is what the DATA frames come to; `h2` sees to that while they come.

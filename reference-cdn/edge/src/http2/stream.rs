@@ -77,13 +77,14 @@ impl Stream {
             let answer = service.call(Request { head, content, peer }, responder);
             tokio::select! {
                 biased;
-                answered = answer => answered,
-                // Nobody is there to be answered; a fetch that others may wait for goes on without this one.
-                () = self.half.gone() => Err(Stop::Client),
+                // Before the answer: what the origin says to content that broke off is not what the client did wrong.
                 error = spoiled.told() => {
                     broken = Some(error);
                     Err(Stop::Content)
                 }
+                answered = answer => answered,
+                // Nobody is there to be answered; a fetch that others may wait for goes on without this one.
+                () = self.half.gone() => Err(Stop::Client),
             }
         };
         match (answered, broken) {
