@@ -150,7 +150,7 @@ pub(crate) fn run(input: &[u8]) {
         let method = &methods[usize::from(method) % methods.len()];
         let target = Uri::from_static("http://h/a?b");
         let headers = fields(section(2 * at));
-        let request = Request { method, target: &target, headers: &headers };
+        let request = Request { method, target: &target, headers: &headers, version: http::Version::HTTP_11 };
         let status = StatusCode::from_u16(STATUS[usize::from(status) % STATUS.len()]).unwrap();
         step(&decisions, &request, status, &fields(section(2 * at + 1)), &mut stored, now);
     }

@@ -12,8 +12,8 @@ use http::{Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::config::Token;
 use crate::client::{Downstream, HeadError, Request, Service, Stop};
+use crate::config::Token;
 use crate::metrics::prometheus;
 use crate::state::Edge;
 use crate::tls::Certificates;

@@ -18,9 +18,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
+use crate::client::{Service, Shared};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::client::{Service, Shared};
 use crate::metrics::{Count, Metrics};
 use crate::origin::Origin;
 use crate::state::{Edge, EdgeService};
@@ -320,7 +320,8 @@ impl Gate {
                 None => {
                     let http2 = shared.http2.clone();
                     let (reader, writer) = stream.split();
-                    let first = http1::connection::serve(reader, writer, peer, shared.clone(), &*service).await;
+                    let first =
+                        http1::connection::serve(reader, writer, peer, shared.clone(), &*service).await;
                     if let (Some(first), Some(limits)) = (first, http2) {
                         let connection =
                             http2::connection::serve(stream, first, peer, shared, limits, service);

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use http_cache::{Decisions, Request as View};
 
 use crate::access_log::{AccessLog, Record};
-use crate::clock::Clock;
 use crate::client::{Downstream, HeadError, Request, RequestHead, Service, Stop};
+use crate::clock::Clock;
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
 use crate::origin::Origin;
@@ -28,7 +28,7 @@ pub struct Edge {
 
 /// What `http-cache` looks at.
 pub(crate) fn view(head: &RequestHead) -> View<'_> {
-    View { method: &head.method, target: &head.target, headers: &head.headers }
+    View { method: &head.method, target: &head.target, headers: &head.headers, version: head.version }
 }
 
 impl Edge {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, DATE, IF_RANGE, RANGE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::directives::RequestDirectives;
 use crate::validation::{self, CONDITIONS, Match};
@@ -47,8 +47,9 @@ pub enum ClientDirectives {
 #[derive(Clone, Debug)]
 pub struct Standard {
     settings: Settings,
-    /// This cache's member of Via.
+    /// This cache's member of Via for what came in HTTP/1.1; and in HTTP/1.0 and HTTP/2.
     via: HeaderValue,
+    via_others: [HeaderValue; 2],
     /// Its member of CDN-Loop.
     cdn: HeaderValue,
 }
@@ -110,7 +111,8 @@ impl Standard {
             settings.name = "cdn".into();
         }
         let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("cdn"));
-        Self { via: value(&format!("1.1 {}", settings.name)), cdn: value(&settings.name), settings }
+        let via = |version: &str| value(&format!("{version} {}", settings.name));
+        Self { via: via("1.1"), via_others: [via("1.0"), via("2")], cdn: value(&settings.name), settings }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -370,7 +372,12 @@ impl Decisions for Standard {
             headers.insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
         }
         // A map that is full cannot take more: the edge's limit on fields is far below.
-        let _ = headers.try_append(http::header::VIA, self.via.clone());
+        let via = match request.version {
+            Version::HTTP_10 => &self.via_others[0],
+            Version::HTTP_2 => &self.via_others[1],
+            _ => &self.via,
+        };
+        let _ = headers.try_append(http::header::VIA, via.clone());
         let _ = headers.try_append(fields::CDN_LOOP, self.cdn.clone());
         headers
     }

@@ -114,7 +114,6 @@ impl HeadError {
     }
 }
 
-
 /// A request, its head read and its content on the way.
 #[derive(Debug)]
 pub struct Request {

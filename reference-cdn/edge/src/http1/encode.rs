@@ -1,8 +1,8 @@
 //! Writes response heads (RFC 9112 section 4). No I/O.
 
 use bytes::{BufMut, BytesMut};
-use http::header::{self, HeaderMap, HeaderName};
 use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderName};
 
 /// How the content of a response is delimited towards the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -107,7 +107,9 @@ pub fn parse(head: Bytes, scheme: &Scheme, limits: &HeadLimits) -> Result<Reques
 pub fn resembles_request(head: &[u8]) -> bool {
     let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
     let mut words = line.split(|byte| *byte == b' ').skip(1);
-    words.any(|word| word.starts_with(b"/") || word.windows(5).any(|part| part == b"HTTP/") || word.contains(&b':'))
+    words.any(|word| {
+        word.starts_with(b"/") || word.windows(5).any(|part| part == b"HTTP/") || word.contains(&b':')
+    })
 }
 
 fn from_httparse(error: httparse::Error, head: &[u8]) -> HeadError {

@@ -218,13 +218,7 @@ where
 
     fn begin(&mut self, (request, response): (http::Request<RecvStream>, SendResponse<Bytes>)) {
         self.accepted += 1;
-        let task = stream::run(
-            request,
-            response,
-            self.peer,
-            self.shared.clone(),
-            Arc::clone(&self.service),
-        );
+        let task = stream::run(request, response, self.peer, self.shared.clone(), Arc::clone(&self.service));
         self.requests.spawn(task);
     }
 

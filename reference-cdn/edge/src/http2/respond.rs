@@ -71,7 +71,10 @@ impl Half {
         Ok(())
     }
 
-    fn with_content<T>(&self, act: impl FnOnce(&mut SendStream<Bytes>) -> Result<T, Stop>) -> Result<T, Stop> {
+    fn with_content<T>(
+        &self,
+        act: impl FnOnce(&mut SendStream<Bytes>) -> Result<T, Stop>,
+    ) -> Result<T, Stop> {
         self.lock().content.as_mut().map_or(Err(Stop::Content), act)
     }
 
@@ -154,9 +157,9 @@ impl StreamResponder {
             }
         }
         if self.queue.is_empty() && end {
-            return self.half.with_content(|content| {
-                content.send_data(Bytes::new(), true).map_err(|_| Stop::Client)
-            });
+            return self
+                .half
+                .with_content(|content| content.send_data(Bytes::new(), true).map_err(|_| Stop::Client));
         }
         while let Some(mut data) = self.queue.pop_front() {
             while !data.is_empty() {
@@ -251,8 +254,7 @@ impl Downstream for StreamResponder {
             self.send(true).await?;
         } else {
             self.send(false).await?;
-            self.half
-                .with_content(|content| content.send_trailers(fields).map_err(|_| Stop::Client))?;
+            self.half.with_content(|content| content.send_trailers(fields).map_err(|_| Stop::Client))?;
         }
         self.finished = true;
         Ok(())

@@ -4,8 +4,7 @@
 //! `h2` answers each of these frames as the protocol asks, and does the work or drops it; what it does not ask is how often
 //! that goes on. The attacks, by their names: rapid reset (CVE-2023-44487), resets that the server is made to send
 //! (MadeYouReset, CVE-2025-8671), floods of PING (CVE-2019-9512), SETTINGS (CVE-2019-9515), PRIORITY (CVE-2019-9513), empty
-//! frames (CVE-2019-9518), small CONTINUATION frames (2024's VU#421644), and windows opened an octet at a time
-//! (CVE-2019-9511 and 9517).
+//! frames (CVE-2019-9518), and windows opened an octet at a time (CVE-2019-9511 and 9517).
 
 use std::time::Duration;
 
@@ -72,8 +71,6 @@ impl Flood {
 
 /// Octets of DATA that pay for one WINDOW_UPDATE: far fewer than clients let pass between two of them.
 const OCTETS_FOR_UPDATE: u64 = 1024;
-/// A CONTINUATION frame with fewer octets, and more to follow, brings too little to be worth its frame.
-const SMALL_CONTINUATION: u32 = 1024;
 
 /// So many within [`PERIOD`]; each comes back after its share of it.
 #[derive(Clone, Copy, Debug)]
@@ -152,15 +149,15 @@ impl Watch {
                 true
             }
             DATA if head.length > 0 || head.has(END_STREAM) => true,
-            CONTINUATION if head.length >= SMALL_CONTINUATION || head.has(END_HEADERS) => true,
+            // `h2` itself lets no block go on for more than a few of them.
+            CONTINUATION => true,
             RST_STREAM if self.resets.take(now) => true,
             RST_STREAM => return Err(Breach::Flood(Flood::Resets)),
             WINDOW_UPDATE if self.sent >= OCTETS_FOR_UPDATE => {
                 self.sent -= OCTETS_FOR_UPDATE;
                 true
             }
-            // PING, SETTINGS, PRIORITY, GOAWAY, WINDOW_UPDATE without need, empty DATA, small CONTINUATION, and types that
-            // nobody knows.
+            // PING, SETTINGS, PRIORITY, GOAWAY, WINDOW_UPDATE without need, empty DATA, and types that nobody knows.
             _ => self.frames.take(now),
         };
         if allowed { Ok(()) } else { Err(Breach::Flood(Flood::Frames)) }
@@ -238,7 +235,6 @@ mod tests {
             head(SETTINGS, 0, 0),
             head(PRIORITY, 5, 0),
             head(DATA, 0, 0),
-            head(CONTINUATION, 0, 0),
             head(WINDOW_UPDATE, 4, 0),
             head(0xfa, 100, 0),
         ] {
@@ -255,8 +251,7 @@ mod tests {
             head(DATA, 1, 0),
             head(DATA, 0, END_STREAM),
             head(HEADERS, 20, END_HEADERS),
-            head(CONTINUATION, 2000, 0),
-            head(CONTINUATION, 0, END_HEADERS),
+            head(CONTINUATION, 0, 0),
         ] {
             assert_eq!(pass(&mut watch(), frame, Instant::now()), 1000, "{frame:?}");
         }
@@ -274,7 +269,8 @@ mod tests {
     #[test]
     fn resets_of_both_sides_count_together() {
         let (mut watch, now) = (watch(), Instant::now());
-        let sent = |watch: &mut Watch, reason: Reason| watch.sent(&head(RST_STREAM, 4, 0), reason.into(), now);
+        let sent =
+            |watch: &mut Watch, reason: Reason| watch.sent(&head(RST_STREAM, 4, 0), reason.into(), now);
         for _ in 0..5 {
             watch.coming(&head(RST_STREAM, 4, 0), now).expect("within the limit");
             sent(&mut watch, Reason::PROTOCOL_ERROR).expect("within the limit");

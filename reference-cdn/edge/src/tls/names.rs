@@ -88,9 +88,14 @@ mod tests {
         let names = ["www.example.com", "*.example.org", "192.0.2.1", "2001:db8::1"].map(String::from);
         let made = rcgen::generate_simple_self_signed(names).expect("certificate");
         let names = Names::of(made.cert.der()).expect("certificate");
-        for host in
-            ["www.example.com", "WWW.Example.COM", "www.example.com.", "a.example.org", "192.0.2.1", "[2001:db8::1]"]
-        {
+        for host in [
+            "www.example.com",
+            "WWW.Example.COM",
+            "www.example.com.",
+            "a.example.org",
+            "192.0.2.1",
+            "[2001:db8::1]",
+        ] {
             assert!(names.cover(host), "{host}");
         }
         for host in [

@@ -48,8 +48,10 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: impl AsRef<[u8]>) -> Vec
 }
 
 pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
-    let payload: Vec<u8> =
-        values.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()).collect();
+    let payload: Vec<u8> = values
+        .iter()
+        .flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat())
+        .collect();
     frame(SETTINGS, 0, 0, payload)
 }
 

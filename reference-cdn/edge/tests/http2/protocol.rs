@@ -94,8 +94,16 @@ async fn frames_that_break_the_protocol_end_the_connection() {
         ("SETTINGS on a stream", frame(SETTINGS, 0, 1, b""), PROTOCOL_ERROR),
         ("PING on a stream", frame(PING, 0, 1, [0; 8]), PROTOCOL_ERROR),
         ("GOAWAY on a stream", frame(GOAWAY, 0, 1, [0; 8]), PROTOCOL_ERROR),
-        ("an increment of nothing, on a stream", [frame(HEADERS, 5, 1, &block), window_update(1, 0)].concat(), PROTOCOL_ERROR),
-        ("PUSH_PROMISE", frame(PUSH_PROMISE, END_HEADERS, 1, [&[0, 0, 0, 2][..], &block].concat()), PROTOCOL_ERROR),
+        (
+            "an increment of nothing, on a stream",
+            [frame(HEADERS, 5, 1, &block), window_update(1, 0)].concat(),
+            PROTOCOL_ERROR,
+        ),
+        (
+            "PUSH_PROMISE",
+            frame(PUSH_PROMISE, END_HEADERS, 1, [&[0, 0, 0, 2][..], &block].concat()),
+            PROTOCOL_ERROR,
+        ),
         // Header blocks (section 6.10).
         ("CONTINUATION of nothing", frame(CONTINUATION, END_HEADERS, 1, &block), PROTOCOL_ERROR),
         (
@@ -206,7 +214,11 @@ async fn stopping_finishes_what_is_in_flight() {
     let stopped = edge.stop();
     assert_eq!(idle.end().await, Some(NO_ERROR));
     busy.until("GOAWAY", |client| !client.goaways.is_empty()).await;
-    assert_eq!(busy.goaways[0], (NO_ERROR, 0x7fff_ffff), "first a warning, so that nothing on its way is lost");
+    assert_eq!(
+        busy.goaways[0],
+        (NO_ERROR, 0x7fff_ffff),
+        "first a warning, so that nothing on its way is lost"
+    );
     door.add_permits(1);
     assert_eq!(busy.answer(stream).await.text(), "page");
     assert_eq!(busy.end().await, Some(NO_ERROR));

@@ -55,7 +55,11 @@ async fn heads_say_what_they_have_to() {
     assert!(hop.fields.iter().all(|(name, _)| name.bytes().all(|byte| !byte.is_ascii_uppercase())));
     let hints = ask("GET", "/hints", &[]).await;
     assert_eq!(hints.interim.len(), 1);
-    assert!(hints.interim[0].contains(&("link".into(), "</a.css>; rel=preload".into())), "{:?}", hints.interim);
+    assert!(
+        hints.interim[0].contains(&("link".into(), "</a.css>; rel=preload".into())),
+        "{:?}",
+        hints.interim
+    );
     // Trailers, passed on as they come and from the store, which then knows the length as well.
     let first = ask("GET", "/trailers", &[]).await;
     let second = ask("GET", "/trailers", &[]).await;

@@ -319,7 +319,7 @@ pub const FIELDS: &[Field] = &[
         kind: count(100, 1_000_000, |draft, n| draft.config.http2.frames = words(n)),
         default: Some("1000"),
         meaning: "Frames that bring nothing (PING, SETTINGS, PRIORITY, empty ones, WINDOW_UPDATE for next to nothing) within 10 s; one more ends the connection.",
-        bounds: "Floods of such frames (CVE-2019-9511 to 9518) and of small CONTINUATION frames.",
+        bounds: "Floods of such frames (CVE-2019-9511 to 9518).",
     },
     Field {
         path: "tls.listen",

@@ -136,14 +136,15 @@ impl Draft {
     /// Listeners that want the same address.
     fn collisions(&self) -> Vec<(&'static [&'static str], Wrong)> {
         let mut wrongs: Vec<(&'static [&'static str], Wrong)> = Vec::new();
-        let mut taken = |paths: &'static [&'static str], given: Option<SocketAddr>, by: Option<SocketAddr>| {
-            if let (Some(given), Some(by)) = (given, by)
-                && collide(by, given)
-            {
-                let message = format!("{given} is taken by `{}`, which is {by}", paths[1]);
-                wrongs.push((paths, Wrong::new(message).hint("give each listener a port of its own")));
-            }
-        };
+        let mut taken =
+            |paths: &'static [&'static str], given: Option<SocketAddr>, by: Option<SocketAddr>| {
+                if let (Some(given), Some(by)) = (given, by)
+                    && collide(by, given)
+                {
+                    let message = format!("{given} is taken by `{}`, which is {by}", paths[1]);
+                    wrongs.push((paths, Wrong::new(message).hint("give each listener a port of its own")));
+                }
+            };
         let (listen, tls) = (Some(self.config.listen), self.tls.listen);
         taken(&["admin.listen", "listen"], self.admin, listen);
         taken(&["admin.listen", "tls.listen"], self.admin, tls);
@@ -164,8 +165,9 @@ impl TlsDraft {
             return Err((&["tls.certificate", "tls.key", "tls.listen"], wrong));
         };
         if certificates.is_empty() {
-            let wrong = Wrong::new("a TLS listener without a certificate")
-                .hint("set tls.certificate (--tls-certificate) to a PEM file, and tls.key (--tls-key) to its key");
+            let wrong = Wrong::new("a TLS listener without a certificate").hint(
+                "set tls.certificate (--tls-certificate) to a PEM file, and tls.key (--tls-key) to its key",
+            );
             return Err((&["tls.listen", "tls.certificate"], wrong));
         }
         if !keys.is_empty() && keys.len() != certificates.len() {
@@ -179,8 +181,9 @@ impl TlsDraft {
             .map(|certificate| CertificateFiles { certificate, key: keys.next() })
             .collect();
         Certificates::check(&certificates).map_err(|error| {
-            let wrong = Wrong::new(error.to_string())
-                .hint("PEM files: a certificate with subjectAltName and those that vouch for it, and its key");
+            let wrong = Wrong::new(error.to_string()).hint(
+                "PEM files: a certificate with subjectAltName and those that vouch for it, and its key",
+            );
             (&["tls.certificate", "tls.key"][..], wrong)
         })?;
         Ok(Some(TlsConfig { listen, certificates, limits }))
