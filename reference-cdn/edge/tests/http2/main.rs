@@ -8,6 +8,7 @@ mod requests;
 mod responses;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 
 /// A response that may be stored.
 const PAGE: &str = "200 OK\r\nCache-Control: max-age=600";
