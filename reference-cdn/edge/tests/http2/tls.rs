@@ -94,16 +94,16 @@ async fn curl_is_served() {
     for (how, url) in [(&tls[..], secured.as_str()), (&prior, clear.as_str())] {
         let Some(got) = curl(&[how, &[url]].concat()).await else { return };
         assert!(got.stdout == pattern(300_000), "{}", String::from_utf8_lossy(&got.stderr));
-        // Several on one connection, and an upload.
-        let said = ["--write-out", "%{http_version} %{http_code} %{num_connects}\n", "--output", "/dev/null"];
-        let again = curl(&[how, &said, &[url], &["--output", "/dev/null", url]].concat()).await.expect("here");
-        assert_eq!(String::from_utf8_lossy(&again.stdout), "2 200 1\n2 200 0\n");
         let posted = curl(&[how, &["--data-binary", &upload, url]].concat()).await.expect("here");
         assert_eq!(String::from_utf8_lossy(&posted.stdout), "700000 octets");
         let head = curl(&[how, &["--head", url]].concat()).await.expect("here");
         let head = String::from_utf8_lossy(&head.stdout).into_owned();
         assert!(head.starts_with("HTTP/2 200") && head.contains("content-length: 300000"), "{head}");
     }
+    // Several on one connection. With prior knowledge, curl 7.88 cannot, whatever the server.
+    let said = ["--write-out", "%{http_version} %{http_code} %{num_connects}\n", "--output", "/dev/null"];
+    let again = curl(&[&tls[..], &said, &[&secured], &["--output", "/dev/null", &secured]].concat()).await;
+    assert_eq!(String::from_utf8_lossy(&again.expect("here").stdout), "2 200 1\n2 200 0\n");
     // And HTTP/1.1 beside it.
     let old = curl(&["--http1.1", "--cacert", authority, "--resolve", &resolve, "--head", &secured]).await;
     let old = old.expect("here").stdout;
