@@ -166,6 +166,36 @@ listen = "127.0.0.1:9001"
 }
 
 #[test]
+fn what_tls_needs_is_asked_for() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("path").to_owned();
+    let made = rcgen::generate_simple_self_signed(["site.test".to_owned()]).expect("certificate");
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    std::fs::write(path("a.pem"), &certificate).expect("write");
+    std::fs::write(path("a.key"), &key).expect("write");
+    std::fs::write(path("both.pem"), certificate + &key).expect("write");
+    let (a, key, both) = (path("a.pem"), path("a.key"), path("both.pem"));
+    let listen = "listen = \"127.0.0.1:0\"";
+    for (tls, says) in [
+        (format!("{listen}\ncertificate = \"{a}\"\nkey = \"{key}\""), "valid"),
+        (format!("{listen}\ncertificate = [\"{a}\", \"{a}\"]\nkey = [\"{key}\", \"{key}\"]"), "valid"),
+        (format!("{listen}\ncertificate = [\"{both}\"]"), "valid"),
+        (listen.to_owned(), "tls.listen: a TLS listener without a certificate"),
+        (format!("certificate = \"{a}\"\nkey = \"{key}\""), "tls.certificate: a certificate or key without a TLS listener"),
+        (format!("{listen}\ncertificate = \"{a}\""), "a.pem holds no private key"),
+        (format!("{listen}\ncertificate = [\"{a}\", \"{both}\"]\nkey = \"{key}\""), "tls.key: 1 for 2 certificates"),
+        (format!("{listen}\ncertificate = \"{key}\"\nkey = \"{key}\""), "a.key holds no certificate"),
+        (format!("{listen}\ncertificate = []"), "expected a path"),
+        (format!("{listen}\ncertificate = [\"{a}\", 1]"), "expected a path"),
+        (format!("{listen}\ncertificate = [\"{a}\", \"\"]"), "expected a path"),
+        ("listen = [\"127.0.0.1:0\"]".to_owned(), "expected \"ADDRESS:PORT\", found a value of type array"),
+    ] {
+        let said = judged(&format!("[origin]\nurl = \"http://a\"\n[tls]\n{tls}\n"));
+        assert!(said.contains(says), "{tls}\n{said}");
+    }
+}
+
+#[test]
 fn two_listeners_on_one_address_are_refused() {
     for (listen, admin, collide) in [
         ("127.0.0.1:80", "127.0.0.1:80", true),
@@ -179,6 +209,15 @@ fn two_listeners_on_one_address_are_refused() {
         let text =
             format!("listen = \"{listen}\"\n[origin]\nurl = \"http://a\"\n[admin]\nlisten = \"{admin}\"\n");
         assert_eq!(judged(&text).contains("is taken by `listen`"), collide, "{listen} {admin}");
+    }
+    let text = "[origin]\nurl = \"http://a\"\n[tls]\nlisten = \"127.0.0.1:8080\"\n[admin]\nlisten = \"0.0.0.0:8080\"\n";
+    let said = judged(text);
+    for says in [
+        "tls.listen: 127.0.0.1:8080 is taken by `listen`",
+        "admin.listen: 0.0.0.0:8080 is taken by `listen`",
+        "admin.listen: 0.0.0.0:8080 is taken by `tls.listen`",
+    ] {
+        assert!(said.contains(says), "{says}\n{said}");
     }
 }
 
