@@ -140,6 +140,7 @@ smoke! {
     wire_connection
     wire_flows
     edge_http1
+    edge_http2
     capture_packets
     capture_damaged
     capture_bytes

@@ -26,7 +26,8 @@ fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
 
 /// One request in HTTP/1.1 on a connection of its own.
 async fn get(edge: &TestEdge, name: &str, host: &str) -> (u16, String) {
-    let stream = handshake(edge, client(rustls::ALL_VERSIONS, &["http/1.1"]), name).await.expect("a handshake");
+    let stream =
+        handshake(edge, client(rustls::ALL_VERSIONS, &["http/1.1"]), name).await.expect("a handshake");
     ask(stream, &format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await
 }
 
@@ -138,7 +139,8 @@ async fn versions_of_http_and_tls() {
             (&["h2"], Some("h2")),
             (&[], None),
         ] {
-            let stream = handshake(&edge, client(&[version], offered), "site.test").await.expect("a handshake");
+            let stream =
+                handshake(&edge, client(&[version], offered), "site.test").await.expect("a handshake");
             let session = stream.get_ref().1;
             assert_eq!(session.alpn_protocol(), chosen.map(str::as_bytes), "{offered:?}");
             assert_eq!(session.protocol_version(), Some(version.version));
@@ -212,8 +214,16 @@ async fn certificates_are_replaced_while_serving() {
     // Bad files change nothing, and it is said what is wrong with which.
     let bad: [(&str, &str, &str); 6] = [
         ("second.pem", "", "second.pem holds no certificate"),
-        ("second.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "second.pem cannot be"),
-        ("second.pem", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "second.pem holds no certificate"),
+        (
+            "second.pem",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+            "second.pem cannot be",
+        ),
+        (
+            "second.pem",
+            "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+            "second.pem holds no certificate",
+        ),
         ("second.key", "", "second.key holds no private key"),
         ("second.key", "the key of the first", "cannot be used with the key in"),
         ("second.pem", "nothing at all", "cannot read"),
@@ -266,8 +276,7 @@ async fn bad_certificates_at_the_start_are_said() {
     let folder = Folder::new();
     folder.write("first", &["site.test"]);
     std::fs::remove_file(folder.path("first.key")).expect("remove");
-    let mut config =
-        Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:1".parse().expect("authority"));
+    let mut config = Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:1".parse().expect("authority"));
     with_tls(&folder, &["first"])(&mut config);
     let decisions = Arc::new(http_cache::Standard::new(http_cache::Settings::default()));
     let error = edge::bind(config, decisions, edge::Clock::system()).expect_err("no key");
@@ -289,7 +298,10 @@ async fn handshakes_are_bounded() {
     let outcomes = |outcome: &str| {
         let samples = edge.edge.samples();
         let mut matching = samples.iter().filter(|sample| sample.name == "edge_tls_handshakes_total");
-        matching.find(|it| it.label.as_ref().is_some_and(|(_, name)| name == outcome)).expect("a metric").value
+        matching
+            .find(|it| it.label.as_ref().is_some_and(|(_, name)| name == outcome))
+            .expect("a metric")
+            .value
     };
     // What is no TLS is told so, with an alert.
     let mut clear = Client::connect(edge.tls).await;

@@ -53,7 +53,7 @@ pub struct Cli {
 pub enum Command {
     /// Run an edge: a caching proxy in front of an origin
     #[command(after_help = EDGE_EXAMPLES)]
-    Edge(EdgeArgs),
+    Edge(Box<EdgeArgs>),
     /// Check a configuration file and explain each error
     #[command(
         after_help = "Example:\n  reference-cdn check edge.toml\n\nExit status: 0 it is valid, 1 it has errors, 2 it cannot be read."

@@ -181,9 +181,15 @@ fn what_tls_needs_is_asked_for() {
         (format!("{listen}\ncertificate = [\"{a}\", \"{a}\"]\nkey = [\"{key}\", \"{key}\"]"), "valid"),
         (format!("{listen}\ncertificate = [\"{both}\"]"), "valid"),
         (listen.to_owned(), "tls.listen: a TLS listener without a certificate"),
-        (format!("certificate = \"{a}\"\nkey = \"{key}\""), "tls.certificate: a certificate or key without a TLS listener"),
+        (
+            format!("certificate = \"{a}\"\nkey = \"{key}\""),
+            "tls.certificate: a certificate or key without a TLS listener",
+        ),
         (format!("{listen}\ncertificate = \"{a}\""), "a.pem holds no private key"),
-        (format!("{listen}\ncertificate = [\"{a}\", \"{both}\"]\nkey = \"{key}\""), "tls.key: 1 for 2 certificates"),
+        (
+            format!("{listen}\ncertificate = [\"{a}\", \"{both}\"]\nkey = \"{key}\""),
+            "tls.key: 1 for 2 certificates",
+        ),
         (format!("{listen}\ncertificate = \"{key}\"\nkey = \"{key}\""), "a.key holds no certificate"),
         (format!("{listen}\ncertificate = []"), "expected a path"),
         (format!("{listen}\ncertificate = [\"{a}\", 1]"), "expected a path"),

@@ -85,41 +85,39 @@ impl FrameScan {
 
     /// What is found next in `piece` from `at` on; `at` moves past it. `None`: nothing more in this piece.
     pub fn next(&mut self, piece: &[u8], at: &mut usize) -> Option<Found> {
-        loop {
-            let rest = piece.get(*at..)?;
-            let Some(left) = self.left else {
-                if self.have == 0 {
-                    self.begun_at = *at;
-                }
-                let take = rest.len().min(HEAD - self.have);
-                self.octets[self.have..self.have + take].copy_from_slice(&rest[..take]);
-                self.have += take;
-                *at += take;
-                if self.have < HEAD {
-                    return None;
-                }
-                self.head = FrameHead::read(&self.octets);
-                self.left = Some(self.head.length);
-                self.word = [0; KEPT];
-                return Some(Found::Head { head: self.head, at: self.begun_at });
-            };
-            let passed = (self.head.length - left) as usize;
-            let take = rest.len().min(left as usize);
-            if passed < KEPT {
-                let kept = take.min(KEPT - passed);
-                self.word[passed..passed + kept].copy_from_slice(&rest[..kept]);
+        let rest = piece.get(*at..)?;
+        let Some(left) = self.left else {
+            if self.have == 0 {
+                self.begun_at = *at;
             }
+            let take = rest.len().min(HEAD - self.have);
+            self.octets[self.have..self.have + take].copy_from_slice(&rest[..take]);
+            self.have += take;
             *at += take;
-            // `take` is at most `left`, which is 24 bits long.
-            let left = left - take as u32;
-            if left > 0 {
-                self.left = Some(left);
+            if self.have < HEAD {
                 return None;
             }
-            self.left = None;
-            self.have = 0;
-            return Some(Found::End { head: self.head, word: u32::from_be_bytes(self.word) });
+            self.head = FrameHead::read(&self.octets);
+            self.left = Some(self.head.length);
+            self.word = [0; KEPT];
+            return Some(Found::Head { head: self.head, at: self.begun_at });
+        };
+        let passed = (self.head.length - left) as usize;
+        let take = rest.len().min(left as usize);
+        if passed < KEPT {
+            let kept = take.min(KEPT - passed);
+            self.word[passed..passed + kept].copy_from_slice(&rest[..kept]);
         }
+        *at += take;
+        // `take` is at most `left`, which is 24 bits long.
+        let left = left - take as u32;
+        if left > 0 {
+            self.left = Some(left);
+            return None;
+        }
+        self.left = None;
+        self.have = 0;
+        Some(Found::End { head: self.head, word: u32::from_be_bytes(self.word) })
     }
 }
 
@@ -170,7 +168,7 @@ mod tests {
             scan.piece();
             while let Some(found) = scan.next(&octets, &mut at) {
                 if let Found::Head { at, .. } = found {
-                    prop_assert!(all(&[&octets[..at]]).len() % 2 == 0);
+                    prop_assert!(all(&[&octets[..at]]).len().is_multiple_of(2));
                 }
             }
         }

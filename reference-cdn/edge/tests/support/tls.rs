@@ -36,7 +36,8 @@ impl Folder {
 
     pub fn write_with(&self, file: &str, names: &[&str], key: &KeyPair) -> CertificateDer<'static> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let made = rcgen::CertificateParams::new(names).expect("names").self_signed(key).expect("certificate");
+        let made =
+            rcgen::CertificateParams::new(names).expect("names").self_signed(key).expect("certificate");
         std::fs::write(self.path(&format!("{file}.pem")), made.pem()).expect("write");
         std::fs::write(self.path(&format!("{file}.key")), key.serialize_pem()).expect("write");
         made.der().clone()
