@@ -22,6 +22,9 @@ pub enum BodyError {
     Stalled,
     #[error("the content is larger than the limit")]
     TooLarge,
+    /// In HTTP/2.
+    #[error("malformed trailer section")]
+    Trailers,
     #[error(transparent)]
     Chunk(#[from] ChunkError),
 }
@@ -33,7 +36,7 @@ impl BodyError {
             Self::Stalled => StatusCode::REQUEST_TIMEOUT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Chunk(ChunkError::TrailersTooLarge) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Incomplete | Self::Chunk(_) => StatusCode::BAD_REQUEST,
+            Self::Incomplete | Self::Trailers | Self::Chunk(_) => StatusCode::BAD_REQUEST,
         }
     }
 }

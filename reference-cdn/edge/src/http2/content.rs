@@ -15,6 +15,7 @@ use http_body::Frame;
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep};
 
+use super::head::are_fields;
 use crate::client::content::{BodyError, may_trail};
 
 /// Tells the stream that its client spoiled the content: there is nothing to answer but that.
@@ -112,6 +113,7 @@ impl StreamContent {
         }
         Poll::Ready(match ready!(self.stream.poll_trailers(context)) {
             Ok(None) => Ok(None),
+            Ok(Some(fields)) if !are_fields(&fields) => Err(BodyError::Trailers),
             Ok(Some(fields)) => {
                 let mut trailers = http::HeaderMap::new();
                 for (name, value) in &fields {

@@ -89,6 +89,7 @@ impl Stream {
         };
         match (answered, broken) {
             (Ok(()), _) if responder.finished() => {}
+            (_, Some(BodyError::Trailers)) => self.half.reset(Reason::PROTOCOL_ERROR),
             (_, Some(error)) if error != BodyError::Incomplete && !responder.started() => {
                 self.refuse(responder, &method, error.status(), &error.to_string()).await;
             }

@@ -96,6 +96,8 @@ async fn malformed_requests_are_refused_and_never_reach_the_origin() {
         // Names and values (section 8.2.1).
         plus("X-Capital", "x"),
         plus("x ", "y"),
+        plus("x\"", "y"),
+        plus("\"content-length", "5"),
         plus("x:", "y"),
         plus("x\r\ny", "z"),
         plus("x\0", "y"),
@@ -297,6 +299,8 @@ async fn content_that_is_not_as_announced_is_never_whole_for_the_origin() {
         (Some("5"), vec![(DATA, 0, b"abc".to_vec()), (RST_STREAM, 0, vec![0, 0, 0, 8])]),
         (None, vec![(DATA, 0, b"abc".to_vec()), (RST_STREAM, 0, vec![0, 0, 0, 8])]),
         (None, vec![(DATA, 0, b"abc".to_vec()), (HEADERS, END_HEADERS | END_STREAM, odd)]),
+        (None, vec![(DATA, 0, b"abc".to_vec()), (HEADERS, 5, hpack::encode(&[("x\"", "y")]))]),
+        (None, vec![(DATA, 0, b"abc".to_vec()), (HEADERS, 5, hpack::encode(&[("x", " y")]))]),
         // A trailer section that does not end the stream.
         (None, vec![(DATA, 0, b"abc".to_vec()), (HEADERS, END_HEADERS, hpack::encode(&[("x", "y")]))]),
     ] {
