@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_cache::{Ended, Failure, Fetch, NotStored, Received, Response, Stored, Time};
 
+use crate::customer::Customer;
 use crate::http1::body::RequestBody;
 use crate::http1::head::RequestHead;
 use crate::origin::{Answer, OriginContent, Outbound};
@@ -37,6 +38,7 @@ pub struct Relayed {
 
 /// A question.
 pub struct Question {
+    pub customer: Arc<Customer>,
     pub request: Arc<RequestHead>,
     pub fetch: Fetch,
     /// What the plan was made from.
@@ -47,11 +49,12 @@ pub struct Question {
 impl Edge {
     /// Asks the origin. Whoever waits on the registration's flight is told what came of it.
     pub async fn ask(self: Arc<Self>, registration: Registration, question: Question) -> Outcome {
-        let Question { request, mut fetch, variants, mut content } = question;
+        let Question { customer, request, mut fetch, variants, mut content } = question;
+        let decisions = &*customer.decisions;
         let seen = view(&request);
         for _ in 0..MOST_ROUNDS {
             let validated = fetch.validate.and_then(|index| variants.stored.get(index));
-            let fields = || self.decisions.origin_request(&seen, &fetch, validated.map(|stored| &**stored));
+            let fields = || decisions.origin_request(&seen, &fetch, validated.map(|stored| &**stored));
             let request_time = self.clock.now();
             self.metrics.origin_requests.add(1);
             let outbound = Outbound {
@@ -60,16 +63,16 @@ impl Edge {
                 fields,
                 expects_continue: request.expects_continue && content.is_some(),
                 content: content.take(),
-                interim: self.relay_interim(&request, &registration),
+                interim: relay_interim(&customer, &request, &registration),
             };
-            let answer = match self.origin.send(outbound).await {
+            let answer = match customer.origin.send(outbound).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     self.metrics.origin_failures.add(1);
                     tracing::warn!(target = %request.target, proxy_status = error.proxy_status(), %error);
                     let failure = error.failure();
                     let now = self.clock.now();
-                    let stale = self.decisions.failed(&seen, &fetch, failure, &variants.stored, now);
+                    let stale = decisions.failed(&seen, &fetch, failure, &variants.stored, now);
                     let error = error.proxy_status();
                     return match stale.and_then(|index| variants.object(index)) {
                         Some(object) => self.stale(&registration, object, None, Some(error)),
@@ -84,11 +87,11 @@ impl Edge {
             let response_time = self.clock.now();
             let response =
                 Response { status: answer.status, headers: &answer.headers, request_time, response_time };
-            for key in self.decisions.invalidated(&seen, &response) {
-                self.store.purge(&self.store.hashed(key), Some(registration.flight()));
+            for key in decisions.invalidated(&seen, &response) {
+                self.store.purge(&self.store.hashed(&customer.name, key), Some(registration.flight()));
             }
             let status = answer.status;
-            match self.decisions.received(&seen, &fetch, &response, &variants.stored) {
+            match decisions.received(&seen, &fetch, &response, &variants.stored) {
                 Received::Store { stored, replaces } => {
                     if self.is_too_large(&stored, answer.length) {
                         return self.relay(
@@ -100,12 +103,12 @@ impl Edge {
                     }
                     let replaces = bodies(&variants, &replaces);
                     let plan = FillPlan { stored: *stored, replaces, before: None, after: None };
-                    return self.receive(registration, answer, plan);
+                    return self.receive(&customer, registration, answer, plan);
                 }
                 Received::Combine { index, stored, content_at } => {
                     let Some(old) = variants.object(index) else { break };
                     let plan = combine(*stored, &old, content_at, answer.length);
-                    return self.receive(registration, answer, plan);
+                    return self.receive(&customer, registration, answer, plan);
                 }
                 Received::Freshen(heads) => {
                     let fresh = |(index, head): (usize, Box<Stored>)| {
@@ -139,27 +142,6 @@ impl Edge {
         Outcome::Failed { failure: Failure::Response, error: "http_protocol_error" }
     }
 
-    fn relay_interim(
-        self: &Arc<Self>,
-        request: &Arc<RequestHead>,
-        registration: &Registration,
-    ) -> impl Fn(StatusCode, &HeaderMap) + Clone + Send + Sync + 'static {
-        let (edge, request) = (Arc::clone(self), Arc::clone(request));
-        let flight = Arc::clone(registration.flight());
-        move |status, fields| {
-            if status == StatusCode::CONTINUE {
-                // For the client that waits for it, and nobody else.
-                if request.expects_continue {
-                    flight.interim(status, HeaderMap::new());
-                }
-                return;
-            }
-            if let Some(fields) = edge.decisions.interim(&view(&request), status, fields) {
-                flight.interim(status, fields);
-            }
-        }
-    }
-
     fn stale(
         &self,
         registration: &Registration,
@@ -191,7 +173,13 @@ impl Edge {
     }
 
     /// Begins to take in a response; readers may follow at once.
-    fn receive(self: &Arc<Self>, registration: Registration, answer: Answer, plan: FillPlan) -> Outcome {
+    fn receive(
+        self: &Arc<Self>,
+        customer: &Arc<Customer>,
+        registration: Registration,
+        answer: Answer,
+        plan: FillPlan,
+    ) -> Outcome {
         let status = answer.status;
         let filler = self.store.fill(registration.key());
         let object = Object { stored: Arc::new(plan.stored.clone()), body: Arc::clone(filler.body()) };
@@ -199,9 +187,31 @@ impl Edge {
         let shared =
             Object { stored: Arc::new(plan.stored.clone().at_rest()), body: Arc::clone(&object.body) };
         registration.flight().land(Landing::Share(shared));
-        let fill = Fill { edge: Arc::clone(self), registration, filler, trailers: HeaderMap::new() };
+        let (edge, customer) = (Arc::clone(self), Arc::clone(customer));
+        let fill = Fill { edge, customer, registration, filler, trailers: HeaderMap::new() };
         tokio::spawn(fill.run(answer.content, plan));
         Outcome::Object { object, status, confirmed: false }
+    }
+}
+
+fn relay_interim(
+    customer: &Arc<Customer>,
+    request: &Arc<RequestHead>,
+    registration: &Registration,
+) -> impl Fn(StatusCode, &HeaderMap) + Clone + Send + Sync + 'static {
+    let (customer, request) = (Arc::clone(customer), Arc::clone(request));
+    let flight = Arc::clone(registration.flight());
+    move |status, fields| {
+        if status == StatusCode::CONTINUE {
+            // For the client that waits for it, and nobody else.
+            if request.expects_continue {
+                flight.interim(status, HeaderMap::new());
+            }
+            return;
+        }
+        if let Some(fields) = customer.decisions.interim(&view(&request), status, fields) {
+            flight.interim(status, fields);
+        }
     }
 }
 
@@ -241,6 +251,7 @@ fn combine(stored: Stored, old: &Object, content_at: u64, length: Option<u64>) -
 /// Takes in the content of one response.
 struct Fill {
     edge: Arc<Edge>,
+    customer: Arc<Customer>,
     registration: Registration,
     filler: Filler,
     trailers: HeaderMap,
@@ -262,12 +273,12 @@ impl Fill {
                 Ended::Truncated
             }
         };
-        let Self { edge, registration, filler, trailers } = self;
+        let Self { edge, customer, registration, filler, trailers } = self;
         let stored = plan.stored.with_length(filler.body().received());
         let object = Object { stored: Arc::new(stored), body: Arc::clone(filler.body()) };
         // In the store before readers see the end: who asks again after that finds it.
         edge.store.keep(&registration, &object, &plan.replaces, |purged| {
-            edge.decisions.keep(&object.stored, ended, purged)
+            customer.decisions.keep(&object.stored, ended, purged)
         });
         edge.store.make_room(registration.key());
         drop(registration);

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::uri::Scheme;
-use http_cache::Decisions;
+use http_cache::{Decisions, Settings};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -18,7 +18,8 @@ use tokio::time::{sleep, timeout};
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, OriginConfig};
+use crate::customer::{Customer, Customers};
 use crate::http1::connection::{ConnectionLimits, Service, Shared, serve};
 use crate::metrics::{Count, Metrics};
 use crate::origin::Origin;
@@ -78,12 +79,23 @@ pub struct Stopped {
     pub cut: usize,
 }
 
-/// Binds an edge. Connections are accepted, and wait, from now on; [`Server::serve`] answers them.
+/// Binds an edge. Connections are accepted, and wait, from now on; [`Server::serve`] answers them. `decide` makes the
+/// decisions for a customer with these settings.
 ///
 /// # Errors
 /// When an address cannot be bound or the access log cannot be opened.
-pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Result<Server, StartError> {
-    let origin = Origin::new(config.origin.authority.clone(), config.origin.keep_host, config.origin.limits)?;
+pub fn bind(
+    config: Config,
+    decide: impl Fn(&Settings) -> Arc<dyn Decisions>,
+    clock: Clock,
+) -> Result<Server, StartError> {
+    let customers = config.customers.iter().map(|customer| {
+        let OriginConfig { authority, keep_host, limits } = &customer.origin;
+        let origin = Origin::new(authority.clone(), *keep_host, *limits)?;
+        let decisions = decide(&customer.settings);
+        Ok((customer.clone(), Arc::new(Customer { name: customer.name.as_str().into(), decisions, origin })))
+    });
+    let customers = Customers::new(customers.collect::<Result<Vec<_>, StartError>>()?);
     let metrics = Arc::new(Metrics::default());
     let (log, log_writer) = match &config.access_log {
         None => (AccessLog::off(), None),
@@ -96,7 +108,7 @@ pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Resu
         }
     };
     let (listener, listen) = listen(config.listen, "for clients")?;
-    let edge = Edge::new(decisions, Arc::new(Store::new(config.store)), origin, clock, metrics, log);
+    let edge = Edge::new(customers, Arc::new(Store::new(config.store)), clock, metrics, log);
     let admin = match &config.admin {
         None => None,
         Some(admin) => {
@@ -169,7 +181,9 @@ impl Server {
             let sweep = async {
                 loop {
                     sleep(SWEEP).await;
-                    edge.origin.sweep();
+                    for customer in edge.customers.all() {
+                        customer.origin.sweep();
+                    }
                 }
             };
             tokio::select! {

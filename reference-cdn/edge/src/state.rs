@@ -4,24 +4,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http_cache::{Decisions, Request as View};
+use http_cache::Request as View;
 
 use crate::access_log::{AccessLog, Record};
 use crate::clock::Clock;
+use crate::customer::Customers;
 use crate::http1::connection::{Request, Service};
 use crate::http1::head::{HeadError, RequestHead};
 use crate::http1::respond::{Downstream, Stop};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
-use crate::origin::Origin;
 use crate::store::Store;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Edge {
-    pub(crate) decisions: Arc<dyn Decisions>,
+    pub(crate) customers: Customers,
     pub(crate) store: Arc<Store>,
-    pub(crate) origin: Arc<Origin>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: AccessLog,
@@ -35,14 +34,13 @@ pub(crate) fn view(head: &RequestHead) -> View<'_> {
 
 impl Edge {
     pub fn new(
-        decisions: Arc<dyn Decisions>,
+        customers: Customers,
         store: Arc<Store>,
-        origin: Arc<Origin>,
         clock: Clock,
         metrics: Arc<Metrics>,
         log: AccessLog,
     ) -> Arc<Self> {
-        Arc::new(Self { decisions, store, origin, clock, metrics, log, lonely: Lonely::new() })
+        Arc::new(Self { customers, store, clock, metrics, log, lonely: Lonely::new() })
     }
 
     pub fn store(&self) -> &Arc<Store> {
@@ -55,6 +53,7 @@ impl Edge {
         let accounts = self.store.accounts();
         let counters = self.store.counters();
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let origins = || self.customers.all().iter().map(|customer| &customer.origin);
         samples.extend([
             Sample::gauge("edge_store_objects", "Responses in the store.", self.store.objects()),
             Sample::gauge("edge_store_octets", "Octets of the store in use.", accounts.held()),
@@ -82,13 +81,13 @@ impl Edge {
             ),
             Sample::gauge(
                 "edge_origin_idle_connections",
-                "Connections to the origin kept open for later.",
-                self.origin.idle_connections() as u64,
+                "Connections to origins kept open for later.",
+                origins().map(|origin| origin.idle_connections() as u64).sum(),
             ),
             Sample::counter(
                 "edge_origin_connections_opened_total",
-                "Connections opened to the origin.",
-                self.origin.opened(),
+                "Connections opened to origins.",
+                origins().map(|origin| origin.opened()).sum(),
             ),
         ]);
         samples

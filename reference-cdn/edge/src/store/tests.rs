@@ -13,7 +13,7 @@ fn store(memory: u64) -> Arc<Store> {
 }
 
 fn key(store: &Store, path: &str) -> HashedKey {
-    store.hashed(Key::of(&format!("http://a{path}").parse().expect("uri")))
+    store.hashed(&"somebody".into(), Key::of(&format!("http://a{path}").parse().expect("uri")))
 }
 
 /// Some stored head; the store does not look at it.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edge::{AdminConfig, Clock, Config, Edge, Stopped, Token, bind};
-use http_cache::{Settings, Standard, Time};
+use http_cache::{Decisions, Settings, Standard, Time};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -396,8 +396,8 @@ impl TestEdge {
         config.admin = Some(AdminConfig { listen: any, token: Token::new(TOKEN) });
         change(&mut config);
         let clock = Clock::manual(START);
-        let decisions = Arc::new(Standard::new(Settings::default()));
-        let server = bind(config, decisions, clock.clone()).expect("bind");
+        let decide = |settings: &Settings| Arc::new(Standard::new(settings.clone())) as Arc<dyn Decisions>;
+        let server = bind(config, decide, clock.clone()).expect("bind");
         let (address, admin) = (server.listen(), server.admin().expect("admin"));
         let edge = Arc::clone(server.edge());
         let (stop, stopped) = oneshot::channel::<()>();

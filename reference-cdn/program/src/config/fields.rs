@@ -1,23 +1,45 @@
 //! Every field of the configuration: what it means, what it defaults to, and which attack or cost it bounds.
+//!
+//! [`FIELDS`] are those of the edge; [`CUSTOMER_FIELDS`] and [`CUSTOMER_ORIGIN_FIELDS`] those of each table
+//! `[[customer]]` and `[[customer.origin]]`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use edge::Host;
 use http_cache::ClientDirectives;
 
 use super::Draft;
-use super::value::{Kind, Wrong, address, origin};
+use super::customer::{CustomerDraft, OriginDraft};
+use super::value::{Given, Kind, Wrong, address, host, origin};
 
-/// One field.
-pub struct Field {
+/// One field of a `D`.
+pub struct Field<D> {
     /// Section and key, such as `client.idle`; a key alone stands before the first section.
     pub path: &'static str,
-    pub kind: Kind,
+    pub kind: Kind<D>,
     /// As it would be written; `None` for fields without one.
     pub default: Option<&'static str>,
     pub meaning: &'static str,
     /// The attack or cost that it bounds, or why one would change it.
     pub bounds: &'static str,
+}
+
+/// Sets the field with this path (such as `client.idle`).
+///
+/// # Errors
+/// When there is no such field, or the value does not suit it.
+pub fn set<D>(fields: &[Field<D>], draft: &mut D, path: &str, given: Given<'_>) -> Result<(), Wrong> {
+    let field = fields
+        .iter()
+        .find(|field| field.path == path)
+        .ok_or_else(|| Wrong::new(format!("there is no field `{path}`")))?;
+    field.kind.set(draft, given).map_err(|wrong| match (&wrong.hint, field.default) {
+        (Some(_), _) => wrong,
+        (None, Some(default)) => wrong
+            .hint(format!("the default is {default}; `reference-cdn config --explain` says what it means")),
+        (None, None) => wrong.hint("`reference-cdn config --explain` says what it means"),
+    })
 }
 
 const KIB: u64 = 1 << 10;
@@ -26,15 +48,15 @@ const GIB: u64 = 1 << 30;
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-const fn size(least: u64, most: u64, set: fn(&mut Draft, u64)) -> Kind {
+const fn size<D>(least: u64, most: u64, set: fn(&mut D, u64)) -> Kind<D> {
     Kind::Size { least, most, set }
 }
 
-const fn count(least: u64, most: u64, set: fn(&mut Draft, u64)) -> Kind {
+const fn count<D>(least: u64, most: u64, set: fn(&mut D, u64)) -> Kind<D> {
     Kind::Count { least, most, set }
 }
 
-const fn time(set: fn(&mut Draft, Duration)) -> Kind {
+const fn time<D>(set: fn(&mut D, Duration)) -> Kind<D> {
     Kind::Time { least: Duration::from_millis(10), most: HOUR, set }
 }
 
@@ -43,18 +65,19 @@ fn word(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-fn name(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
+fn token(text: &str, what: &str) -> Result<String, Wrong> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if text.is_empty() || text.len() > 64 || !text.bytes().all(is_token) {
-        return Err(Wrong::new(format!("\"{text}\" is not a name for this CDN"))
+        return Err(Wrong::new(format!("\"{text}\" is not a name for {what}"))
             .hint("1 to 64 letters, digits and signs such as - . _ (a token of RFC 9110)"));
     }
-    draft.settings.name = text.to_owned();
-    Ok(())
+    Ok(text.to_owned())
 }
 
-/// All fields, in the order in which they are shown.
-pub const FIELDS: &[Field] = &[
+const DIRECTIVES: [ClientDirectives; 2] = [ClientDirectives::Honor, ClientDirectives::Ignore];
+
+/// The fields of the edge, in the order in which they are shown.
+pub const FIELDS: &[Field<Draft>] = &[
     Field {
         path: "listen",
         kind: Kind::Text {
@@ -67,7 +90,10 @@ pub const FIELDS: &[Field] = &[
     },
     Field {
         path: "name",
-        kind: Kind::Text { form: "a token", set: name },
+        kind: Kind::Text {
+            form: "a token",
+            set: |draft, text| token(text, "this CDN").map(|name| draft.settings.name = name),
+        },
         default: Some("reference-cdn"),
         meaning: "Name of this CDN in Via, CDN-Loop and Cache-Status; the same for all its edges.",
         bounds: "A request that comes back with this name in CDN-Loop is a loop and is refused with 508.",
@@ -76,9 +102,7 @@ pub const FIELDS: &[Field] = &[
         path: "client-directives",
         kind: Kind::Choice {
             words: &["honor", "ignore"],
-            set: |draft, index| {
-                draft.settings.client_directives = [ClientDirectives::Honor, ClientDirectives::Ignore][index];
-            },
+            set: |draft, index| draft.settings.client_directives = DIRECTIVES[index],
         },
         default: Some("ignore"),
         meaning: "Whether Cache-Control and Pragma in requests are obeyed (RFC 9111 section 5.2.1).",
@@ -114,14 +138,14 @@ pub const FIELDS: &[Field] = &[
             set: |draft, text| origin(text).map(|it| draft.origin = Some(it)),
         },
         default: None,
-        meaning: "Where the content comes from. Required.",
+        meaning: "Where the content of all hosts comes from that no customer has. Required where there is no [[customer]].",
         bounds: "Requests go nowhere else, whatever their Host field or target says.",
     },
     Field {
         path: "origin.host",
         kind: Kind::Choice {
             words: &["client", "origin"],
-            set: |draft, index| draft.config.origin.keep_host = index == 0,
+            set: |draft, index| draft.origin_defaults.keep_host = index == 0,
         },
         default: Some("client"),
         meaning: "Whose name the Host field of requests to the origin has: the client's, or that of origin.url.",
@@ -129,56 +153,56 @@ pub const FIELDS: &[Field] = &[
     },
     Field {
         path: "origin.connections",
-        kind: count(1, 65_536, |draft, n| draft.config.origin.limits.connections = word(n)),
+        kind: count(1, 65_536, |draft, n| draft.origin_defaults.limits.connections = word(n)),
         default: Some("512"),
         meaning: "Connections to the origin in use at once; further requests wait for up to origin.connect.",
         bounds: "Protects the origin from a crowd whose requests cannot be collapsed.",
     },
     Field {
         path: "origin.idle-connections",
-        kind: count(0, 65_536, |draft, n| draft.config.origin.limits.idle_connections = word(n)),
+        kind: count(0, 65_536, |draft, n| draft.origin_defaults.limits.idle_connections = word(n)),
         default: Some("64"),
         meaning: "Connections to the origin kept open for later.",
         bounds: "Each costs the origin and this machine a descriptor and memory.",
     },
     Field {
         path: "origin.idle",
-        kind: time(|draft, time| draft.config.origin.limits.idle = time),
+        kind: time(|draft, time| draft.origin_defaults.limits.idle = time),
         default: Some("30s"),
         meaning: "How long an unused connection to the origin is kept.",
         bounds: "Below the origin's own limit, a request rarely meets a connection that is just being closed.",
     },
     Field {
         path: "origin.connect",
-        kind: time(|draft, time| draft.config.origin.limits.connect = time),
+        kind: time(|draft, time| draft.origin_defaults.limits.connect = time),
         default: Some("5s"),
         meaning: "How long connecting to the origin may take.",
         bounds: "A dead origin is answered with a stored response or 502 after this time.",
     },
     Field {
         path: "origin.response",
-        kind: time(|draft, time| draft.config.origin.limits.response = time),
+        kind: time(|draft, time| draft.origin_defaults.limits.response = time),
         default: Some("30s"),
         meaning: "How long the origin may neither send the head of its response nor take content of the request.",
         bounds: "A hung origin is answered with a stored response or 504 after this time.",
     },
     Field {
         path: "origin.content-stall",
-        kind: time(|draft, time| draft.config.origin.limits.content_stall = time),
+        kind: time(|draft, time| draft.origin_defaults.limits.content_stall = time),
         default: Some("30s"),
         meaning: "How long the origin may send nothing within the content of a response.",
         bounds: "Everybody who waits for that content would wait for ever.",
     },
     Field {
         path: "origin.head",
-        kind: size(8 * KIB, MIB, |draft, n| draft.config.origin.limits.head_bytes = word(n)),
+        kind: size(8 * KIB, MIB, |draft, n| draft.origin_defaults.limits.head_bytes = word(n)),
         default: Some("64KiB"),
         meaning: "Octets of a response head from the origin.",
         bounds: "Memory for each request to an origin that lies.",
     },
     Field {
         path: "origin.fields",
-        kind: count(16, 1024, |draft, n| draft.config.origin.limits.fields = word(n)),
+        kind: count(16, 1024, |draft, n| draft.origin_defaults.limits.fields = word(n)),
         default: Some("128"),
         meaning: "Field lines in a response head from the origin.",
         bounds: "Processor time for each request to an origin that lies.",
@@ -316,3 +340,62 @@ pub const FIELDS: &[Field] = &[
         bounds: "In a file, not a flag: other users of the machine can see flags.",
     },
 ];
+
+/// The fields of one customer.
+pub const CUSTOMER_FIELDS: &[Field<CustomerDraft>] = &[
+    Field {
+        path: "name",
+        kind: Kind::Text {
+            form: "a token",
+            set: |draft, text| token(text, "a customer").map(|name| draft.name = Some(name)),
+        },
+        default: None,
+        meaning: "Name of the customer. Required; `default` is whoever has the hosts that no customer has.",
+        bounds: "Stored responses carry it: what is one customer's never answers for another.",
+    },
+    Field {
+        path: "hosts",
+        kind: Kind::List {
+            form: "hosts, such as \"www.example.com\" or \"*.example.com\"",
+            set: |draft, texts| {
+                draft.hosts = texts.iter().map(|text| host(text)).collect::<Result<Vec<Host>, Wrong>>()?;
+                Ok(())
+            },
+        },
+        default: None,
+        meaning: "The hosts that are this customer's, without port. `*.` takes all names below. The nearest name wins. Required.",
+        bounds: "A request for a host that nobody has, where [origin] has no url, is answered with 421.",
+    },
+    Field {
+        path: "client-directives",
+        kind: Kind::Choice {
+            words: &["honor", "ignore"],
+            set: |draft, index| draft.client_directives = Some(DIRECTIVES[index]),
+        },
+        default: None,
+        meaning: "As `client-directives` of the edge, which is the default.",
+        bounds: "Obeyed, any client can send every one of its requests to the customer's origin.",
+    },
+    Field {
+        path: "host",
+        kind: Kind::Choice {
+            words: &["client", "origin"],
+            set: |draft, index| draft.keep_host = Some(index == 0),
+        },
+        default: None,
+        meaning: "As origin.host, which is the default.",
+        bounds: "The cache key has the client's name in any case, so two names never share a response.",
+    },
+];
+
+/// The fields of one origin of a customer.
+pub const CUSTOMER_ORIGIN_FIELDS: &[Field<OriginDraft>] = &[Field {
+    path: "url",
+    kind: Kind::Text {
+        form: "\"http://HOST:PORT\"",
+        set: |draft, text| origin(text).map(|it| draft.url = Some(it)),
+    },
+    default: None,
+    meaning: "Where the customer's content comes from. Required; limits and times are those of [origin].",
+    bounds: "Requests go nowhere else, whatever their Host field or target says.",
+}];
