@@ -25,6 +25,7 @@ use crate::http1::head::{Framing, RequestHead};
 use crate::http1::respond::{Downstream, Stop};
 use crate::metrics::Answered;
 use crate::send::{self, NotSent};
+use crate::slices::{SliceError, Slices};
 use crate::state::{Edge, view};
 use crate::store::{Flight, HashedKey, Landing, Object, Registration, Sight, Variants};
 
@@ -91,7 +92,7 @@ impl Edge {
         match call.decisions().lookup(&call.view()) {
             Lookup::Store => self.look_up(content, &mut call).await,
             Lookup::Forward(reason) => {
-                let fetch = Fetch { reason, validate: None, complete: None, whole: false };
+                let fetch = Fetch::forward(reason);
                 let key = self.key(&call);
                 let variants = self.store.find(&key).unwrap_or_default();
                 let Ok(registration) = self.store.take_off(&key, false, |_| false) else {
@@ -101,7 +102,7 @@ impl Edge {
                 match Box::pin(self.fetch(registration, question, false, &mut call)).await {
                     Ok(()) => Ok(()),
                     Err(Unsent::Stop(stop)) => Err(stop),
-                    Err(Unsent::BadBlock) => {
+                    Err(Unsent::Nothing) => {
                         let text = "a stored response failed its check";
                         self.generate(StatusCode::BAD_GATEWAY, text, &[], &mut call).await
                     }
@@ -182,7 +183,7 @@ impl Edge {
                     match self.serve(&key, &object, &handling, call).await {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
-                        Err(Unsent::BadBlock) => continue,
+                        Err(Unsent::Nothing) => continue,
                     }
                 }
                 Plan::Fetch(fetch) => fetch,
@@ -209,7 +210,7 @@ impl Edge {
                     match Box::pin(self.fetch(registration, question, open, call)).await {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
-                        Err(Unsent::BadBlock) => {}
+                        Err(Unsent::Nothing) => {}
                     }
                 }
                 Err(flight) => match self.wait(&key, &flight, &fetch, &variants, call).await? {
@@ -269,16 +270,22 @@ impl Edge {
             }
         };
         match outcome {
-            Outcome::Object { object, status, confirmed } => {
-                call.record.answered = if confirmed { Answered::Revalidated } else { Answered::Miss };
+            Outcome::Object { object, status, confirmed, unstored } => {
+                call.record.answered = match (confirmed, unstored) {
+                    (true, _) => Answered::Revalidated,
+                    (false, None) => Answered::Miss,
+                    (false, Some(_)) => Answered::Relayed,
+                };
                 let status = Some(status).filter(|status| *status != object.stored.status());
                 // Said before the end is known: content without an announced length may yet turn out too large.
                 let fits = object.stored.extent().length.is_some();
                 let handling = Handling {
                     outcome: From::Forward { reason, status },
-                    stored: !confirmed && fits,
+                    stored: !confirmed && fits && unstored.is_none(),
                     collapsed: false,
-                    detail: (!confirmed && !fits).then_some("length-unknown"),
+                    detail: unstored
+                        .map(why_not_stored)
+                        .or_else(|| (!confirmed && !fits).then_some("length-unknown")),
                 };
                 Ok(self.serve(&key, &object, &handling, call).await?)
             }
@@ -296,7 +303,7 @@ impl Edge {
 
     /// Answers with a stored response. One with a bad block leaves the store.
     async fn serve<D: Downstream>(
-        &self,
+        self: &Arc<Self>,
         key: &HashedKey,
         object: &Object,
         handling: &Handling,
@@ -304,16 +311,21 @@ impl Edge {
     ) -> Result<(), Unsent> {
         let Call { customer, head, down, record } = call;
         let reply = customer.decisions.reply(&view(head), &object.stored, self.clock.now(), handling);
-        let sent = send::stored(&*customer.decisions, head, object, reply, *down, record).await;
+        let slices = Slices::of(self, customer, head, key, object);
+        let sent = send::stored(&*customer.decisions, head, (object, slices), reply, *down, record).await;
         if matches!(sent, Err(NotSent::BadBlock | NotSent::BadBlockLater)) {
             tracing::error!(key = %key.key, "a stored block failed its check; the response leaves the store");
             self.store.forget(key, std::slice::from_ref(&object.body));
         }
-        sent.map_err(|not_sent| match not_sent {
-            NotSent::BadBlock => Unsent::BadBlock,
-            NotSent::BadBlockLater => Unsent::Stop(Stop::Content),
-            NotSent::Stop(stop) => Unsent::Stop(stop),
-        })
+        match sent {
+            Ok(()) => Ok(()),
+            Err(NotSent::BadBlock | NotSent::Slice(SliceError::Changed)) => Err(Unsent::Nothing),
+            Err(NotSent::BadBlockLater) => Err(Unsent::Stop(Stop::Content)),
+            Err(NotSent::Slice(SliceError::Failed(failure, error))) => {
+                Ok(self.fail(failure, error, call).await?)
+            }
+            Err(NotSent::Stop(stop)) => Err(Unsent::Stop(stop)),
+        }
     }
 
     async fn pass_on<D: Downstream>(
@@ -339,7 +351,7 @@ impl Edge {
 
     /// Waits for a fetch made for another request.
     async fn wait<D: Downstream>(
-        &self,
+        self: &Arc<Self>,
         key: &HashedKey,
         flight: &Flight,
         fetch: &Fetch,
@@ -385,7 +397,7 @@ impl Edge {
         match self.serve(key, &object, &handling, call).await {
             Ok(()) => Ok(Waited::Answered),
             Err(Unsent::Stop(stop)) => Err(stop),
-            Err(Unsent::BadBlock) => Ok(Waited::PassOver),
+            Err(Unsent::Nothing) => Ok(Waited::PassOver),
         }
     }
 
@@ -493,8 +505,9 @@ enum Waited {
 /// Why an answer was not, or not wholly, sent.
 enum Unsent {
     Stop(Stop),
-    /// A stored block failed its check before anything was sent: plan again.
-    BadBlock,
+    /// What is stored cannot be used after all, a bad block or slices of an older version, and nothing was sent: plan
+    /// again.
+    Nothing,
 }
 
 impl std::convert::From<Stop> for Unsent {
