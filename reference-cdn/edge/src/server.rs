@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Config, OriginConfig};
 use crate::customer::{Customer, Customers};
 use crate::http1::connection::{ConnectionLimits, Service, Shared, serve};
+use crate::limits::{Limits, OpenConnection};
 use crate::metrics::{Count, Metrics};
 use crate::origin::Origin;
 use crate::state::{Edge, EdgeService};
@@ -89,11 +90,11 @@ pub fn bind(
     decide: impl Fn(&Settings) -> Arc<dyn Decisions>,
     clock: Clock,
 ) -> Result<Server, StartError> {
-    let customers = config.customers.iter().map(|customer| {
+    let customers = config.customers.iter().enumerate().map(|(number, customer)| {
         let OriginConfig { authority, keep_host, limits } = &customer.origin;
         let origin = Origin::new(authority.clone(), *keep_host, *limits)?;
         let decisions = decide(&customer.settings);
-        Ok((customer.clone(), Arc::new(Customer { name: customer.name.as_str().into(), decisions, origin })))
+        Ok((customer.clone(), Arc::new(Customer::new(customer, number, decisions, origin))))
     });
     let customers = Customers::new(customers.collect::<Result<Vec<_>, StartError>>()?);
     let metrics = Arc::new(Metrics::default());
@@ -108,7 +109,9 @@ pub fn bind(
         }
     };
     let (listener, listen) = listen(config.listen, "for clients")?;
-    let edge = Edge::new(customers, Arc::new(Store::new(config.store)), clock, metrics, log);
+    let rates = config.customers.iter().map(|customer| customer.limits.client_rate);
+    let limits = Limits::new(config.per_client.clone(), config.stray_rate, rates);
+    let edge = Edge::new(customers, Arc::new(Store::new(config.store)), clock, metrics, log, limits);
     let admin = match &config.admin {
         None => None,
         Some(admin) => {
@@ -155,16 +158,16 @@ impl Server {
         let clients = Gate {
             listener,
             permits: Arc::new(Semaphore::new(config.connections)),
-            shared: shared(config.client, &stopped),
-            metrics: Some(Arc::clone(&edge.metrics)),
+            shared: shared(config.client, &stopped, Arc::clone(&edge.metrics)),
+            limits: Some(Arc::clone(&edge)),
         };
         let client_service = Arc::new(EdgeService(Arc::clone(&edge)));
         let operators = admin.map(|(listener, _, admin)| {
             let gate = Gate {
                 listener,
                 permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
-                shared: shared(config.client, &stopped),
-                metrics: None,
+                shared: shared(config.client, &stopped, Arc::default()),
+                limits: None,
             };
             (gate, Arc::new(admin))
         });
@@ -213,12 +216,13 @@ impl Server {
     }
 }
 
-fn shared(limits: ConnectionLimits, stopping: &watch::Receiver<bool>) -> Shared {
+fn shared(limits: ConnectionLimits, stopping: &watch::Receiver<bool>, metrics: Arc<Metrics>) -> Shared {
     Shared {
         limits: Arc::new(limits),
         scheme: Scheme::HTTP,
         stopping: stopping.clone(),
         make_room: Arc::new(Notify::new()),
+        metrics,
     }
 }
 
@@ -227,7 +231,8 @@ struct Gate {
     listener: TcpListener,
     permits: Arc<Semaphore>,
     shared: Shared,
-    metrics: Option<Arc<Metrics>>,
+    /// Whose limits on clients apply; operators have none.
+    limits: Option<Arc<Edge>>,
 }
 
 impl Gate {
@@ -236,8 +241,18 @@ impl Gate {
             while connections.try_join_next().is_some() {}
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
+                    let limits = self.limits.as_ref();
+                    let client = limits.map_or(Ok(None), |edge| edge.limits.connection(peer.ip()));
+                    let client = match client {
+                        Ok(client) => client,
+                        Err(limit) => {
+                            // Nothing is read and nothing said: each octet would cost what the limit is to save.
+                            self.shared.metrics.reached(limit);
+                            continue;
+                        }
+                    };
                     let Some(permit) = self.permit().await else { return };
-                    let task = self.connection(stream, peer, permit, Arc::clone(service));
+                    let task = self.connection(stream, peer, (permit, client), Arc::clone(service));
                     connections.spawn(task);
                 }
                 Err(error) => {
@@ -262,9 +277,7 @@ impl Gate {
             return Some(permit);
         }
         self.shared.make_room.notify_one();
-        if let Some(metrics) = &self.metrics {
-            metrics.connections_shed.add(1);
-        }
+        self.shared.metrics.connections_shed.add(1);
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
@@ -272,17 +285,17 @@ impl Gate {
         &self,
         mut stream: TcpStream,
         peer: SocketAddr,
-        permit: OwnedSemaphorePermit,
+        place: (OwnedSemaphorePermit, Option<OpenConnection>),
         service: Arc<S>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let shared = self.shared.clone();
-        let open = self.metrics.as_ref().map(Open::new);
+        let open = Open::new(&self.shared.metrics);
         async move {
             // Without it the last segment of an answer may wait; failing to set it costs only time.
             let _ = stream.set_nodelay(true);
             let (reader, writer) = stream.split();
             serve(reader, writer, peer, shared, &*service).await;
-            drop((open, permit));
+            drop((open, place));
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::customer::Customers;
 use crate::http1::connection::{Request, Service};
 use crate::http1::head::{HeadError, RequestHead};
 use crate::http1::respond::{Downstream, Stop};
+use crate::limits::{Limit, Limits};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
 use crate::store::Store;
@@ -25,6 +26,7 @@ pub struct Edge {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: AccessLog,
     pub(crate) lonely: Lonely,
+    pub(crate) limits: Limits,
 }
 
 /// What `http-cache` looks at.
@@ -39,8 +41,9 @@ impl Edge {
         clock: Clock,
         metrics: Arc<Metrics>,
         log: AccessLog,
+        limits: Limits,
     ) -> Arc<Self> {
-        Arc::new(Self { customers, store, clock, metrics, log, lonely: Lonely::new() })
+        Arc::new(Self { customers, store, clock, metrics, log, lonely: Lonely::new(), limits })
     }
 
     pub fn store(&self) -> &Arc<Store> {
@@ -89,7 +92,29 @@ impl Edge {
                 "Connections opened to origins.",
                 origins().map(|origin| origin.opened()).sum(),
             ),
+            Sample::gauge(
+                "edge_clients_connected",
+                "Clients with a connection open, where connections per client are limited.",
+                self.limits.clients_connected() as u64,
+            ),
         ]);
+        let customers = self.customers.all();
+        samples.extend(customers.iter().map(|customer| Sample {
+            label: Some(("customer", customer.name.to_string())),
+            ..Sample::gauge(
+                "edge_customer_requests_in_flight",
+                "Requests being answered, by customer.",
+                customer.load.in_flight(),
+            )
+        }));
+        samples.extend(customers.iter().map(|customer| Sample {
+            label: Some(("customer", customer.name.to_string())),
+            ..Sample::counter(
+                "edge_customer_requests_refused_total",
+                "Requests refused for a limit on the customer or on its clients, by customer.",
+                customer.load.refused.get(),
+            )
+        }));
         samples
     }
 }
@@ -111,6 +136,15 @@ impl Service for EdgeService {
 
     fn refused(&self, peer: SocketAddr, error: HeadError) {
         self.0.metrics.heads_refused.add(1);
+        let limit = match error {
+            HeadError::TooLarge => Some(Limit::Head),
+            HeadError::TargetTooLong => Some(Limit::Target),
+            HeadError::TooManyFields => Some(Limit::Fields),
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            self.0.metrics.reached(limit);
+        }
         tracing::debug!(%peer, %error, "request head refused");
     }
 }
