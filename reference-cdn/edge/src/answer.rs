@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RANGE, RETRY_AFTER,
 };
 use http::uri::Scheme;
 use http::{Method, StatusCode, Uri};
@@ -107,6 +107,9 @@ impl Edge {
         if let Handled::Here(status, text) = handled {
             let allow = [(ALLOW, HeaderValue::from_static(METHODS))];
             return self.generate(status, text, &allow, &mut call).await;
+        }
+        if head.headers.contains_key(RANGE) && http_cache::has_greedy_ranges(&head.headers) {
+            self.metrics.reached(Limit::Ranges);
         }
         match call.decisions().lookup(&call.view()) {
             Lookup::Store => self.look_up(content, &mut call).await,

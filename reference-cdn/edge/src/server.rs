@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::uri::Scheme;
 use http_cache::{Decisions, Settings};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -20,7 +19,7 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, OriginConfig};
 use crate::customer::{Customer, Customers};
-use crate::http1::connection::{ConnectionLimits, Service, Shared, serve};
+use crate::http1::connection::{Service, Shared, serve};
 use crate::limits::{Limits, OpenConnection};
 use crate::metrics::{Count, Metrics};
 use crate::origin::Origin;
@@ -158,7 +157,10 @@ impl Server {
         let clients = Gate {
             listener,
             permits: Arc::new(Semaphore::new(config.connections)),
-            shared: shared(config.client, &stopped, Arc::clone(&edge.metrics)),
+            shared: Shared {
+                metrics: Arc::clone(&edge.metrics),
+                ..Shared::new(config.client, stopped.clone())
+            },
             limits: Some(Arc::clone(&edge)),
         };
         let client_service = Arc::new(EdgeService(Arc::clone(&edge)));
@@ -166,7 +168,7 @@ impl Server {
             let gate = Gate {
                 listener,
                 permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
-                shared: shared(config.client, &stopped, Arc::default()),
+                shared: Shared::new(config.client, stopped),
                 limits: None,
             };
             (gate, Arc::new(admin))
@@ -213,16 +215,6 @@ impl Server {
             let _ = timeout(LOG_TIME, flush).await;
         }
         Stopped { cut }
-    }
-}
-
-fn shared(limits: ConnectionLimits, stopping: &watch::Receiver<bool>, metrics: Arc<Metrics>) -> Shared {
-    Shared {
-        limits: Arc::new(limits),
-        scheme: Scheme::HTTP,
-        stopping: stopping.clone(),
-        make_room: Arc::new(Notify::new()),
-        metrics,
     }
 }
 

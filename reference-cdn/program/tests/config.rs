@@ -330,6 +330,14 @@ fn two_listeners_on_one_address_are_refused() {
 }
 
 #[test]
+fn limits_are_counted_by_the_field_that_sets_them() {
+    for limit in edge::Limit::ALL {
+        let named = FIELDS.iter().any(|field| field.path == limit.name());
+        assert_ne!(named, matches!(limit.name(), "ranges" | "loop"), "{}", limit.name());
+    }
+}
+
+#[test]
 fn every_field_is_explained() {
     insta::assert_snapshot!("explain", explain());
 }

@@ -54,6 +54,19 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
 }
 
+impl Shared {
+    /// For a listener in the clear.
+    pub fn new(limits: ConnectionLimits, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            limits: Arc::new(limits),
+            scheme: Scheme::HTTP,
+            stopping,
+            make_room: Arc::new(Notify::new()),
+            metrics: Arc::default(),
+        }
+    }
+}
+
 /// A request, its head read and its content on the way.
 #[derive(Debug)]
 pub struct Request {
