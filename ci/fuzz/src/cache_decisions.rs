@@ -195,6 +195,7 @@ fn step(
     let sent = decisions.origin_request(request, &fetch, fetch.validate.map(|index| &*stored[index]));
     end_to_end("a request", &sent, request.headers);
     assert!(sent.contains_key(VIA));
+    assert!(!http_cache::has_greedy_ranges(&sent), "the origin is asked for too much: {sent:?}");
     for failure in [Failure::Connect, Failure::Response, Failure::Timeout] {
         let stand_in = decisions.failed(request, &fetch, failure, stored, now);
         assert!(stand_in.is_none_or(|index| index < stored.len()));

@@ -9,6 +9,7 @@ use http_cache::Settings;
 
 use crate::http1::connection::ConnectionLimits;
 use crate::http1::head::HeadLimits;
+use crate::limits::{ClientLimits, CustomerLimits, Lengths, Rate};
 use crate::origin::OriginLimits;
 use crate::store::StoreLimits;
 
@@ -20,6 +21,9 @@ pub struct Config {
     /// Client connections open at once.
     pub connections: usize,
     pub client: ConnectionLimits,
+    pub per_client: ClientLimits,
+    /// Requests of one client for hosts that nobody has.
+    pub stray_rate: Rate,
     /// Whose content it serves; of two that claim a host the first has it.
     pub customers: Vec<CustomerConfig>,
     pub store: StoreLimits,
@@ -39,12 +43,19 @@ pub struct CustomerConfig {
     /// What its decisions are made from.
     pub settings: Settings,
     pub origin: OriginConfig,
+    pub limits: CustomerLimits,
 }
 
 impl CustomerConfig {
     /// The customer of an edge that has only one: whatever the host.
     pub fn new(origin: OriginConfig) -> Self {
-        Self { name: "default".into(), hosts: vec![Host::Any], settings: Settings::default(), origin }
+        Self {
+            name: "default".into(),
+            hosts: vec![Host::Any],
+            settings: Settings::default(),
+            origin,
+            limits: CustomerLimits::default(),
+        }
     }
 }
 
@@ -112,6 +123,8 @@ impl Config {
             listen,
             connections: 10_000,
             client: ConnectionLimits::default(),
+            per_client: ClientLimits::default(),
+            stray_rate: Rate::default(),
             customers: vec![CustomerConfig::new(OriginConfig::new(origin))],
             store: StoreLimits::default(),
             admin: None,
@@ -133,6 +146,18 @@ impl Default for ConnectionLimits {
             request_content: 1 << 30,
             unread_content: 256 * 1024,
             drain_time: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            connections: 0,
+            lengths: Lengths { ipv4: 32, ipv6: 64 },
+            remembered: 65_536,
+            exempt: Vec::new(),
+            proxies: Vec::new(),
         }
     }
 }

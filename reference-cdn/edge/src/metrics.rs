@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
 
+use crate::limits::Limit;
+
 /// A number that only grows, or a gauge that goes both ways.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -40,6 +42,8 @@ pub enum Answered {
     Relayed,
     /// By the edge itself.
     Generated,
+    /// With a refusal: there were too many requests.
+    Limited,
     /// With an error, because the origin failed.
     OriginFailed,
     /// Not at all: the client left, or spoiled its request, before there was an answer.
@@ -48,7 +52,7 @@ pub enum Answered {
 }
 
 impl Answered {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Hit,
         Self::Stale,
         Self::Collapsed,
@@ -56,6 +60,7 @@ impl Answered {
         Self::Miss,
         Self::Relayed,
         Self::Generated,
+        Self::Limited,
         Self::OriginFailed,
         Self::Unanswered,
     ];
@@ -69,6 +74,7 @@ impl Answered {
             Self::Miss => "miss",
             Self::Relayed => "relayed",
             Self::Generated => "generated",
+            Self::Limited => "limited",
             Self::OriginFailed => "origin_failed",
             Self::Unanswered => "unanswered",
         }
@@ -82,10 +88,12 @@ pub struct Metrics {
     pub connections_accepted: Count,
     pub connections_shed: Count,
     pub requests_open: Count,
-    requests: [Count; 9],
+    requests: [Count; Answered::ALL.len()],
     /// By the first digit of the status.
     statuses: [Count; 6],
     pub heads_refused: Count,
+    limits: [Count; Limit::ALL.len()],
+    pub clients_forgotten: Count,
     pub octets_sent: Count,
     pub responses_aborted: Count,
     pub origin_requests: Count,
@@ -124,6 +132,11 @@ impl Metrics {
         self.octets_sent.add(octets);
     }
 
+    /// Somebody ran into a limit.
+    pub fn reached(&self, limit: Limit) {
+        self.limits[limit as usize].add(1);
+    }
+
     pub fn samples(&self) -> Vec<Sample> {
         let mut samples = vec![
             Sample::gauge("edge_connections", "Client connections open.", self.connections_open.get()),
@@ -159,7 +172,22 @@ impl Metrics {
                 )
             });
         }
+        for limit in Limit::ALL {
+            samples.push(Sample {
+                label: Some(("limit", limit.name().to_owned())),
+                ..Sample::counter(
+                    "edge_limit_reached_total",
+                    "How often somebody ran into a limit, by the field that sets it.",
+                    self.limits[limit as usize].get(),
+                )
+            });
+        }
         samples.extend([
+            Sample::counter(
+                "edge_clients_forgotten_total",
+                "Clients whose rate was forgotten because per-client.remembered had no place left.",
+                self.clients_forgotten.get(),
+            ),
             Sample::counter(
                 "edge_heads_refused_total",
                 "Request heads refused as malformed or too large.",

@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::uri::Scheme;
 use http_cache::{Decisions, Settings};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -20,7 +19,8 @@ use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::{Config, OriginConfig};
 use crate::customer::{Customer, Customers};
-use crate::http1::connection::{ConnectionLimits, Service, Shared, serve};
+use crate::http1::connection::{Service, Shared, serve};
+use crate::limits::{Limits, OpenConnection};
 use crate::metrics::{Count, Metrics};
 use crate::origin::Origin;
 use crate::state::{Edge, EdgeService};
@@ -89,11 +89,11 @@ pub fn bind(
     decide: impl Fn(&Settings) -> Arc<dyn Decisions>,
     clock: Clock,
 ) -> Result<Server, StartError> {
-    let customers = config.customers.iter().map(|customer| {
+    let customers = config.customers.iter().enumerate().map(|(number, customer)| {
         let OriginConfig { authority, keep_host, limits } = &customer.origin;
         let origin = Origin::new(authority.clone(), *keep_host, *limits)?;
         let decisions = decide(&customer.settings);
-        Ok((customer.clone(), Arc::new(Customer { name: customer.name.as_str().into(), decisions, origin })))
+        Ok((customer.clone(), Arc::new(Customer::new(customer, number, decisions, origin))))
     });
     let customers = Customers::new(customers.collect::<Result<Vec<_>, StartError>>()?);
     let metrics = Arc::new(Metrics::default());
@@ -108,7 +108,9 @@ pub fn bind(
         }
     };
     let (listener, listen) = listen(config.listen, "for clients")?;
-    let edge = Edge::new(customers, Arc::new(Store::new(config.store)), clock, metrics, log);
+    let rates = config.customers.iter().map(|customer| customer.limits.client_rate);
+    let limits = Limits::new(config.per_client.clone(), config.stray_rate, rates);
+    let edge = Edge::new(customers, Arc::new(Store::new(config.store)), clock, metrics, log, limits);
     let admin = match &config.admin {
         None => None,
         Some(admin) => {
@@ -155,16 +157,19 @@ impl Server {
         let clients = Gate {
             listener,
             permits: Arc::new(Semaphore::new(config.connections)),
-            shared: shared(config.client, &stopped),
-            metrics: Some(Arc::clone(&edge.metrics)),
+            shared: Shared {
+                metrics: Arc::clone(&edge.metrics),
+                ..Shared::new(config.client, stopped.clone())
+            },
+            limits: Some(Arc::clone(&edge)),
         };
         let client_service = Arc::new(EdgeService(Arc::clone(&edge)));
         let operators = admin.map(|(listener, _, admin)| {
             let gate = Gate {
                 listener,
                 permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
-                shared: shared(config.client, &stopped),
-                metrics: None,
+                shared: Shared::new(config.client, stopped),
+                limits: None,
             };
             (gate, Arc::new(admin))
         });
@@ -213,21 +218,13 @@ impl Server {
     }
 }
 
-fn shared(limits: ConnectionLimits, stopping: &watch::Receiver<bool>) -> Shared {
-    Shared {
-        limits: Arc::new(limits),
-        scheme: Scheme::HTTP,
-        stopping: stopping.clone(),
-        make_room: Arc::new(Notify::new()),
-    }
-}
-
 /// A listener, and how many may come in.
 struct Gate {
     listener: TcpListener,
     permits: Arc<Semaphore>,
     shared: Shared,
-    metrics: Option<Arc<Metrics>>,
+    /// Whose limits on clients apply; operators have none.
+    limits: Option<Arc<Edge>>,
 }
 
 impl Gate {
@@ -236,8 +233,18 @@ impl Gate {
             while connections.try_join_next().is_some() {}
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
+                    let limits = self.limits.as_ref();
+                    let client = limits.map_or(Ok(None), |edge| edge.limits.connection(peer.ip()));
+                    let client = match client {
+                        Ok(client) => client,
+                        Err(limit) => {
+                            // Nothing is read and nothing said: each octet would cost what the limit is to save.
+                            self.shared.metrics.reached(limit);
+                            continue;
+                        }
+                    };
                     let Some(permit) = self.permit().await else { return };
-                    let task = self.connection(stream, peer, permit, Arc::clone(service));
+                    let task = self.connection(stream, peer, (permit, client), Arc::clone(service));
                     connections.spawn(task);
                 }
                 Err(error) => {
@@ -262,9 +269,7 @@ impl Gate {
             return Some(permit);
         }
         self.shared.make_room.notify_one();
-        if let Some(metrics) = &self.metrics {
-            metrics.connections_shed.add(1);
-        }
+        self.shared.metrics.connections_shed.add(1);
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
@@ -272,17 +277,17 @@ impl Gate {
         &self,
         mut stream: TcpStream,
         peer: SocketAddr,
-        permit: OwnedSemaphorePermit,
+        place: (OwnedSemaphorePermit, Option<OpenConnection>),
         service: Arc<S>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let shared = self.shared.clone();
-        let open = self.metrics.as_ref().map(Open::new);
+        let open = Open::new(&self.shared.metrics);
         async move {
             // Without it the last segment of an answer may wait; failing to set it costs only time.
             let _ = stream.set_nodelay(true);
             let (reader, writer) = stream.split();
             serve(reader, writer, peer, shared, &*service).await;
-            drop((open, permit));
+            drop((open, place));
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::customer::Customers;
 use crate::http1::connection::{Request, Service};
 use crate::http1::head::{HeadError, RequestHead};
 use crate::http1::respond::{Downstream, Stop};
+use crate::limits::{Limit, Limits};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
 use crate::slices::Cuttings;
@@ -27,6 +28,7 @@ pub struct Edge {
     pub(crate) log: AccessLog,
     pub(crate) lonely: Lonely,
     pub(crate) cuttings: Cuttings,
+    pub(crate) limits: Limits,
 }
 
 /// What `http-cache` looks at.
@@ -41,6 +43,7 @@ impl Edge {
         clock: Clock,
         metrics: Arc<Metrics>,
         log: AccessLog,
+        limits: Limits,
     ) -> Arc<Self> {
         Arc::new(Self {
             customers,
@@ -50,6 +53,7 @@ impl Edge {
             log,
             lonely: Lonely::new(),
             cuttings: Cuttings::default(),
+            limits,
         })
     }
 
@@ -99,7 +103,29 @@ impl Edge {
                 "Connections opened to origins.",
                 origins().map(|origin| origin.opened()).sum(),
             ),
+            Sample::gauge(
+                "edge_clients_connected",
+                "Clients with a connection open, where connections per client are limited.",
+                self.limits.clients_connected() as u64,
+            ),
         ]);
+        let customers = self.customers.all();
+        samples.extend(customers.iter().map(|customer| Sample {
+            label: Some(("customer", customer.name.to_string())),
+            ..Sample::gauge(
+                "edge_customer_requests_in_flight",
+                "Requests being answered, by customer.",
+                customer.load.in_flight(),
+            )
+        }));
+        samples.extend(customers.iter().map(|customer| Sample {
+            label: Some(("customer", customer.name.to_string())),
+            ..Sample::counter(
+                "edge_customer_requests_refused_total",
+                "Requests refused for a limit on the customer or on its clients, by customer.",
+                customer.load.refused.get(),
+            )
+        }));
         samples
     }
 }
@@ -121,6 +147,15 @@ impl Service for EdgeService {
 
     fn refused(&self, peer: SocketAddr, error: HeadError) {
         self.0.metrics.heads_refused.add(1);
+        let limit = match error {
+            HeadError::TooLarge => Some(Limit::Head),
+            HeadError::TargetTooLong => Some(Limit::Target),
+            HeadError::TooManyFields => Some(Limit::Fields),
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            self.0.metrics.reached(limit);
+        }
         tracing::debug!(%peer, %error, "request head refused");
     }
 }

@@ -348,7 +348,8 @@ impl Decisions for Standard {
     }
 
     fn collapsing(&self, request: &Request<'_>, fetch: &Fetch) -> Collapsing {
-        let own = validation::is_conditional(request.headers) || request.headers.contains_key(RANGE);
+        let ranged = request.headers.contains_key(RANGE) && !range::has_greedy_ranges(request.headers);
+        let own = validation::is_conditional(request.headers) || ranged;
         let get = *request.method == Method::GET;
         // A request with credentials rarely brings a response for others, and each such request would wait
         // for one that does not help it.
@@ -364,6 +365,10 @@ impl Decisions for Standard {
     fn origin_request(&self, request: &Request<'_>, fetch: &Fetch, stored: Option<&Stored>) -> HeaderMap {
         let mut headers = fields::end_to_end(request.headers);
         headers.remove(CONTENT_LENGTH);
+        if range::has_greedy_ranges(request.headers) {
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
+        }
         if fetch.whole {
             for name in &CONDITIONS {
                 headers.remove(name);

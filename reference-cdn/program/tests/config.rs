@@ -62,6 +62,7 @@ fn hold<D: Default + std::fmt::Debug>(fields: &[Field<D>]) {
             }
             Kind::Text { form, .. } if form.contains("http") => "http://h:1".to_owned(),
             Kind::Text { form, .. } if form.contains("ADDRESS") => "[::1]:1".to_owned(),
+            Kind::List { form, .. } if form.contains("prefixes") => "10.0.0.0/8".to_owned(),
             Kind::List { .. } | Kind::Text { .. } => "other".to_owned(),
         };
         let given = match kind {
@@ -119,6 +120,45 @@ fn customers_have_their_own_hosts_origins_and_settings() {
     let with_rest = format!("[origin]\nurl = \"http://h:1\"\n{CUSTOMERS}");
     let rest = "default [Any] Ignore h:1 true";
     assert_eq!(shown(&read(&with_rest).expect("valid")), [rest, own[0], own[1]]);
+}
+
+#[test]
+fn customers_have_the_limits_of_the_edge_and_their_own() {
+    let text = r#"
+[origin]
+url = "http://h:1"
+[per-client]
+rate = 100
+burst = 500
+[per-customer]
+rate = 1000
+in-flight = 50
+
+[[customer]]
+name = "own"
+hosts = ["own.test"]
+client-rate = 10
+rate = 0
+in-flight = 7
+[[customer.origin]]
+url = "http://h:1"
+
+[[customer]]
+name = "bursts"
+hosts = ["bursts.test"]
+client-burst = 9
+burst = 3000
+[[customer.origin]]
+url = "http://h:1"
+"#;
+    let customers = Settings::parse("edge.toml", text).finish().expect("valid").config.customers;
+    let rate = |it: edge::Rate| format!("{}+{}", it.per_second, it.burst);
+    let shown = customers.iter().map(|it| {
+        let limits = it.limits;
+        format!("{} {} {} {}", it.name, rate(limits.client_rate), rate(limits.rate), limits.in_flight)
+    });
+    let expected = ["default 100+500 1000+0 50", "own 10+0 0+0 7", "bursts 100+9 1000+3000 50"];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -249,6 +289,26 @@ listen = "127.0.0.1:9001"
     insta::assert_snapshot!("twice", judged("[origin]\nidle = \"3s\"\nidle = \"4s\"\nconnect = 3\n"));
     insta::assert_snapshot!("no_origin", judged("[origin]\nidle = \"3s\"\n"));
     insta::assert_snapshot!("no_origin_section", judged("[store]\nmemory = \"64MiB\"\n"));
+    insta::assert_snapshot!(
+        "limits",
+        judged(
+            r#"
+[origin]
+url = "http://a"
+[per-client]
+burst = 10
+ipv6-prefix = 129
+exempt = ["10.0.0.1/8", "::1", "monitor.test"]
+proxies = ["::/129"]
+[[customer]]
+name = "a"
+hosts = ["a.test"]
+burst = 5
+[[customer.origin]]
+url = "http://h:1"
+"#
+        )
+    );
     insta::assert_snapshot!("section_as_value", judged("origin = \"http://a\"\n"));
 }
 
@@ -266,6 +326,14 @@ fn two_listeners_on_one_address_are_refused() {
         let text =
             format!("listen = \"{listen}\"\n[origin]\nurl = \"http://a\"\n[admin]\nlisten = \"{admin}\"\n");
         assert_eq!(judged(&text).contains("is taken by `listen`"), collide, "{listen} {admin}");
+    }
+}
+
+#[test]
+fn limits_are_counted_by_the_field_that_sets_them() {
+    for limit in edge::Limit::ALL {
+        let named = FIELDS.iter().any(|field| field.path == limit.name());
+        assert_ne!(named, matches!(limit.name(), "ranges" | "loop"), "{}", limit.name());
     }
 }
 

@@ -13,8 +13,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::body::{BodyError, Intake, RequestBody, content};
+use super::chunked::ChunkError;
 use super::head::{Framing, HeadError, HeadLimits, HeadScan, RequestHead, parse, skip_empty_lines};
 use super::respond::{Downstream, Exchange, Responder, Stop};
+use crate::limits::Limit;
+use crate::metrics::Metrics;
 
 /// What one client connection may cost.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +51,20 @@ pub struct Shared {
     pub stopping: watch::Receiver<bool>,
     /// A permit closes the connection that has been idle for longest, to make room.
     pub make_room: Arc<Notify>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Shared {
+    /// For a listener in the clear.
+    pub fn new(limits: ConnectionLimits, stopping: watch::Receiver<bool>) -> Self {
+        Self {
+            limits: Arc::new(limits),
+            scheme: Scheme::HTTP,
+            stopping,
+            make_room: Arc::new(Notify::new()),
+            metrics: Arc::default(),
+        }
+    }
 }
 
 /// A request, its head read and its content on the way.
@@ -114,6 +131,7 @@ where
                 Ok(head) => head,
                 Err(NoRequest::Over) => return,
                 Err(NoRequest::Late) => {
+                    self.shared.metrics.reached(Limit::HeadTime);
                     return self
                         .refuse(http::StatusCode::REQUEST_TIMEOUT, "request head not complete in time")
                         .await;
@@ -144,7 +162,12 @@ where
                 }
             }
         };
-        let end = timeout(limits.head_time, whole).await.map_err(|_| NoRequest::Late)??;
+        let end = tokio::select! {
+            biased;
+            end = timeout(limits.head_time, whole) => end.map_err(|_| NoRequest::Late)??,
+            // Heads that are long in coming make room like connections that are idle: they may be all there are.
+            () = self.shared.make_room.notified() => return Err(NoRequest::Over),
+        };
         let head = self.buffer.split_to(end).freeze();
         parse(head, &self.shared.scheme, &limits.head).map_err(NoRequest::Refused)
     }
@@ -159,13 +182,16 @@ where
             }
             self.buffer.reserve(4096);
             let idle = self.shared.limits.idle;
-            let Shared { stopping, make_room, .. } = &mut self.shared;
+            let Shared { stopping, make_room, metrics, .. } = &mut self.shared;
             let read = tokio::select! {
                 biased;
                 read = timeout(idle, self.reader.read_buf(&mut self.buffer)) => read,
                 _ = stopping.wait_for(|stopping| *stopping) => return Err(NoRequest::Over),
                 () = make_room.notified() => return Err(NoRequest::Over),
             };
+            if read.is_err() {
+                metrics.reached(Limit::Idle);
+            }
             if !matches!(read, Ok(Ok(octets)) if octets > 0) {
                 return Err(NoRequest::Over);
             }
@@ -178,6 +204,7 @@ where
         let limits = Arc::clone(&self.shared.limits);
         let too_large = matches!(head.framing, Framing::Length(length) if length > limits.request_content);
         if too_large {
+            self.shared.metrics.reached(Limit::Content);
             self.refuse(http::StatusCode::PAYLOAD_TOO_LARGE, "request content larger than the limit").await;
             return false;
         }
@@ -213,6 +240,15 @@ where
                 }
             }
         };
+        let limit = match spoiled {
+            Some(BodyError::Stalled) => Some(Limit::ContentStall),
+            Some(BodyError::TooLarge) => Some(Limit::Content),
+            Some(BodyError::Chunk(ChunkError::TrailersTooLarge)) => Some(Limit::Head),
+            _ => self.responder.reached.take(),
+        };
+        if let Some(limit) = limit {
+            self.shared.metrics.reached(limit);
+        }
         if let Some(error) = spoiled
             && !self.responder.started()
         {
@@ -229,6 +265,7 @@ where
             && !intake.finished
             && !intake.drain(&mut self.reader, &mut self.buffer, &limits).await
         {
+            self.shared.metrics.reached(Limit::UnreadContent);
             self.linger().await;
             return false;
         }
@@ -261,7 +298,9 @@ where
                 }
             }
         };
-        let _ = timeout(self.shared.limits.drain_time, read_on).await;
+        if timeout(self.shared.limits.drain_time, read_on).await.is_err() {
+            self.shared.metrics.reached(Limit::DrainTime);
+        }
     }
 }
 

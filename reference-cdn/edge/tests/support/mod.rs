@@ -440,6 +440,14 @@ impl TestEdge {
         samples.iter().find(|sample| sample.name == name).unwrap_or_else(|| panic!("no metric {name}")).value
     }
 
+    /// The metric with this value of its label.
+    pub fn labelled(&self, name: &str, value: &str) -> u64 {
+        let samples = self.edge.samples();
+        let is_it = |label: &(&'static str, String)| label.1 == value;
+        let sample = samples.iter().find(|it| it.name == name && it.label.as_ref().is_some_and(is_it));
+        sample.unwrap_or_else(|| panic!("no metric {name} of {value}")).value
+    }
+
     /// Waits until a metric has the value.
     pub async fn until(&self, name: &str, value: u64) {
         soon(name, async {

@@ -1,6 +1,6 @@
 //! The tables `[[customer]]`: what they set, and what makes a customer of it.
 
-use edge::{CustomerConfig, Host, OriginConfig};
+use edge::{CustomerConfig, CustomerLimits, Host, OriginConfig, Rate};
 use http::uri::Authority;
 use http_cache::{ClientDirectives, Settings};
 
@@ -14,6 +14,11 @@ pub struct CustomerDraft {
     pub client_directives: Option<ClientDirectives>,
     pub keep_host: Option<bool>,
     pub origins: Vec<OriginDraft>,
+    pub client_rate: Option<u32>,
+    pub client_burst: Option<u32>,
+    pub rate: Option<u32>,
+    pub burst: Option<u32>,
+    pub in_flight: Option<u32>,
 }
 
 /// What has been set of one of its origins.
@@ -29,10 +34,16 @@ impl CustomerDraft {
         self,
         settings: &Settings,
         origin: &OriginConfig,
+        limits: CustomerLimits,
     ) -> Result<CustomerConfig, Vec<(&'static str, Wrong)>> {
         let mut wrongs = Vec::new();
         let mut wrong = |path, message: &str, hint: &str| wrongs.push((path, Wrong::new(message).hint(hint)));
-        let Self { name, hosts, client_directives, keep_host, origins } = self;
+        let limits = CustomerLimits {
+            client_rate: rate(limits.client_rate, self.client_rate, self.client_burst),
+            rate: rate(limits.rate, self.rate, self.burst),
+            in_flight: self.in_flight.unwrap_or(limits.in_flight),
+        };
+        let Self { name, hosts, client_directives, keep_host, origins, client_burst, burst, .. } = self;
         if name.is_none() {
             wrong("name", "this customer has no name", "give it one: `name = \"...\"`");
         }
@@ -58,12 +69,30 @@ impl CustomerDraft {
             }
             _ => wrong("origin", "a customer has one origin", "remove the others"),
         }
+        // One that the edge has is told there.
+        for (burst, rate, given, own) in [
+            ("client-burst", "client-rate", limits.client_rate, client_burst),
+            ("burst", "rate", limits.rate, burst),
+        ] {
+            if own.is_some() && given.has_idle_burst() {
+                let message = format!("a burst of {} requests without a rate limits nothing", given.burst);
+                wrong(burst, &message, &format!("set `{rate}` as well"));
+            }
+        }
         let (Some(name), Some(url), true) = (name, url, wrongs.is_empty()) else { return Err(wrongs) };
         let mut settings = settings.clone();
         settings.client_directives = client_directives.unwrap_or(settings.client_directives);
         let mut origin = origin.clone();
         origin.authority = url;
         origin.keep_host = keep_host.unwrap_or(origin.keep_host);
-        Ok(CustomerConfig { name, hosts, settings, origin })
+        Ok(CustomerConfig { name, hosts, settings, origin, limits })
+    }
+}
+
+/// A customer's own rate comes with its own burst: the edge's was chosen for another rate.
+fn rate(edge: Rate, per_second: Option<u32>, burst: Option<u32>) -> Rate {
+    Rate {
+        per_second: per_second.unwrap_or(edge.per_second),
+        burst: burst.unwrap_or(if per_second.is_some() { 0 } else { edge.burst }),
     }
 }

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use customer::CustomerDraft;
-use edge::{AdminConfig, Config, CustomerConfig, Host, OriginConfig, Token};
+use edge::{AdminConfig, Config, CustomerConfig, CustomerLimits, Host, OriginConfig, Token};
 use fields::FIELDS;
 use http::uri::Authority;
 use http_cache::Settings;
@@ -31,6 +31,8 @@ pub struct Draft {
     /// What customers have unless they say otherwise.
     pub settings: Settings,
     pub origin_defaults: OriginConfig,
+    /// The same for limits on what customers' requests may take.
+    pub limits: CustomerLimits,
     pub origin: Option<Authority>,
     pub customers: Vec<CustomerDraft>,
     pub admin: Option<SocketAddr>,
@@ -45,6 +47,7 @@ impl Default for Draft {
             config: Config::new(listen, nowhere.clone()),
             settings: Settings::default(),
             origin_defaults: OriginConfig::new(nowhere),
+            limits: CustomerLimits::default(),
             origin: None,
             customers: Vec::new(),
             admin: None,
@@ -80,11 +83,13 @@ impl Draft {
         let mut wrongs: Vec<(About, Wrong)> = Vec::new();
         let about = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<About>();
         self.config.customers.clear();
+        self.config.stray_rate = self.limits.client_rate;
         match self.origin.take() {
             Some(origin) => {
                 let mut rest = CustomerConfig::new(self.origin_defaults.clone());
                 rest.origin.authority = origin;
                 rest.settings = self.settings.clone();
+                rest.limits = self.limits;
                 self.config.customers.push(rest);
             }
             None if self.customers.is_empty() => wrongs.push((
@@ -95,7 +100,7 @@ impl Draft {
         }
         for (index, customer) in self.customers.drain(..).enumerate() {
             let within = |path: &str| format!("customer[{index}].{path}");
-            match customer.finish(&self.settings, &self.origin_defaults) {
+            match customer.finish(&self.settings, &self.origin_defaults, self.limits) {
                 Ok(customer) => {
                     wrongs.extend(
                         taken(&self.config.customers, &customer)
@@ -108,6 +113,14 @@ impl Draft {
                     wrongs.extend(of_it.into_iter().map(|(path, wrong)| (vec![within(path)], wrong)))
                 }
             }
+        }
+        let bursts = [
+            ("per-client.burst", "per-client.rate", self.limits.client_rate),
+            ("per-customer.burst", "per-customer.rate", self.limits.rate),
+        ];
+        for (burst, rate, given) in bursts.into_iter().filter(|(_, _, given)| given.has_idle_burst()) {
+            let wrong = format!("a burst of {} requests without a rate limits nothing", given.burst);
+            wrongs.push((about(&[burst, rate]), Wrong::new(wrong).hint(format!("set {rate} as well"))));
         }
         if self.config.store.object > self.config.store.memory {
             wrongs.push((
