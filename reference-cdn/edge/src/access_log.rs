@@ -19,7 +19,7 @@ const QUEUE: usize = 16 * 1024;
 /// What is noted about a request while it is answered.
 #[derive(Debug)]
 pub struct Record {
-    start: Time,
+    pub(crate) start: Time,
     request: Option<(SocketAddr, Method, Uri)>,
     pub answered: Answered,
     /// Of the final response, if one was begun.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
 
-use crate::http2::watch::Flood;
+use crate::limits::Limit;
 use crate::tls::accept::Handshake;
 
 /// A number that only grows, or a gauge that goes both ways.
@@ -43,6 +43,8 @@ pub enum Answered {
     Relayed,
     /// By the edge itself.
     Generated,
+    /// With a refusal: there were too many requests.
+    Limited,
     /// With an error, because the origin failed.
     OriginFailed,
     /// Not at all: the client left, or spoiled its request, before there was an answer.
@@ -51,7 +53,7 @@ pub enum Answered {
 }
 
 impl Answered {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Hit,
         Self::Stale,
         Self::Collapsed,
@@ -59,6 +61,7 @@ impl Answered {
         Self::Miss,
         Self::Relayed,
         Self::Generated,
+        Self::Limited,
         Self::OriginFailed,
         Self::Unanswered,
     ];
@@ -72,6 +75,7 @@ impl Answered {
             Self::Miss => "miss",
             Self::Relayed => "relayed",
             Self::Generated => "generated",
+            Self::Limited => "limited",
             Self::OriginFailed => "origin_failed",
             Self::Unanswered => "unanswered",
         }
@@ -85,23 +89,23 @@ pub struct Metrics {
     pub connections_accepted: Count,
     pub connections_shed: Count,
     pub requests_open: Count,
-    requests: [Count; 9],
+    requests: [Count; Answered::ALL.len()],
     /// By the first digit of the status.
     statuses: [Count; 6],
     pub heads_refused: Count,
+    limits: [Count; Limit::ALL.len()],
+    pub clients_forgotten: Count,
     pub octets_sent: Count,
     pub responses_aborted: Count,
     pub origin_requests: Count,
     pub origin_failures: Count,
     pub origin_truncated: Count,
     pub background_refreshes: Count,
+    pub slices_changed: Count,
     pub log_lines_dropped: Count,
     pub http2_connections: Count,
     pub http2_streams_refused: Count,
     pub http2_protocol_errors: Count,
-    pub http2_slow_streams: Count,
-    /// By [`Flood`].
-    pub http2_floods: [Count; Flood::ALL.len()],
     /// By [`Handshake`].
     pub tls_handshakes: [Count; Handshake::ALL.len()],
     pub tls_reloads: Count,
@@ -134,6 +138,11 @@ impl Metrics {
         let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
         self.statuses[class.min(5)].add(1);
         self.octets_sent.add(octets);
+    }
+
+    /// Somebody ran into a limit.
+    pub fn reached(&self, limit: Limit) {
+        self.limits[limit as usize].add(1);
     }
 
     pub fn samples(&self) -> Vec<Sample> {
@@ -171,7 +180,22 @@ impl Metrics {
                 )
             });
         }
+        for limit in Limit::ALL {
+            samples.push(Sample {
+                label: Some(("limit", limit.name().to_owned())),
+                ..Sample::counter(
+                    "edge_limit_reached_total",
+                    "How often somebody ran into a limit, by the field that sets it.",
+                    self.limits[limit as usize].get(),
+                )
+            });
+        }
         samples.extend([
+            Sample::counter(
+                "edge_clients_forgotten_total",
+                "Clients whose rate was forgotten because per-client.remembered had no place left.",
+                self.clients_forgotten.get(),
+            ),
             Sample::counter(
                 "edge_heads_refused_total",
                 "Request heads refused as malformed or too large.",
@@ -208,6 +232,11 @@ impl Metrics {
                 self.background_refreshes.get(),
             ),
             Sample::counter(
+                "edge_slices_changed_total",
+                "Representations kept in slices of which the origin turned out to have another version.",
+                self.slices_changed.get(),
+            ),
+            Sample::counter(
                 "edge_access_log_dropped_total",
                 "Access log lines dropped because the log could not keep up.",
                 self.log_lines_dropped.get(),
@@ -231,26 +260,11 @@ impl Metrics {
                 self.http2_streams_refused.get(),
             ),
             Sample::counter(
-                "edge_http2_slow_streams_total",
-                "Streams cut off because their client opened no window, or took what was sent too slowly.",
-                self.http2_slow_streams.get(),
-            ),
-            Sample::counter(
                 "edge_http2_protocol_errors_total",
                 "HTTP/2 connections ended because the client broke the protocol.",
                 self.http2_protocol_errors.get(),
             ),
         ]);
-        for flood in Flood::ALL {
-            samples.push(Sample {
-                label: Some(("kind", flood.name().to_owned())),
-                ..Sample::counter(
-                    "edge_http2_floods_total",
-                    "HTTP/2 connections ended because the client asked too much of them.",
-                    self.http2_floods[flood as usize].get(),
-                )
-            });
-        }
     }
 
     fn tls(&self, samples: &mut Vec<Sample>) {

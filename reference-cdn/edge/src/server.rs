@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::uri::Scheme;
-use http_cache::Decisions;
+use http_cache::{Decisions, Settings};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -20,7 +20,9 @@ use crate::access_log::AccessLog;
 use crate::admin::Admin;
 use crate::client::{Service, Shared};
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, OriginConfig};
+use crate::customer::{Customer, Customers};
+use crate::limits::{Limits, OpenConnection};
 use crate::metrics::{Count, Metrics};
 use crate::origin::Origin;
 use crate::state::{Edge, EdgeService};
@@ -86,12 +88,23 @@ pub struct Stopped {
     pub cut: usize,
 }
 
-/// Binds an edge. Connections are accepted, and wait, from now on; [`Server::serve`] answers them.
+/// Binds an edge. Connections are accepted, and wait, from now on; [`Server::serve`] answers them. `decide` makes the
+/// decisions for a customer with these settings.
 ///
 /// # Errors
 /// When an address cannot be bound, the access log cannot be opened, or a certificate cannot be used.
-pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Result<Server, StartError> {
-    let origin = Origin::new(config.origin.authority.clone(), config.origin.keep_host, config.origin.limits)?;
+pub fn bind(
+    config: Config,
+    decide: impl Fn(&Settings) -> Arc<dyn Decisions>,
+    clock: Clock,
+) -> Result<Server, StartError> {
+    let customers = config.customers.iter().enumerate().map(|(number, customer)| {
+        let OriginConfig { authority, keep_host, limits } = &customer.origin;
+        let origin = Origin::new(authority.clone(), *keep_host, *limits)?;
+        let decisions = decide(&customer.settings);
+        Ok((customer.clone(), Arc::new(Customer::new(customer, number, decisions, origin))))
+    });
+    let customers = Customers::new(customers.collect::<Result<Vec<_>, StartError>>()?);
     let metrics = Arc::new(Metrics::default());
     let (log, log_writer) = match &config.access_log {
         None => (AccessLog::off(), None),
@@ -116,7 +129,9 @@ pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Resu
         _ => None,
     };
     let (listener, listen) = listen(config.listen, "for clients")?;
-    let edge = Edge::new(decisions, Arc::new(Store::new(config.store)), origin, clock, metrics, log);
+    let rates = config.customers.iter().map(|customer| customer.limits.client_rate);
+    let limits = Limits::new(config.per_client.clone(), config.stray_rate, rates);
+    let edge = Edge::new(customers, Arc::new(Store::new(config.store)), clock, metrics, log, limits);
     let admin = match &config.admin {
         None => None,
         Some(admin) => {
@@ -171,10 +186,9 @@ impl Server {
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Stopped {
         let Self { edge, listener, tls, admin, log_writer, config, .. } = self;
         let (stopping, stopped) = watch::channel(false);
-        let metrics = Arc::clone(&edge.metrics);
         let shared = Shared {
             http2: Some(Arc::new(config.http2)),
-            metrics: Arc::clone(&metrics),
+            metrics: Arc::clone(&edge.metrics),
             ..Shared::new(config.client, stopped.clone())
         };
         // All clients together: whichever listener they came to, one that is idle makes room for another.
@@ -184,9 +198,10 @@ impl Server {
             handshakes: Some(handshakes),
             permits: Arc::clone(&permits),
             shared: Shared { scheme: Scheme::HTTPS, ..shared.clone() },
-            metrics: Some(Arc::clone(&metrics)),
+            limits: Some(Arc::clone(&edge)),
         });
-        let clients = Gate { listener, handshakes: None, permits, shared, metrics: Some(metrics) };
+        let limits = Some(Arc::clone(&edge));
+        let clients = Gate { listener, handshakes: None, permits, shared, limits };
         let client_service = Arc::new(EdgeService(Arc::clone(&edge)));
         let operators = admin.map(|(listener, _, admin)| {
             let gate = Gate {
@@ -194,7 +209,7 @@ impl Server {
                 handshakes: None,
                 permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
                 shared: Shared::new(config.client, stopped),
-                metrics: None,
+                limits: None,
             };
             (gate, Arc::new(admin))
         });
@@ -218,7 +233,9 @@ impl Server {
             let sweep = async {
                 loop {
                     sleep(SWEEP).await;
-                    edge.origin.sweep();
+                    for customer in edge.customers.all() {
+                        customer.origin.sweep();
+                    }
                 }
             };
             tokio::select! {
@@ -260,7 +277,8 @@ struct Gate {
     handshakes: Option<Handshakes>,
     permits: Arc<Semaphore>,
     shared: Shared,
-    metrics: Option<Arc<Metrics>>,
+    /// Whose limits on clients apply; operators have none.
+    limits: Option<Arc<Edge>>,
 }
 
 impl Gate {
@@ -269,8 +287,18 @@ impl Gate {
             while connections.try_join_next().is_some() {}
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
+                    let limits = self.limits.as_ref();
+                    let client = limits.map_or(Ok(None), |edge| edge.limits.connection(peer.ip()));
+                    let client = match client {
+                        Ok(client) => client,
+                        Err(limit) => {
+                            // Nothing is read and nothing said: each octet would cost what the limit is to save.
+                            self.shared.metrics.reached(limit);
+                            continue;
+                        }
+                    };
                     let Some(permit) = self.permit().await else { return };
-                    let task = self.connection(stream, peer, permit, Arc::clone(service));
+                    let task = self.connection(stream, peer, (permit, client), Arc::clone(service));
                     connections.spawn(task);
                 }
                 Err(error) => {
@@ -295,9 +323,7 @@ impl Gate {
             return Some(permit);
         }
         self.shared.make_room.notify_one();
-        if let Some(metrics) = &self.metrics {
-            metrics.connections_shed.add(1);
-        }
+        self.shared.metrics.connections_shed.add(1);
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
@@ -305,12 +331,12 @@ impl Gate {
         &self,
         mut stream: TcpStream,
         peer: SocketAddr,
-        permit: OwnedSemaphorePermit,
+        place: (OwnedSemaphorePermit, Option<OpenConnection>),
         service: Arc<S>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let shared = self.shared.clone();
         let handshakes = self.handshakes.clone();
-        let open = self.metrics.as_ref().map(Open::new);
+        let open = Open::new(&self.shared.metrics);
         async move {
             // Without it the last segment of an answer may wait; failing to set it costs only time.
             let _ = stream.set_nodelay(true);
@@ -329,7 +355,7 @@ impl Gate {
                     }
                 }
             }
-            drop((open, permit));
+            drop((open, place));
         }
     }
 }
@@ -342,7 +368,13 @@ async fn secured<S: Service>(
     shared: Shared,
     service: Arc<S>,
 ) {
-    let Some(Accepted { stream, secured, http2 }) = handshakes.accept(stream).await else { return };
+    let accepted = tokio::select! {
+        biased;
+        accepted = handshakes.accept(stream) => accepted,
+        // Handshakes that are long in coming make room, as connections do that are idle.
+        () = shared.make_room.notified() => return,
+    };
+    let Some(Accepted { stream, secured, http2 }) = accepted else { return };
     let shared = Shared { secured: Some(Arc::new(secured)), ..shared };
     match shared.http2.clone().filter(|_| http2) {
         Some(limits) => {

@@ -136,6 +136,11 @@ async fn limits_are_answered_as_such() {
         "a".repeat(40_000)
     );
     assert_eq!(check(&edge, trailers.as_bytes()).await, (431, true));
+    for (limit, count) in
+        [("client.target", 2), ("client.head", 2), ("client.fields", 1), ("client.content", 1)]
+    {
+        assert_eq!(edge.labelled("edge_limit_reached_total", limit), count, "{limit}");
+    }
 }
 
 #[tokio::test]

@@ -278,8 +278,10 @@ async fn bad_certificates_at_the_start_are_said() {
     std::fs::remove_file(folder.path("first.key")).expect("remove");
     let mut config = Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:1".parse().expect("authority"));
     with_tls(&folder, &["first"])(&mut config);
-    let decisions = Arc::new(http_cache::Standard::new(http_cache::Settings::default()));
-    let error = edge::bind(config, decisions, edge::Clock::system()).expect_err("no key");
+    let decide = |settings: &http_cache::Settings| -> Arc<dyn http_cache::Decisions> {
+        Arc::new(http_cache::Standard::new(settings.clone()))
+    };
+    let error = edge::bind(config, decide, edge::Clock::system()).expect_err("no key");
     assert!(error.to_string().contains("first.key"), "{error}");
 }
 
@@ -295,14 +297,7 @@ async fn handshakes_are_bounded() {
         tls.limits = TlsLimits { handshakes: 2, handshake_time: Duration::from_millis(300) };
     })
     .await;
-    let outcomes = |outcome: &str| {
-        let samples = edge.edge.samples();
-        let mut matching = samples.iter().filter(|sample| sample.name == "edge_tls_handshakes_total");
-        matching
-            .find(|it| it.label.as_ref().is_some_and(|(_, name)| name == outcome))
-            .expect("a metric")
-            .value
-    };
+    let outcomes = |outcome: &str| edge.labelled("edge_tls_handshakes_total", outcome);
     // What is no TLS is told so, with an alert.
     let mut clear = Client::connect(edge.tls).await;
     clear.send("GET / HTTP/1.1\r\nHost: site.test\r\n\r\n").await;
@@ -319,6 +314,7 @@ async fn handshakes_are_bounded() {
         assert!(client.is_closed().await);
     }
     assert_eq!(outcomes("late"), 6);
+    assert_eq!(edge.labelled("edge_limit_reached_total", "tls.handshake-time"), 6);
     assert_eq!(get(&edge, "site.test", "site.test").await.0, 200);
     assert_eq!(outcomes("made"), 1);
     edge.until("edge_connections", 0).await;

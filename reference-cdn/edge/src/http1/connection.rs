@@ -9,12 +9,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
 use super::body::{Intake, content};
+use super::chunked::ChunkError;
 use super::head::{HeadScan, parse, resembles_request, skip_empty_lines};
 use super::respond::{Exchange, Responder};
 use crate::client::{
     BodyError, ConnectionLimits, Downstream, Framing, HeadError, Request, RequestHead, Service, Shared, Stop,
 };
 use crate::http2::PREFACE;
+use crate::limits::Limit;
 use crate::tls;
 
 /// Serves one connection until it ends. Where it turns out to speak HTTP/2, and the listener does, gives back what was
@@ -87,6 +89,7 @@ where
                     return None;
                 }
                 Err(NoRequest::Late) => {
+                    self.shared.metrics.reached(Limit::HeadTime);
                     self.refuse(http::StatusCode::REQUEST_TIMEOUT, "request head not complete in time").await;
                     return None;
                 }
@@ -122,7 +125,12 @@ where
                 }
             }
         };
-        let end = timeout(limits.head_time, whole).await.map_err(|_| NoRequest::Late)??;
+        let end = tokio::select! {
+            biased;
+            end = timeout(limits.head_time, whole) => end.map_err(|_| NoRequest::Late)??,
+            // Heads that are long in coming make room like connections that are idle: they may be all there are.
+            () = self.shared.make_room.notified() => return Err(NoRequest::Over),
+        };
         let head = self.buffer.split_to(end).freeze();
         if std::mem::take(&mut self.undecided) && !resembles_request(&head) {
             return Err(NoRequest::Over);
@@ -143,13 +151,16 @@ where
             }
             self.buffer.reserve(4096);
             let idle = self.shared.limits.idle;
-            let Shared { stopping, make_room, .. } = &mut self.shared;
+            let Shared { stopping, make_room, metrics, .. } = &mut self.shared;
             let read = tokio::select! {
                 biased;
                 read = timeout(idle, self.reader.read_buf(&mut self.buffer)) => read,
                 _ = stopping.wait_for(|stopping| *stopping) => return Err(NoRequest::Over),
                 () = make_room.notified() => return Err(NoRequest::Over),
             };
+            if read.is_err() {
+                metrics.reached(Limit::Idle);
+            }
             if !matches!(read, Ok(Ok(octets)) if octets > 0) {
                 return Err(NoRequest::Over);
             }
@@ -162,6 +173,7 @@ where
         let limits = Arc::clone(&self.shared.limits);
         let too_large = matches!(head.framing, Framing::Length(length) if length > limits.request_content);
         if too_large {
+            self.shared.metrics.reached(Limit::Content);
             self.refuse(http::StatusCode::PAYLOAD_TOO_LARGE, "request content larger than the limit").await;
             return false;
         }
@@ -197,6 +209,15 @@ where
                 }
             }
         };
+        let limit = match spoiled {
+            Some(BodyError::Stalled) => Some(Limit::ContentStall),
+            Some(BodyError::TooLarge) => Some(Limit::Content),
+            Some(BodyError::Chunk(ChunkError::TrailersTooLarge)) => Some(Limit::Head),
+            _ => self.responder.reached.take(),
+        };
+        if let Some(limit) = limit {
+            self.shared.metrics.reached(limit);
+        }
         if let Some(error) = spoiled
             && !self.responder.started()
         {
@@ -213,6 +234,7 @@ where
             && !intake.finished
             && !intake.drain(&mut self.reader, &mut self.buffer, &limits).await
         {
+            self.shared.metrics.reached(Limit::UnreadContent);
             self.linger().await;
             return false;
         }
@@ -245,7 +267,9 @@ where
                 }
             }
         };
-        let _ = timeout(self.shared.limits.drain_time, read_on).await;
+        if timeout(self.shared.limits.drain_time, read_on).await.is_err() {
+            self.shared.metrics.reached(Limit::DrainTime);
+        }
     }
 }
 

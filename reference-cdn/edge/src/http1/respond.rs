@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::encode::{self, Delimiter};
 use crate::client::{ConnectionLimits, Downstream, Stop};
+use crate::limits::Limit;
 
 /// Buffers handed to the kernel in one call.
 const SLICES: usize = 32;
@@ -24,6 +25,8 @@ pub struct Responder<W> {
     queue: VecDeque<Bytes>,
     queued: usize,
     sent: u64,
+    /// Why it stopped writing, if the client was too slow.
+    pub(super) reached: Option<Limit>,
     current: Exchange,
 }
 
@@ -51,6 +54,7 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
             queue: VecDeque::with_capacity(SLICES),
             queued: 0,
             sent: 0,
+            reached: None,
             current: Exchange::default(),
         }
     }
@@ -85,7 +89,11 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
     }
 
     async fn write_queue(&mut self) -> Result<(), Stop> {
-        timeout(self.time, self.write_all()).await.map_err(|_| Stop::Client)?
+        let Ok(written) = timeout(self.time, self.write_all()).await else {
+            self.reached = Some(Limit::WriteTime);
+            return Err(Stop::Client);
+        };
+        written
     }
 
     async fn write_all(&mut self) -> Result<(), Stop> {
@@ -99,7 +107,11 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
             let write = self.writer.write_vectored(&slices[..count]);
             let mut written = match timeout(self.stall, write).await {
                 Ok(Ok(written)) if written > 0 => written,
-                _ => return Err(Stop::Client),
+                Ok(_) => return Err(Stop::Client),
+                Err(_) => {
+                    self.reached = Some(Limit::WriteStall);
+                    return Err(Stop::Client);
+                }
             };
             self.sent += written as u64;
             self.queued -= written;
@@ -115,8 +127,11 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
         self.queue.clear();
         // TLS may hold back what the socket had no room for.
         match timeout(self.stall, self.writer.flush()).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(Stop::Client),
+            Ok(flushed) => flushed.map_err(|_| Stop::Client),
+            Err(_) => {
+                self.reached = Some(Limit::WriteStall);
+                Err(Stop::Client)
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One client connection: takes its requests, has each answered in a task of its own, and decides when it ends.
 
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,9 +16,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::transport::{Sight, Transport};
-use super::watch::{Breach, Flood, Watch};
+use super::watch::{Breach, Watch};
 use super::{Http2Limits, stream};
 use crate::client::{Service, Shared};
+use crate::limits::Limit;
 
 /// Frames of the default size: larger ones hold up the other streams.
 const FRAME: u32 = 16 * 1024;
@@ -44,10 +46,16 @@ pub async fn serve<T, S>(
     let client = &shared.limits;
     let transport = Transport::new(io, first, sight.clone(), client.write_stall, client.drain_time);
     let handshake = builder(&shared, &limits).handshake(transport);
-    let connection = match timeout(client.head_time, handshake).await {
+    let connection = tokio::select! {
+        biased;
+        connection = timeout(client.head_time, handshake) => connection,
+        // A preface that is long in coming makes room, as connections do that are idle.
+        () = shared.make_room.notified() => return,
+    };
+    let connection = match connection {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%peer, %error, "no HTTP/2 connection"),
-        Err(_) => return tracing::debug!(%peer, "the HTTP/2 preface did not come in time"),
+        Err(_) => return shared.metrics.reached(Limit::HeadTime),
     };
     let connection = Connection {
         h2: connection,
@@ -143,7 +151,7 @@ where
                 Event::Breach(breach) => {
                     tracing::debug!(peer = %self.peer, %breach, "HTTP/2 connection ended");
                     match breach {
-                        Breach::Flood(flood) => self.shared.metrics.http2_floods[flood as usize].add(1),
+                        Breach::Limit(limit) => self.shared.metrics.reached(limit),
                         _ => self.shared.metrics.http2_protocol_errors.add(1),
                     }
                     self.close(breach.reason());
@@ -248,17 +256,22 @@ where
 
     /// The alarm went off. False: the connection is given up.
     fn ring(&mut self) -> bool {
+        let metrics = Arc::clone(&self.shared.metrics);
         if matches!(self.phase, Phase::Closing(_)) {
+            metrics.reached(Limit::DrainTime);
             return false;
         }
         let block = self.sight.look().watch.block_since();
         if block.is_some_and(|since| Instant::now() >= since + self.shared.limits.head_time) {
-            self.shared.metrics.http2_floods[Flood::SlowHead as usize].add(1);
+            metrics.reached(Limit::HeadTime);
             self.close(Reason::ENHANCE_YOUR_CALM);
         } else if self.idle {
+            if self.phase == Phase::Open {
+                metrics.reached(Limit::Idle);
+            }
             self.close(Reason::NO_ERROR);
         } else {
-            self.shared.metrics.http2_slow_streams.add(1);
+            metrics.reached(Limit::WriteTime);
             self.close(Reason::CANCEL);
         }
         true
@@ -281,12 +294,15 @@ where
 
     fn over(&self, error: Option<h2::Error>) {
         let Some(error) = error else { return };
-        if !error.is_io() && !error.is_remote() && !matches!(self.phase, Phase::Closing(_)) {
-            let metrics = &self.shared.metrics;
-            match error.reason() {
-                Some(Reason::ENHANCE_YOUR_CALM) => metrics.http2_floods[Flood::Other as usize].add(1),
-                _ => metrics.http2_protocol_errors.add(1),
+        let metrics = &self.shared.metrics;
+        match error.reason() {
+            _ if matches!(self.phase, Phase::Closing(_)) || error.is_remote() => {}
+            _ if error.get_io().is_some_and(|io| io.kind() == ErrorKind::TimedOut) => {
+                metrics.reached(Limit::WriteStall);
             }
+            _ if error.is_io() => {}
+            Some(Reason::ENHANCE_YOUR_CALM) => metrics.reached(Limit::Http2Excess),
+            _ => metrics.http2_protocol_errors.add(1),
         }
         tracing::debug!(peer = %self.peer, %error, "HTTP/2 connection ended");
     }

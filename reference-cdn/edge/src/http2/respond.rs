@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::head::without_connection_fields;
 use crate::client::content::may_trail;
 use crate::client::{ConnectionLimits, Downstream, Stop};
+use crate::limits::Limit;
 
 /// Octets of window that a stream asks for at a time. Small, so that streams take turns at the connection's window: a stream
 /// that waits for its turn must not be taken for one whose client takes nothing.
@@ -110,8 +111,8 @@ pub struct StreamResponder {
     announced: bool,
     started: bool,
     finished: bool,
-    /// The client took nothing for too long.
-    too_slow: bool,
+    /// Why it stopped sending, if the client was too slow.
+    reached: Option<Limit>,
 }
 
 impl StreamResponder {
@@ -127,7 +128,7 @@ impl StreamResponder {
             announced: false,
             started: false,
             finished: false,
-            too_slow: false,
+            reached: None,
         }
     }
 
@@ -135,14 +136,15 @@ impl StreamResponder {
         self.finished
     }
 
-    pub fn too_slow(&self) -> bool {
-        self.too_slow
+    /// The limit that the client ran into by taking too little.
+    pub fn reached(&self) -> Option<Limit> {
+        self.reached
     }
 
     async fn send(&mut self, end: bool) -> Result<(), Stop> {
         let sent = timeout(self.time, self.send_all(end)).await;
         sent.unwrap_or_else(|_| {
-            self.too_slow = true;
+            self.reached = Some(Limit::WriteTime);
             Err(Stop::Client)
         })
     }
@@ -183,7 +185,7 @@ impl StreamResponder {
         let half = self.half.clone();
         let room = poll_fn(|context| half.poll_room(wanted, context));
         timeout(self.stall, room).await.unwrap_or_else(|_| {
-            self.too_slow = true;
+            self.reached = Some(Limit::WriteStall);
             Err(Stop::Client)
         })
     }

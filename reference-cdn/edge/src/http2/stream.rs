@@ -14,6 +14,7 @@ use super::respond::{Half, StreamResponder};
 use crate::client::{
     BodyError, Downstream, Framing, HeadError, Request, RequestBody, RequestHead, Service, Shared, Stop,
 };
+use crate::limits::Limit;
 use crate::tls;
 
 /// Answers one request. Dropping this, too, resets the stream.
@@ -28,8 +29,8 @@ pub async fn run<S: Service>(
     let mut responder = StreamResponder::new(half.clone(), &shared.limits);
     let stream = Stream { half, shared };
     stream.answer(request, &mut responder, peer, &*service).await;
-    if responder.too_slow() {
-        stream.shared.metrics.http2_slow_streams.add(1);
+    if let Some(limit) = responder.reached() {
+        stream.shared.metrics.reached(limit);
     }
 }
 
@@ -60,6 +61,7 @@ impl Stream {
         };
         let limits = &self.shared.limits;
         if matches!(head.framing, Framing::Length(length) if length > limits.request_content) {
+            self.shared.metrics.reached(Limit::Content);
             let why = "request content larger than the limit";
             return self.refuse(responder, &method, StatusCode::PAYLOAD_TOO_LARGE, why).await;
         }
@@ -87,6 +89,11 @@ impl Stream {
                 () = self.half.gone() => Err(Stop::Client),
             }
         };
+        match broken {
+            Some(BodyError::Stalled) => self.shared.metrics.reached(Limit::ContentStall),
+            Some(BodyError::TooLarge) => self.shared.metrics.reached(Limit::Content),
+            _ => {}
+        }
         match (answered, broken) {
             (Ok(()), _) if responder.finished() => {}
             (_, Some(BodyError::Trailers)) => self.half.reset(Reason::PROTOCOL_ERROR),

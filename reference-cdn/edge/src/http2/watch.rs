@@ -16,27 +16,14 @@ use super::frames::{
     SETTINGS, WINDOW_UPDATE,
 };
 use super::{Http2Limits, PERIOD};
-
-/// What a client does too often, or too slowly. Each ends the connection with ENHANCE_YOUR_CALM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Flood {
-    #[error("more streams were reset than the limit allows")]
-    Resets,
-    #[error("more frames came that bring nothing than the limit allows")]
-    Frames,
-    #[error("a request head did not come to its end in time")]
-    SlowHead,
-    /// What `h2` itself puts an end to: heads many times too large, or in too many CONTINUATION frames; DATA in frames so
-    /// small that keeping them costs more than their octets; too many resets of streams that were not even looked at.
-    #[error("too much to keep")]
-    Other,
-}
+use crate::limits::Limit;
 
 /// Why a frame ends its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Breach {
-    #[error(transparent)]
-    Flood(Flood),
+    /// One too many of them, as the field of this limit says.
+    #[error("more of it within 10 s than {} allows", .0.name())]
+    Limit(Limit),
     /// RFC 9113 section 4.2. `h2` calls this PROTOCOL_ERROR.
     #[error("a frame of type {0} with a length that this type does not have")]
     Size(u8),
@@ -48,23 +35,9 @@ pub enum Breach {
 impl Breach {
     pub fn reason(self) -> Reason {
         match self {
-            Self::Flood(_) => Reason::ENHANCE_YOUR_CALM,
+            Self::Limit(_) => Reason::ENHANCE_YOUR_CALM,
             Self::Size(_) => Reason::FRAME_SIZE_ERROR,
             Self::Preface => Reason::PROTOCOL_ERROR,
-        }
-    }
-}
-
-impl Flood {
-    pub const ALL: [Self; 4] = [Self::Resets, Self::Frames, Self::SlowHead, Self::Other];
-
-    /// For counters.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Resets => "resets",
-            Self::Frames => "frames",
-            Self::SlowHead => "slow_head",
-            Self::Other => "other",
         }
     }
 }
@@ -152,7 +125,7 @@ impl Watch {
             // `h2` itself lets no block go on for more than a few of them.
             CONTINUATION => true,
             RST_STREAM if self.resets.take(now) => true,
-            RST_STREAM => return Err(Breach::Flood(Flood::Resets)),
+            RST_STREAM => return Err(Breach::Limit(Limit::Http2Resets)),
             WINDOW_UPDATE if self.sent >= OCTETS_FOR_UPDATE => {
                 self.sent -= OCTETS_FOR_UPDATE;
                 true
@@ -160,7 +133,7 @@ impl Watch {
             // PING, SETTINGS, PRIORITY, GOAWAY, WINDOW_UPDATE without need, empty DATA, and types that nobody knows.
             _ => self.frames.take(now),
         };
-        if allowed { Ok(()) } else { Err(Breach::Flood(Flood::Frames)) }
+        if allowed { Ok(()) } else { Err(Breach::Limit(Limit::Http2Frames)) }
     }
 
     /// A frame has come in whole.
@@ -181,7 +154,7 @@ impl Watch {
         match head.kind {
             DATA => self.sent = self.sent.saturating_add(head.length.into()),
             RST_STREAM if is_provoked(word.into()) && !self.resets.take(now) => {
-                return Err(Breach::Flood(Flood::Resets));
+                return Err(Breach::Limit(Limit::Http2Resets));
             }
             _ => {}
         }
@@ -278,7 +251,7 @@ mod tests {
         for ours in [Reason::NO_ERROR, Reason::INTERNAL_ERROR, Reason::CANCEL] {
             sent(&mut watch, ours).expect("not the client's doing");
         }
-        assert_eq!(sent(&mut watch, Reason::STREAM_CLOSED), Err(Breach::Flood(Flood::Resets)));
+        assert_eq!(sent(&mut watch, Reason::STREAM_CLOSED), Err(Breach::Limit(Limit::Http2Resets)));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::{Certificates, Secured, TlsLimits};
+use crate::limits::Limit;
 use crate::metrics::Metrics;
 
 /// What all handshakes of a listener share.
@@ -67,7 +68,10 @@ impl Handshakes {
                 tracing::debug!(%error, "TLS handshake failed");
                 (Handshake::Failed, None)
             }
-            Err(_) => (Handshake::Late, None),
+            Err(_) => {
+                self.metrics.reached(Limit::TlsHandshakeTime);
+                (Handshake::Late, None)
+            }
         };
         self.metrics.tls_handshakes[outcome as usize].add(1);
         accepted

@@ -6,19 +6,14 @@ use super::client::*;
 use super::support::{After, Origin, TestEdge, pattern, soon};
 use super::{FRESH, PAGE, hpack};
 
-/// Connections ended for one kind of flood.
-fn floods(edge: &TestEdge, kind: &str) -> u64 {
-    let samples = edge.edge.samples();
-    let is_it = |label: &(&str, String)| label.1 == kind;
-    let sample = samples
-        .iter()
-        .find(|sample| sample.name == "edge_http2_floods_total" && sample.label.as_ref().is_some_and(is_it));
-    sample.expect("a metric").value
+/// How often a limit was reached.
+fn reached(edge: &TestEdge, limit: &str) -> u64 {
+    edge.labelled("edge_limit_reached_total", limit)
 }
 
-async fn until_floods(edge: &TestEdge, kind: &str, count: u64) {
-    soon(kind, async {
-        while floods(edge, kind) != count {
+async fn until_reached(edge: &TestEdge, limit: &str, count: u64) {
+    soon(limit, async {
+        while reached(edge, limit) != count {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     })
@@ -70,7 +65,7 @@ async fn rapid_reset() {
         flood(&mut client, 1000, |stream| [head(stream), reset(stream, CANCEL)].concat()).await;
     assert_eq!(code, Some(ENHANCE_YOUR_CALM));
     assert!((50..100).contains(&sent), "{sent}");
-    assert_eq!(floods(&edge, "resets"), 1);
+    assert_eq!(reached(&edge, "http2.resets"), 1);
     edge.until("edge_requests_in_flight", 0).await;
     // Within the limit they are nothing.
     let mut client = Client::connect(&edge).await;
@@ -111,14 +106,14 @@ async fn made_you_reset() {
         let (code, sent) = flood(&mut client, 1000, once).await;
         assert_eq!(code, Some(ENHANCE_YOUR_CALM), "{what}");
         assert!(sent < 200, "{what}: {sent}");
-        assert_eq!(floods(&edge, "resets"), count as u64 + 1, "{what}");
+        assert_eq!(reached(&edge, "http2.resets"), count as u64 + 1, "{what}");
     }
     // Malformed requests are reset by the edge itself.
     let mut client = Client::connect(&edge).await;
     let bad =
         hpack::encode(&[(":method", "GET"), (":scheme", "http"), (":authority", "a@b"), (":path", "/")]);
     let (code, _) = flood(&mut client, 1000, |stream| frame(HEADERS, 5, stream, &bad)).await;
-    assert_eq!((code, floods(&edge, "resets")), (Some(ENHANCE_YOUR_CALM), 4));
+    assert_eq!((code, reached(&edge, "http2.resets")), (Some(ENHANCE_YOUR_CALM), 4));
     edge.until("edge_requests_in_flight", 0).await;
     assert!(origin.requests() < 1000);
 }
@@ -143,13 +138,13 @@ async fn frames_that_bring_nothing() {
         let (code, sent) = flood(&mut client, 1000, |_| octets.clone()).await;
         assert_eq!(code, Some(ENHANCE_YOUR_CALM), "{what}");
         assert!((90..200).contains(&sent), "{what}: {sent}");
-        assert_eq!(floods(&edge, "frames"), count as u64 + 1, "{what}");
+        assert_eq!(reached(&edge, "http2.frames"), count as u64 + 1, "{what}");
     }
     // Empty DATA, on a stream that is open.
     let mut client = Client::connect(&edge).await;
     let stream = client.upload("/", &[]).await;
     let (code, _) = flood(&mut client, 1000, |_| frame(DATA, 0, stream, b"")).await;
-    assert_eq!((code, floods(&edge, "frames")), (Some(ENHANCE_YOUR_CALM), 9));
+    assert_eq!((code, reached(&edge, "http2.frames")), (Some(ENHANCE_YOUR_CALM), 9));
 }
 
 /// VU#421644: a header block that never ends, in full frames, in small ones, in empty ones.
@@ -176,7 +171,7 @@ async fn continuation() {
         assert_eq!(code, Some(ENHANCE_YOUR_CALM));
         assert!(sent <= 32, "{sent}");
         drop(client);
-        until_floods(&edge, "other", before as u64 + 1).await;
+        until_reached(&edge, "http2-excess", before as u64 + 1).await;
     }
     assert_eq!(origin.requests(), 0);
 }
@@ -194,7 +189,7 @@ async fn a_slow_head() {
     let mut client = Client::connect(&edge).await;
     client.send(frame(HEADERS, END_STREAM, 1, b"")).await;
     assert_eq!(client.end().await, Some(ENHANCE_YOUR_CALM));
-    assert_eq!(floods(&edge, "slow_head"), 2);
+    assert_eq!(reached(&edge, "client.head-time"), 2);
 }
 
 /// A field list within the limit, just beyond it, and one of a few octets that says it holds megabytes.
@@ -229,7 +224,7 @@ async fn header_lists() {
     client.send(frame(HEADERS, END_HEADERS | END_STREAM, stream, bomb)).await;
     assert_eq!(client.end().await, Some(ENHANCE_YOUR_CALM));
     drop(client);
-    until_floods(&edge, "other", 1).await;
+    until_reached(&edge, "http2-excess", 1).await;
 }
 
 /// DATA an octet a frame costs many times its octets to keep, where nobody takes it.
@@ -239,7 +234,7 @@ async fn small_data_frames() {
     // The origin's address takes connections, and answers none.
     let edge = TestEdge::with(listener.local_addr().expect("address"), |config| {
         config.http2.connection_window = 64 * 1024;
-        config.origin.limits.connections = 1;
+        config.customers[0].origin.limits.connections = 1;
     })
     .await;
     let mut client = Client::connect(&edge).await;
@@ -251,7 +246,7 @@ async fn small_data_frames() {
     assert_eq!(code, Some(ENHANCE_YOUR_CALM));
     assert!(sent * 10 < 1000, "{sent}");
     drop(client);
-    until_floods(&edge, "other", 1).await;
+    until_reached(&edge, "http2-excess", 1).await;
 }
 
 /// CVE-2019-9517, 9511: a client that opens no window, or opens it an octet at a time, or opens it wide and reads nothing.
@@ -280,14 +275,14 @@ async fn slow_readers() {
         let answer = client.answer(stream).await;
         assert_eq!((answer.status(), answer.ended()), (200, Ended::Reset(CANCEL)));
     }
-    assert_eq!(edge.metric("edge_http2_slow_streams_total"), 20);
+    assert_eq!(reached(&edge, "client.write-stall"), 20);
     client.ping().await;
     // An octet at a time.
     let stream = client.ask("GET", "/", &[]).await;
     let (code, sent) = flood(&mut client, 1000, |_| window_update(stream, 1)).await;
     assert_eq!(code, Some(ENHANCE_YOUR_CALM));
     assert!(sent < 200, "{sent}");
-    assert_eq!(floods(&edge, "frames"), 1);
+    assert_eq!(reached(&edge, "http2.frames"), 1);
 
     // Wide open, and nothing read: what waits is bounded, and the connection is given up.
     let mut client = Client::with(&edge, &[(INITIAL_WINDOW_SIZE, 0x7fff_ffff)]).await;
@@ -335,7 +330,7 @@ async fn a_client_that_takes_next_to_nothing_is_cut_off() {
     };
     soon("to be cut off", cut).await;
     assert_eq!(client.answer(stream).await.ended(), Ended::Reset(CANCEL));
-    assert_eq!(edge.metric("edge_http2_slow_streams_total"), 1);
+    assert_eq!(reached(&edge, "client.write-time"), 1);
 }
 
 /// Requests that go on and on are what a connection is for.
@@ -357,7 +352,7 @@ async fn an_honest_client_meets_no_limit() {
         client.data(stream, "data", END_STREAM).await;
         assert_eq!(client.answer(stream).await.text(), "page");
     }
-    for kind in ["resets", "frames", "slow_head", "other"] {
-        assert_eq!(floods(&edge, kind), 0);
+    for limit in ["http2.resets", "http2.frames", "client.head-time", "http2-excess"] {
+        assert_eq!(reached(&edge, limit), 0);
     }
 }
