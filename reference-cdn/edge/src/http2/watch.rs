@@ -6,6 +6,7 @@
 //! (MadeYouReset, CVE-2025-8671), floods of PING (CVE-2019-9512), SETTINGS (CVE-2019-9515), PRIORITY (CVE-2019-9513), empty
 //! frames (CVE-2019-9518), and windows opened an octet at a time (CVE-2019-9511 and 9517).
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use h2::Reason;
@@ -30,6 +31,10 @@ pub enum Breach {
     /// RFC 9113 section 3.4. `h2` lets it pass.
     #[error("the first frame is no SETTINGS frame")]
     Preface,
+    /// RFC 9113 section 5.1. `h2` ignores all frames of a stream that it has reset itself, also those that the client sends
+    /// after a reset of its own.
+    #[error("a frame on stream {0}, which the client has reset")]
+    Closed(u32),
 }
 
 impl Breach {
@@ -38,12 +43,16 @@ impl Breach {
             Self::Limit(_) => Reason::ENHANCE_YOUR_CALM,
             Self::Size(_) => Reason::FRAME_SIZE_ERROR,
             Self::Preface => Reason::PROTOCOL_ERROR,
+            Self::Closed(_) => Reason::STREAM_CLOSED,
         }
     }
 }
 
 /// Octets of DATA that pay for one WINDOW_UPDATE: far fewer than clients let pass between two of them.
 const OCTETS_FOR_UPDATE: u64 = 1024;
+
+/// Streams reset by the client that are remembered.
+const RESET_STREAMS: usize = 32;
 
 /// So many within [`PERIOD`]; each comes back after its share of it.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +84,8 @@ pub struct Watch {
     /// The client's first frame came.
     greeted: bool,
     last_stream: u32,
+    /// Streams that the client reset, the latest last.
+    reset: VecDeque<u32>,
     /// The header block that is coming in: since when, and whether it opens a stream.
     block: Option<(Instant, bool)>,
     opened: u64,
@@ -88,6 +99,7 @@ impl Watch {
             sent: 0,
             greeted: false,
             last_stream: 0,
+            reset: VecDeque::new(),
             block: None,
             opened: 0,
         }
@@ -114,6 +126,9 @@ impl Watch {
         if !suits(head) {
             return Err(Breach::Size(head.kind));
         }
+        if matches!(head.kind, DATA | HEADERS) && self.reset.contains(&head.stream) {
+            return Err(Breach::Closed(head.stream));
+        }
         let allowed = match head.kind {
             HEADERS => {
                 let opens = head.stream > self.last_stream;
@@ -124,7 +139,13 @@ impl Watch {
             DATA if head.length > 0 || head.has(END_STREAM) => true,
             // `h2` itself lets no block go on for more than a few of them.
             CONTINUATION => true,
-            RST_STREAM if self.resets.take(now) => true,
+            RST_STREAM if self.resets.take(now) => {
+                self.reset.push_back(head.stream);
+                if self.reset.len() > RESET_STREAMS {
+                    self.reset.pop_front();
+                }
+                true
+            }
             RST_STREAM => return Err(Breach::Limit(Limit::Http2Resets)),
             WINDOW_UPDATE if self.sent >= OCTETS_FOR_UPDATE => {
                 self.sent -= OCTETS_FOR_UPDATE;
@@ -288,6 +309,20 @@ mod tests {
             let got = watch().coming(&frame, Instant::now());
             assert_eq!(got, if fine { Ok(()) } else { Err(Breach::Size(frame.kind)) }, "{frame:?}");
         }
+    }
+
+    #[test]
+    fn a_stream_that_was_reset_is_over() {
+        let (mut watch, now) = (watch(), Instant::now());
+        let frame = |kind, stream| FrameHead { kind, stream, length: 4, flags: END_HEADERS };
+        for stream in [1, 3] {
+            watch.coming(&frame(HEADERS, stream), now).expect("fine");
+        }
+        watch.coming(&frame(RST_STREAM, 1), now).expect("fine");
+        watch.coming(&frame(DATA, 3), now).expect("another");
+        watch.coming(&frame(WINDOW_UPDATE, 1), now).expect("harmless");
+        assert_eq!(watch.coming(&frame(DATA, 1), now), Err(Breach::Closed(1)));
+        assert_eq!(watch.coming(&frame(HEADERS, 1), now), Err(Breach::Closed(1)));
     }
 
     #[test]

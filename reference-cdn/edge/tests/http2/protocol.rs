@@ -142,6 +142,24 @@ async fn frames_that_break_the_protocol_end_the_connection() {
     assert_eq!(origin.requests(), 0);
 }
 
+/// Section 5.1: after a reset of its own, a client has nothing more to say on a stream, whoever else has reset it.
+#[tokio::test]
+async fn a_stream_that_was_reset_is_over() {
+    let origin = Origin::fixed(PAGE, b"page").await;
+    let edge = TestEdge::start(origin.address).await;
+    for (kind, flags) in [(HEADERS, END_HEADERS | END_STREAM), (DATA, END_STREAM)] {
+        let mut client = Client::connect(&edge).await;
+        assert_eq!(client.get("/").await.text(), "page");
+        let fields = client.pseudo("GET", "/");
+        let stream = client.open(&fields, 0).await;
+        // Answered, and the rest of the request is not wanted.
+        client.until("RST_STREAM", |client| client.others.iter().any(|it| it.kind == RST_STREAM)).await;
+        let payload = if kind == HEADERS { hpack::encode(&fields) } else { b"x".to_vec() };
+        client.send([reset(stream, CANCEL), frame(kind, flags, stream, payload)].concat()).await;
+        assert_eq!(client.end().await, Some(STREAM_CLOSED));
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_known_is_ignored() {
     let origin = Origin::fixed(PAGE, b"page").await;
