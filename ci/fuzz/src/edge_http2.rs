@@ -131,6 +131,16 @@ fn in_http11(head: &RequestHead, content: &[u8]) -> Vec<u8> {
         text.extend_from_slice(value.as_bytes());
         text.extend_from_slice(b"\r\n");
     }
+    if head.headers.contains_key("transfer-encoding") {
+        text.extend_from_slice(b"\r\n");
+        if !content.is_empty() {
+            text.extend_from_slice(format!("{:x}\r\n", content.len()).as_bytes());
+            text.extend_from_slice(content);
+            text.extend_from_slice(b"\r\n");
+        }
+        text.extend_from_slice(b"0\r\n\r\n");
+        return text;
+    }
     if !head.headers.contains_key("content-length") {
         text.extend_from_slice(format!("content-length: {}\r\n", content.len()).as_bytes());
     }
@@ -281,7 +291,7 @@ mod tests {
         let octets = [PREFACE, &b"\0\0\0\x04\0\0\0\0\0"[..], &seeds()[0][2..]].concat();
         let (head, content) = at_edge(pieces(&octets, 0)).0.remove(0);
         same(&head, &content.unwrap(), &String::new);
-        for (name, value) in [("transfer-encoding", "chunked"), ("content-length", "5"), ("host", "b")] {
+        for (name, value) in [("content-length", "5"), ("content-length", "0, 0"), ("host", "b")] {
             let mut head = RequestHead {
                 headers: head.headers.clone(),
                 target: head.target.clone(),

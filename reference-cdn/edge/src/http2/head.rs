@@ -43,6 +43,11 @@ pub fn request_head(
     let host = HeaderValue::from_str(authority.as_str()).map_err(|_| HeadError::HostMalformed)?;
     headers.insert(HOST, host);
     let framing = framing(&headers, ended)?;
+    if framing == Framing::Chunked {
+        // As HTTP/1.1 says it. Whoever decides about a request looks for its content in the fields: a GET with content must
+        // not be answered from the store, nor its response be stored, for want of a field that HTTP/2 has no need of.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let expects_continue = expects_continue(&headers, Version::HTTP_2)?;
     Ok(RequestHead {
         method,

@@ -287,6 +287,32 @@ async fn content_is_framed_for_the_origin() {
     assert_eq!(last(&mut client, stream).await.body, b"");
 }
 
+/// Some origins answer a GET by its content, which no key has: such an answer is for nobody else, announced or not.
+#[tokio::test]
+async fn a_get_with_content_has_nothing_to_do_with_the_store() {
+    let origin = Origin::start(|seen, mut wire| async move {
+        wire.respond(PAGE, format!("for {:?}", String::from_utf8_lossy(&seen.body))).await;
+        (wire, After::Keep)
+    })
+    .await;
+    let edge = TestEdge::start(origin.address).await;
+    let mut client = Client::connect(&edge).await;
+    for (path, before) in [("/first", false), ("/second", true)] {
+        if before {
+            assert_eq!(client.get(path).await.text(), "for \"\"");
+        }
+        for length in [None, Some(("content-length", "4"))] {
+            let mut fields = client.pseudo("GET", path);
+            fields.extend(length.map(|(name, value)| (name.to_owned(), value.to_owned())));
+            let stream = client.open(&fields, 0).await;
+            client.data(stream, "evil", END_STREAM).await;
+            assert_eq!(client.answer(stream).await.text(), "for \"evil\"");
+        }
+        assert_eq!(client.get(path).await.text(), "for \"\"");
+    }
+    assert_eq!(origin.requests(), 6);
+}
+
 /// The origin must not take what came for the whole.
 #[tokio::test]
 async fn content_that_is_not_as_announced_is_never_whole_for_the_origin() {
