@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
@@ -61,7 +62,7 @@ pub async fn serve<T, S>(
         h2: connection,
         sight,
         peer,
-        shared,
+        shared: Arc::new(shared),
         service,
         requests: JoinSet::new(),
         accepted: 0,
@@ -108,7 +109,7 @@ struct Connection<T, S> {
     h2: h2::server::Connection<Transport<T>, Bytes>,
     sight: Sight,
     peer: SocketAddr,
-    shared: Shared,
+    shared: Arc<Shared>,
     service: Arc<S>,
     requests: JoinSet<()>,
     /// Streams that became requests, and streams that did not.
@@ -141,8 +142,9 @@ where
     S: Service,
 {
     async fn run(mut self) {
+        let mut stopping = self.shared.stopping.clone();
         loop {
-            match self.next().await {
+            match self.next(&mut stopping).await {
                 Event::Request(request) => self.begin(*request),
                 Event::Over(error) => {
                     self.count_refused();
@@ -180,16 +182,15 @@ where
         }
     }
 
-    async fn next(&mut self) -> Event {
-        let mut stopping = self.shared.stopping.clone();
-        let make_room = Arc::clone(&self.shared.make_room);
+    async fn next(&mut self, stopping: &mut watch::Receiver<bool>) -> Event {
+        let shared = Arc::clone(&self.shared);
         let open = self.phase == Phase::Open;
         let is_idle = open && self.idle;
         tokio::select! {
             biased;
             event = poll_fn(|context| self.poll(context)) => event,
             _ = stopping.wait_for(|stopping| *stopping), if open => Event::Stopping,
-            () = make_room.notified(), if is_idle => Event::MakeRoom,
+            () = shared.make_room.notified(), if is_idle => Event::MakeRoom,
         }
     }
 
@@ -226,7 +227,8 @@ where
 
     fn begin(&mut self, (request, response): (http::Request<RecvStream>, SendResponse<Bytes>)) {
         self.accepted += 1;
-        let task = stream::run(request, response, self.peer, self.shared.clone(), Arc::clone(&self.service));
+        let task =
+            stream::run(request, response, self.peer, Arc::clone(&self.shared), Arc::clone(&self.service));
         self.requests.spawn(task);
     }
 

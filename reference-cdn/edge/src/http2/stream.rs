@@ -1,5 +1,6 @@
 //! One request on its stream, from its head to the end of its answer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -21,8 +22,8 @@ use crate::tls;
 pub async fn run<S: Service>(
     request: http::Request<RecvStream>,
     response: SendResponse<Bytes>,
-    peer: std::net::SocketAddr,
-    shared: Shared,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
     service: Arc<S>,
 ) {
     let half = Half::new(response);
@@ -36,7 +37,7 @@ pub async fn run<S: Service>(
 
 struct Stream {
     half: Half,
-    shared: Shared,
+    shared: Arc<Shared>,
 }
 
 impl Stream {
@@ -44,7 +45,7 @@ impl Stream {
         &self,
         request: http::Request<RecvStream>,
         responder: &mut StreamResponder,
-        peer: std::net::SocketAddr,
+        peer: SocketAddr,
         service: &S,
     ) {
         let (parts, content) = request.into_parts();

@@ -285,6 +285,13 @@ async fn slow_readers() {
     assert_eq!(reached(&edge, "http2.frames"), 1);
 
     // Wide open, and nothing read: what waits is bounded, and the connection is given up.
+    soon("the end of the one before", async {
+        while edge.metric("edge_requests_in_flight") > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    let before = edge.metric("edge_content_octets_sent_total");
     let mut client = Client::with(&edge, &[(INITIAL_WINDOW_SIZE, 0x7fff_ffff)]).await;
     client.send(window_update(0, 0x7f00_0000)).await;
     for _ in 0..50 {
@@ -297,6 +304,9 @@ async fn slow_readers() {
     })
     .await;
     edge.until("edge_connections", 0).await;
+    // Of 400 MiB that the windows allowed, each stream took what goes with its head and its share of the queue.
+    let taken = edge.metric("edge_content_octets_sent_total") - before;
+    assert!(taken < 50 << 20, "{taken} octets for a client that read none");
     // Nobody else noticed.
     assert_eq!(edge.get("/").await.body.len(), 8 << 20);
 }
