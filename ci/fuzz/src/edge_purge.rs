@@ -1,8 +1,7 @@
 //! What an edge reads about purges: orders, the purge log, files of tokens.
 
-use edge::purge::{Asker, LogError, Order, PurgeConfig, PurgeToken, Purges};
-use edge::store::{Store, StoreLimits};
-use http_cache::{Decisions as _, Settings, Standard, Time};
+use edge::purge::{Asker, AtOnce, LogError, Mode, Order, PurgeConfig, PurgeToken, Purges};
+use http_cache::{Decisions as _, Key, Settings, Standard, Time};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,8 +17,13 @@ fn parse(content: &[u8]) -> Option<Order> {
     Order::parse(content, NOW, |uri| decisions.purged(uri)).ok()
 }
 
-fn store(purges: &Arc<Purges>) -> Store {
-    Store::with_purges(StoreLimits { memory: 1 << 20, object: 1 << 20, variants: 1 }, Arc::clone(purges))
+/// Nothing is stored.
+struct Nothing;
+
+impl AtOnce for Nothing {
+    fn reach(&self, _: Option<&str>, _: &Key, _: Mode) -> u64 {
+        0
+    }
 }
 
 const ORDERS: [&str; 9] = [
@@ -46,8 +50,8 @@ pub(crate) fn orders(input: &[u8]) {
         return;
     }
     let purges = Purges::in_memory(Default::default(), 1);
-    let store = store(&purges);
-    let carry_out = |order: Order| purges.order(order, &admin(), NOW, &store).ok().map(|answer| answer.value);
+    let carry_out =
+        |order: Order| purges.order(order, &admin(), NOW, &Nothing).ok().map(|answer| answer.value);
     let Some(told) = carry_out(order.clone()) else { return };
     let at = purges.at(NOW);
     if String::from_utf8_lossy(input).contains("\"id\"")
@@ -77,14 +81,13 @@ fn open(folder: &Path, epoch: u64) -> Option<Arc<Purges>> {
 pub(crate) fn log_seeds() -> Vec<Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     let purges = open(folder.path(), 5).unwrap();
-    let store = store(&purges);
     for order in ORDERS {
-        purges.order(parse(order.as_bytes()).unwrap(), &admin(), NOW, &store).unwrap();
+        purges.order(parse(order.as_bytes()).unwrap(), &admin(), NOW, &Nothing).unwrap();
     }
     purges.at(Time::from_secs(NOW.as_secs() + 7000));
     let walk = purges.begin_walk(NOW).unwrap();
     purges.end_walk(walk, false);
-    purges.close(&store);
+    purges.close(&Nothing);
     let log = std::fs::read(folder.path().join("purge.log")).unwrap();
     let mut torn = log.clone();
     torn.truncate(log.len() - 3);
@@ -99,7 +102,7 @@ pub(crate) fn log(input: &[u8]) {
     let Some(first) = open(folder.path(), 77) else { return };
     let (epoch, at) = (first.epoch(), first.at(Time::default()));
     let known = first.list(&admin(), u64::MAX, 1000);
-    first.close(&store(&first));
+    first.close(&Nothing);
     drop(first);
     let second = open(folder.path(), 78).unwrap();
     assert_eq!(second.epoch(), epoch, "what was written back is a whole log");

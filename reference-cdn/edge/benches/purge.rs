@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use edge::purge::{Asker, Identity, Limits, Order, PurgeConfig, Purges, Verdict, Walked as _};
+use edge::purge::{Asker, AtOnce, Identity, Limits, Mode, Order, PurgeConfig, Purges, Verdict};
 use edge::store::{End, Object, Store, StoreLimits};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_cache::{
@@ -17,6 +17,15 @@ use http_cache::{
 const NOW: Time = Time::from_secs(2_000_000);
 const LIMITS: Limits =
     Limits { outstanding: 1_000_000, patterns: 100_000, schedules: 1000, history: 10_000, rate: 1000 };
+
+/// No purge here is of a URL.
+struct Nothing;
+
+impl AtOnce for Nothing {
+    fn reach(&self, _: Option<&str>, _: &Key, _: Mode) -> u64 {
+        0
+    }
+}
 
 fn admin() -> Asker {
     Asker { name: "admin".into(), customer: None }
@@ -30,16 +39,17 @@ fn order(text: &str) -> Order {
     Order::parse(text.as_bytes(), NOW, |uri| vec![Key::of(uri)]).expect("an order")
 }
 
-fn outstanding(purges: &Purges, store: &Store, count: usize, what: impl Fn(usize) -> String) {
+fn outstanding(purges: &Purges, count: usize, what: impl Fn(usize) -> String) {
     for n in 0..count {
-        purges.order(order(&what(n)), &admin(), NOW, store).expect("accepted");
+        purges.order(order(&what(n)), &admin(), NOW, &Nothing).expect("accepted");
     }
 }
 
 fn head(tags: &str) -> Arc<Stored> {
     let (method, none, target) = (Method::GET, HeaderMap::new(), uri("/"));
-    let request = Request { method: &method, target: &target, headers: &none };
-    let fetch = Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false };
+    let request =
+        Request { method: &method, target: &target, headers: &none, version: http::Version::HTTP_11 };
+    let fetch = Fetch::forward(ForwardReason::UriMiss);
     let mut headers = HeaderMap::new();
     headers.insert("cache-control", HeaderValue::from_static("max-age=600"));
     headers.insert("surrogate-key", HeaderValue::from_str(tags).expect("tags"));
@@ -56,7 +66,7 @@ fn store(purges: Arc<Purges>) -> Arc<Store> {
 }
 
 fn put(store: &Arc<Store>, path: &str, stored: &Arc<Stored>) {
-    let key = store.hashed(Key::of(&uri(path)));
+    let key = store.hashed(&"default".into(), Key::of(&uri(path)));
     let born = store.purges().at(NOW);
     let Ok(registration) = store.take_off(&key, born, false, |_| false) else { return };
     let mut filler = store.fill(&key);
@@ -88,7 +98,7 @@ fn judging(criterion: &mut Criterion) {
     ];
     for (name, count, what) in kinds {
         let purges = Purges::in_memory(LIMITS, 1);
-        outstanding(&purges, &store(Arc::clone(&purges)), count, what);
+        outstanding(&purges, count, what);
         group.bench_function(name, |bencher| {
             bencher.iter(|| assert_eq!(purges.judge(black_box(&it), 0, 0).0, Verdict::Alive));
         });
@@ -108,9 +118,9 @@ fn hits(criterion: &mut Criterion) {
     for patterns in [0, 10_000] {
         let purges = Purges::in_memory(LIMITS, 1);
         let store = store(Arc::clone(&purges));
-        outstanding(&purges, &store, patterns, |n| format!("{{\"pattern\": \"*/campaign-{n}/*\"}}"));
+        outstanding(&purges, patterns, |n| format!("{{\"pattern\": \"*/campaign-{n}/*\"}}"));
         put(&store, "/a", &head("t"));
-        let key = store.hashed(Key::of(&uri("/a")));
+        let key = store.hashed(&"default".into(), Key::of(&uri("/a")));
         group.bench_function(format!("no new purge, {patterns} patterns outstanding"), |bencher| {
             bencher.iter(|| black_box(store.find(&key)));
         });
@@ -133,7 +143,7 @@ fn purging(criterion: &mut Criterion) {
                 put(&store, &format!("/{n}"), &stored);
             }
             assert_eq!(store.objects(), objects);
-            let key = store.hashed(Key::of(&uri("/0")));
+            let key = store.hashed(&"default".into(), Key::of(&uri("/0")));
             let log = if durable { "written and synced" } else { "in memory" };
             group.bench_function(format!("{objects} tagged, {log}"), |bencher| {
                 let mut count = 0;
@@ -148,13 +158,13 @@ fn purging(criterion: &mut Criterion) {
                     order("{\"tag\": \"everything\"}")
                 };
                 let purge = |order| {
-                    purges.order(order, &admin(), NOW, &*store).expect("accepted");
+                    purges.order(order, &admin(), NOW, &Nothing).expect("accepted");
                     store.find(&key)
                 };
                 bencher.iter_batched(new_order, purge, BatchSize::SmallInput);
             });
             if objects > 1 && !durable {
-                purges.order(order("{\"tag\": \"everything\"}"), &admin(), NOW, &*store).expect("accepted");
+                purges.order(order("{\"tag\": \"everything\"}"), &admin(), NOW, &Nothing).expect("accepted");
                 walk(&purges, &store);
             }
         }
@@ -169,10 +179,10 @@ fn walk(purges: &Purges, store: &Store) {
     let (start, mut longest, mut objects) = (Instant::now(), Duration::ZERO, 0);
     for part in 0..store.parts() {
         let copying = Instant::now();
-        let names = store.names(part);
+        let names = store.keys(part);
         longest = longest.max(copying.elapsed());
         objects += names.len();
-        names.iter().for_each(|name| store.recheck(name));
+        names.iter().for_each(|name| _ = store.find(name));
     }
     let walked = start.elapsed();
     let ending = Instant::now();

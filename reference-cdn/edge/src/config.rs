@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::Authority;
+use http_cache::Settings;
 use sha2::{Digest as _, Sha256};
 
-use crate::http1::connection::ConnectionLimits;
-use crate::http1::head::HeadLimits;
+use crate::client::{ConnectionLimits, HeadLimits};
+use crate::http2::Http2Limits;
+use crate::limits::{ClientLimits, CustomerLimits, Lengths, Rate};
 use crate::origin::OriginLimits;
 use crate::purge::PurgeConfig;
 use crate::store::StoreLimits;
+use crate::tls::TlsConfig;
 
-/// Everything about one edge but its decisions.
+/// Everything about one edge.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect; port 0 takes a free one.
@@ -21,7 +24,14 @@ pub struct Config {
     /// Client connections open at once.
     pub connections: usize,
     pub client: ConnectionLimits,
-    pub origin: OriginConfig,
+    pub http2: Http2Limits,
+    /// A second listener for clients, with TLS.
+    pub tls: Option<TlsConfig>,
+    pub per_client: ClientLimits,
+    /// Requests of one client for hosts that nobody has.
+    pub stray_rate: Rate,
+    /// Whose content it serves; of two that claim a host the first has it.
+    pub customers: Vec<CustomerConfig>,
     pub store: StoreLimits,
     pub admin: Option<AdminConfig>,
     pub purge: PurgeConfig,
@@ -31,6 +41,41 @@ pub struct Config {
     pub drain: Duration,
 }
 
+/// One customer.
+#[derive(Clone, Debug)]
+pub struct CustomerConfig {
+    /// A token; what is stored carries it.
+    pub name: String,
+    pub hosts: Vec<Host>,
+    /// What its decisions are made from.
+    pub settings: Settings,
+    pub origin: OriginConfig,
+    pub limits: CustomerLimits,
+}
+
+impl CustomerConfig {
+    /// The customer of an edge that has only one: whatever the host.
+    pub fn new(origin: OriginConfig) -> Self {
+        Self {
+            name: "default".into(),
+            hosts: vec![Host::Any],
+            settings: Settings::default(),
+            origin,
+            limits: CustomerLimits::default(),
+        }
+    }
+}
+
+/// The hosts that belong to a customer: names in lower case, without port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// All that nobody else claims.
+    Any,
+    Exact(String),
+    /// Every name below this domain, not the domain itself.
+    Under(String),
+}
+
 #[derive(Clone, Debug)]
 pub struct OriginConfig {
     /// Host and port to connect to.
@@ -38,6 +83,12 @@ pub struct OriginConfig {
     /// Send the client's Host rather than the origin's.
     pub keep_host: bool,
     pub limits: OriginLimits,
+}
+
+impl OriginConfig {
+    pub fn new(authority: Authority) -> Self {
+        Self { authority, keep_host: true, limits: OriginLimits::default() }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -71,13 +122,17 @@ impl std::fmt::Debug for Token {
 }
 
 impl Config {
-    /// The defaults, in front of an origin.
+    /// The defaults, for one customer with this origin.
     pub fn new(listen: SocketAddr, origin: Authority) -> Self {
         Self {
             listen,
             connections: 10_000,
             client: ConnectionLimits::default(),
-            origin: OriginConfig { authority: origin, keep_host: true, limits: OriginLimits::default() },
+            http2: Http2Limits::default(),
+            tls: None,
+            per_client: ClientLimits::default(),
+            stray_rate: Rate::default(),
+            customers: vec![CustomerConfig::new(OriginConfig::new(origin))],
             store: StoreLimits::default(),
             admin: None,
             purge: PurgeConfig::default(),
@@ -99,6 +154,18 @@ impl Default for ConnectionLimits {
             request_content: 1 << 30,
             unread_content: 256 * 1024,
             drain_time: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            connections: 0,
+            lengths: Lengths { ipv4: 32, ipv6: 64 },
+            remembered: 65_536,
+            exempt: Vec::new(),
+            proxies: Vec::new(),
         }
     }
 }

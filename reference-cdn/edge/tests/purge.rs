@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use edge::purge::{Limits, PurgeToken};
-use edge::{Clock, Config, StartError, bind};
-use http_cache::{Settings, Standard};
+use edge::{Clock, Config, CustomerConfig, Host, StartError, bind};
+use http_cache::{Decisions, Settings, Standard};
 use serde_json::{Value, json};
 use support::{After, Client, Origin, START, TOKEN, TestEdge, soon};
 use tokio::sync::Semaphore;
@@ -55,6 +55,7 @@ async fn each_scope_takes_what_it_names_and_nothing_else() {
         ("sub.a.test", "/shop/hat"),
         ("b.test:8080", "/style.css"),
         ("b.test:8080", "/?Cache-Groups=%22g%22"),
+        ("shop.test", "/shop?Surrogate-Key=blue"),
     ];
     let cases: &[(&str, &[usize])] = &[
         (r#"{"url": "http://a.test/"}"#, &[0]),
@@ -65,19 +66,21 @@ async fn each_scope_takes_what_it_names_and_nothing_else() {
         (r#"{"group": "g", "origin": "http://a.test"}"#, &[3]),
         (r#"{"prefix": "http://a.test/shop"}"#, &[1, 2]),
         (r#"{"prefix": "http://a.test/shop/"}"#, &[2]),
-        (r#"{"prefix": "/shop"}"#, &[1, 2, 4]),
+        (r#"{"prefix": "/shop"}"#, &[1, 2, 4, 7]),
         (r#"{"pattern": "http://b.test:8080/*.css"}"#, &[5]),
-        (r#"{"pattern": "/*h*"}"#, &[1, 2, 3, 4, 6]),
+        (r#"{"pattern": "/*h*"}"#, &[1, 2, 3, 4, 6, 7]),
         (r#"{"host": "a.test"}"#, &[0, 1, 2, 3]),
         (r#"{"host": "*.a.test"}"#, &[4]),
         (r#"{"host": "b.test"}"#, &[5, 6]),
         (r#"{"customer": "default"}"#, &[0, 1, 2, 3, 4, 5, 6]),
-        (r#"{"customer": "shop"}"#, &[]),
+        (r#"{"customer": "shop"}"#, &[7]),
         (r#"{"customer": "shop", "url": "http://a.test/"}"#, &[]),
-        (r#"{"all": true}"#, &[0, 1, 2, 3, 4, 5, 6]),
+        (r#"{"customer": "shop", "prefix": "/shop"}"#, &[7]),
+        (r#"{"customer": "default", "prefix": "/shop"}"#, &[1, 2, 4]),
+        (r#"{"all": true}"#, &[0, 1, 2, 3, 4, 5, 6, 7]),
     ];
     for mode in ["hard", "soft"] {
-        let edge = TestEdge::start(origin.address).await;
+        let edge = TestEdge::with(origin.address, tokens).await;
         for (order, gone) in cases {
             for (host, path) in pages {
                 is_hit(&edge, host, path).await;
@@ -376,7 +379,16 @@ async fn an_origin_invalidates_its_groups() {
     assert_eq!(edge.metric("edge_purge_groups_total"), 2);
 }
 
+fn decide(settings: &Settings) -> Arc<dyn Decisions> {
+    Arc::new(Standard::new(settings.clone()))
+}
+
+/// A second customer, and a token for each of the two.
 fn tokens(config: &mut Config) {
+    let mut shop = CustomerConfig::new(config.customers[0].origin.clone());
+    shop.name = "shop".to_owned();
+    shop.hosts = vec![Host::Exact("shop.test".to_owned())];
+    config.customers.push(shop);
     let text = format!("default {OWN}\nshop {SHOP} deploy\n");
     config.purge.tokens = PurgeToken::parse(&text).expect("tokens");
 }
@@ -386,6 +398,10 @@ async fn customers_purge_their_own_content_only_and_see_their_own_purges_only() 
     let origin = numbered().await;
     let edge = TestEdge::with(origin.address, tokens).await;
     edge.get("/a").await;
+    is_hit(&edge, "shop.test", "/a").await;
+    assert_eq!(edge.admin("POST", "/purge", OWN, r#"{"pattern": "*"}"#).await.status, 200);
+    assert!(is_hit(&edge, "shop.test", "/a").await && !is_hit(&edge, "site.test", "/a").await);
+    assert_eq!(edge.order(r#"{"customer": "nobody"}"#).await.status, 400);
     for order in [
         r#"{"host": "site.test"}"#,
         r#"{"url": "http://site.test/a"}"#,
@@ -409,9 +425,14 @@ async fn customers_purge_their_own_content_only_and_see_their_own_purges_only() 
         assert_eq!(answer.status, status, "{order}: {}", answer.text());
         assert!(is_hit(&edge, "site.test", "/a").await);
     }
+    is_hit(&edge, "shop.test", "/a").await;
     let own = edge.admin("POST", "/purge", OWN, r#"{"prefix": "/a", "id": "mine"}"#).await;
     assert_eq!((&own.json()["by"], &own.json()["customer"]), (&json!("default/default"), &json!("default")));
-    assert!(!is_hit(&edge, "site.test", "/a").await);
+    assert!(!is_hit(&edge, "site.test", "/a").await && is_hit(&edge, "shop.test", "/a").await);
+    assert_eq!(
+        edge.admin("POST", "/purge", SHOP, r#"{"url": "http://shop.test/a"}"#).await.json()["purged"],
+        1
+    );
     let show = async |token: &str, path: &str| edge.admin("GET", path, token, "").await;
     assert_eq!(show(OWN, "/purge/mine").await.json()["prefix"], "/a");
     assert_eq!(show(SHOP, "/purge/mine").await.status, 404);
@@ -420,9 +441,9 @@ async fn customers_purge_their_own_content_only_and_see_their_own_purges_only() 
     assert_eq!(show(TOKEN, "/purge/mine?owner=default").await.json()["prefix"], "/a");
     assert_eq!(edge.admin("DELETE", "/purge/mine", SHOP, "").await.status, 404);
     let count = |list: &Value| list["purges"].as_array().map_or(0, Vec::len);
-    assert_eq!(count(&show(SHOP, "/purge").await.json()), 4);
-    assert_eq!(count(&show(OWN, "/purge").await.json()), 1);
-    assert_eq!(count(&show(TOKEN, "/purge").await.json()), 5);
+    assert_eq!(count(&show(SHOP, "/purge").await.json()), 5);
+    assert_eq!(count(&show(OWN, "/purge").await.json()), 2);
+    assert_eq!(count(&show(TOKEN, "/purge").await.json()), 7);
     assert_eq!(show(SHOP, "/status").await.status, 403);
     assert_eq!(show(SHOP, "/metrics").await.status, 200);
 }
@@ -544,7 +565,7 @@ async fn purges_survive_a_restart_of_the_edge_and_the_folder_is_for_one() {
     let mut second = Config::new(edge.address, "a:1".parse().expect("authority"));
     second.listen.set_port(0);
     second.purge.folder = Some(folder.path().to_owned());
-    let refused = bind(second, Arc::new(Standard::new(Settings::default())), Clock::manual(START));
+    let refused = bind(second, decide, Clock::manual(START));
     match refused.err() {
         Some(error @ StartError::PurgeLog(_)) => {
             assert!(error.to_string().contains("in use by another edge"))
@@ -570,7 +591,7 @@ async fn purges_survive_a_restart_of_the_edge_and_the_folder_is_for_one() {
 async fn a_folder_that_cannot_be_used_stops_the_edge_from_starting() {
     let mut config = Config::new(([127, 0, 0, 1], 0).into(), "a:1".parse().expect("authority"));
     config.purge.folder = Some("/dev/null/purges".into());
-    let error = bind(config, Arc::new(Standard::new(Settings::default())), Clock::manual(START)).err();
+    let error = bind(config, decide, Clock::manual(START)).err();
     assert!(error.is_some_and(|error| error.to_string().contains("/dev/null/purges")));
 }
 

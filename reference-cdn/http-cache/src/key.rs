@@ -58,6 +58,12 @@ impl Key {
         Self::from_parts(scheme, authority, path)
     }
 
+    /// Where a slice of a representation is stored: the number `index` of the slices named `id`. No target URI has such a
+    /// key, as none has a fragment.
+    pub fn slice(&self, id: u64, index: u64) -> Self {
+        Self(format!("{}#{id:x}/{index}", self.0).into())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -74,15 +80,20 @@ impl Key {
         &self.0[start..self.path_starts()]
     }
 
-    /// `/path?query`, or `*`.
+    /// `/path?query`, or `*`. For a [`slice`](Self::slice), that of the whole.
     pub fn path_and_query(&self) -> &str {
-        &self.0[self.path_starts()..]
+        &self.target()[self.path_starts()..]
+    }
+
+    /// The key as a URI; for a [`slice`](Self::slice), the key of the whole.
+    pub fn target(&self) -> &str {
+        self.0.split_once('#').map_or(&*self.0, |(target, _)| target)
     }
 
     fn path_starts(&self) -> usize {
         let start = self.0.find("://").map_or(0, |at| at + 3);
         // An authority has neither of the two.
-        self.0[start..].find(['/', '*']).map_or(self.0.len(), |at| start + at)
+        self.0[start..].find(['/', '*', '#']).map_or(self.0.len(), |at| start + at)
     }
 }
 
@@ -233,6 +244,15 @@ mod tests {
         let key = Key::from_parts("http", "", "/a");
         assert_eq!(Key::from_text(key.as_str()), key);
         assert_eq!((key.origin(), key.authority(), key.path_and_query()), ("http://", "", "/a"));
+    }
+
+    #[test]
+    fn a_slice_has_the_parts_of_the_whole() {
+        let whole = Key::of(&"https://h:1/a?b".parse().unwrap());
+        let slice = whole.slice(0xab, 7);
+        assert_eq!(slice.as_str(), "https://h:1/a?b#ab/7");
+        assert_eq!((slice.target(), slice.path_and_query()), ("https://h:1/a?b", "/a?b"));
+        assert_eq!((slice.origin(), slice.authority()), (whole.origin(), whole.authority()));
     }
 
     #[test]

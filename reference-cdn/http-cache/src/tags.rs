@@ -196,7 +196,8 @@ mod tests {
             (Method::HEAD, 200, &[]),
             (Method::OPTIONS, 200, &[]),
         ] {
-            let request = Request { method: &method, target: &target, headers: &none };
+            let request =
+                Request { method: &method, target: &target, headers: &none, version: http::Version::HTTP_11 };
             let response = Response {
                 status: StatusCode::from_u16(status).unwrap(),
                 headers: &headers,

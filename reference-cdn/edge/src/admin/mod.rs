@@ -13,13 +13,12 @@ use http::header::{
 use http::{HeaderName, Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::client::{Downstream, HeadError, Request, Service, Stop};
 use crate::config::{Config, Token};
-use crate::http1::connection::{Request, Service};
-use crate::http1::head::HeadError;
-use crate::http1::respond::{Downstream, Stop};
 use crate::metrics::prometheus;
 use crate::purge::{Asker, Keyring, Rates};
 use crate::state::Edge;
+use crate::tls::Certificates;
 
 /// Answers operators, and customers who purge.
 #[derive(Debug)]
@@ -29,6 +28,7 @@ pub struct Admin {
     rates: Rates,
     listen: SocketAddr,
     started: http_cache::Time,
+    certificates: Option<Arc<Certificates>>,
 }
 
 /// A response's status, media type and text, and one field more for some.
@@ -58,7 +58,13 @@ impl Admin {
     pub fn new(edge: Arc<Edge>, config: &Config, token: Token, listen: SocketAddr) -> Self {
         let started = edge.clock.now();
         let keyring = Keyring::new(token, config.purge.tokens.clone());
-        Self { edge, keyring, rates: Rates::new(config.purge.limits.rate), listen, started }
+        let rates = Rates::new(config.purge.limits.rate);
+        Self { edge, keyring, rates, listen, started, certificates: None }
+    }
+
+    /// Lets operators have these certificates read again.
+    pub fn with_certificates(self, certificates: Option<Arc<Certificates>>) -> Self {
+        Self { certificates, ..self }
     }
 
     async fn page<D: Downstream>(&self, request: &mut Request, down: &mut D) -> Page {
@@ -67,8 +73,9 @@ impl Admin {
             "/health" | "/metrics" | "/status" => "GET, HEAD",
             "/purge" => "GET, HEAD, POST",
             _ if path.starts_with("/purge/") => "GET, HEAD, DELETE",
+            "/certificates/reload" => "POST",
             _ => {
-                let error = "no such page; there are GET /health, GET /metrics, GET /status, GET and POST /purge, GET and DELETE /purge/ID";
+                let error = "no such page; there are GET /health, GET /metrics, GET /status, GET and POST /purge, GET and DELETE /purge/ID, and POST /certificates/reload";
                 return Page::error(StatusCode::NOT_FOUND, error);
             }
         };
@@ -98,10 +105,11 @@ impl Admin {
                 .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"reference-cdn admin\""));
         };
         match path.as_str() {
-            "/status" if asker.customer.is_some() => {
+            "/status" | "/certificates/reload" if asker.customer.is_some() => {
                 Page::error(StatusCode::FORBIDDEN, "this token is for purges only")
             }
             "/status" => Page::json(StatusCode::OK, &self.status()),
+            "/certificates/reload" => self.reload_certificates().await,
             _ => self.purge(&asker, request, down).await,
         }
     }
@@ -110,6 +118,21 @@ impl Admin {
         let value = fields.get(AUTHORIZATION)?;
         let (scheme, token) = value.as_bytes().split_at(value.len().min(7));
         self.keyring.asker(token.trim_ascii()).filter(|_| scheme.eq_ignore_ascii_case(b"Bearer "))
+    }
+
+    async fn reload_certificates(&self) -> Page {
+        let Some(certificates) = self.certificates.clone() else {
+            return Page::error(StatusCode::CONFLICT, "this edge has no TLS listener: set tls.listen");
+        };
+        // Files are read, and a disk may hang.
+        match tokio::task::spawn_blocking(move || certificates.reload()).await {
+            Ok(Ok(count)) => Page::json(StatusCode::OK, &json!({ "certificates": count })),
+            Ok(Err(error)) => {
+                let error = format!("{error}; the old certificates stay in use");
+                Page::error(StatusCode::UNPROCESSABLE_ENTITY, error)
+            }
+            Err(error) => Page::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        }
     }
 
     fn status(&self) -> Value {
@@ -132,7 +155,10 @@ impl Admin {
             "program": "reference-cdn",
             "version": env!("CARGO_PKG_VERSION"),
             "listen": self.listen.to_string(),
-            "origin": self.edge.origin.authority().as_str(),
+            "customers": self.edge.customers.all().iter().map(|customer| json!({
+                "name": &*customer.name,
+                "origin": customer.origin.authority().as_str(),
+            })).collect::<Vec<_>>(),
             "seconds_up": up.as_secs(),
             "metrics": metrics,
         })

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use http::header::{HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use http::{Method, StatusCode, Uri};
+use http_cache::Key;
 use serde_json::json;
 
 use super::{Admin, Page};
-use crate::http1::connection::Request;
-use crate::http1::respond::Downstream;
-use crate::purge::{Answer, Asker, Order, Refusal};
+use crate::client::{Downstream, Request};
+use crate::purge::{Answer, Asker, AtOnce, Mode, Order, Refusal, Walked};
+use crate::state::Edge;
+use crate::store::HashedKey;
 
 /// Octets of an order.
 const MOST_CONTENT: usize = 64 * 1024;
@@ -64,7 +66,7 @@ impl Admin {
             }
         };
         let now = self.edge.clock.now();
-        let ordered = Order::parse(&content, now, |uri| self.edge.decisions.purged(uri));
+        let ordered = Order::parse(&content, now, |uri| self.edge.keys_of(uri));
         let result = match ordered {
             Ok(order) => self.carry_out(asker, order).await,
             Err(refusal) => Err(refusal),
@@ -90,6 +92,11 @@ impl Admin {
     async fn carry_out(&self, asker: &Asker, order: Order) -> Result<Answer, Refusal> {
         let now = self.edge.clock.now();
         self.rates.take(&asker.name, order.names(), now).map_err(Refusal::TooOften)?;
+        if let Some(named) = &order.scope().customer
+            && !self.edge.customers.all().iter().any(|customer| *customer.name == **named)
+        {
+            return Err(Refusal::Order(format!("customer: there is none of the name \"{named}\" here")));
+        }
         if order.is_void() {
             let mut members = serde_json::Map::new();
             order.scope().tell(&mut members);
@@ -98,21 +105,59 @@ impl Admin {
         }
         // It waits for the disk.
         let (edge, asker) = (Arc::clone(&self.edge), asker.clone());
-        let store = Arc::clone(edge.store());
         let done =
-            tokio::task::spawn_blocking(move || store.purges().order(order, &asker, now, &*store)).await;
+            tokio::task::spawn_blocking(move || edge.store().purges().order(order, &asker, now, &*edge))
+                .await;
         done.unwrap_or_else(|error| Err(Refusal::Log(std::io::Error::other(error))))
     }
 
     async fn cancel(&self, asker: &Asker, id: String, target: &Uri) -> Result<serde_json::Value, Refusal> {
         let owner = owner(target)?.map(str::to_owned);
-        let (store, asker, now) = (Arc::clone(self.edge.store()), asker.clone(), self.edge.clock.now());
+        let (edge, asker, now) = (Arc::clone(&self.edge), asker.clone(), self.edge.clock.now());
         let done = tokio::task::spawn_blocking(move || {
-            let result = store.purges().cancel(&asker, owner.as_deref(), &id, now, &*store);
+            let result = edge.store().purges().cancel(&asker, owner.as_deref(), &id, now, &*edge);
             tracing::info!(by = %asker.name, id, done = result.is_ok(), "a purge is to be cancelled");
             result
         });
         done.await.unwrap_or_else(|error| Err(Refusal::Log(std::io::Error::other(error))))
+    }
+}
+
+impl Edge {
+    /// What is stored for a URL, as the decisions of whoever has its host say. Nobody's content is stored nowhere.
+    fn keys_of(&self, uri: &Uri) -> Vec<Key> {
+        let customer = uri.host().and_then(|host| self.customers.of(host));
+        customer.map(|customer| customer.decisions.purged(uri)).unwrap_or_default()
+    }
+}
+
+impl AtOnce for Edge {
+    fn reach(&self, customer: Option<&str>, key: &Key, mode: Mode) -> u64 {
+        let all = self.customers.all().iter();
+        let reached = all.filter(|it| customer.is_none_or(|customer| *it.name == *customer)).map(|it| {
+            let key = self.store.hashed(&it.name, key.clone());
+            match mode {
+                Mode::Hard => self.store.purge(&key, None),
+                Mode::Soft => self.store.meet(&key),
+            }
+        });
+        reached.sum()
+    }
+}
+
+impl Walked for Edge {
+    type Name = HashedKey;
+
+    fn parts(&self) -> usize {
+        self.store.parts()
+    }
+
+    fn names(&self, part: usize) -> Vec<HashedKey> {
+        self.store.keys(part)
+    }
+
+    fn recheck(&self, key: &HashedKey) {
+        self.store.find(key);
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::Origin;
 use super::pool::Connection;
-use crate::http1::body::{BodyError, RequestBody};
+use crate::client::{BodyError, RequestBody};
 
 /// Content of a request to the origin.
 #[derive(Debug)]

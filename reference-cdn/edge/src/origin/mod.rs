@@ -15,7 +15,7 @@ use http_cache::Failure;
 use hyper::ext::ReasonPhrase;
 use tokio::time::timeout;
 
-use crate::http1::body::RequestBody;
+use crate::client::RequestBody;
 pub use content::OriginContent;
 use content::OutboundContent;
 use pool::{Connection, Pool};

@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use super::content::OutboundContent;
 use super::watched::Watched;
 use super::{OriginError, OriginLimits};
-use crate::http1::head::has_token;
+use crate::client::request::has_token;
 
 /// How long to wait for a kept connection whose last response has just been read to become ready.
 const SETTLE: Duration = Duration::from_millis(20);

@@ -57,9 +57,6 @@ pub use tables::Identity;
 use tables::Tables;
 pub use tokens::{Asker, Keyring, PurgeToken};
 
-/// The only customer there is until several can be configured.
-pub const ONLY_CUSTOMER: &str = "default";
-
 /// How purging is set up.
 #[derive(Clone, Debug, Default)]
 pub struct PurgeConfig {

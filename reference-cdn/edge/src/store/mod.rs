@@ -85,10 +85,11 @@ impl Variants {
     }
 }
 
-/// A key and its keyed hash. The hash finds the shard and the slot; equality is decided by the key.
+/// A customer's key and its keyed hash. The hash finds the shard and the slot; equality is decided by customer and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HashedKey {
     pub(crate) hash: u64,
+    pub(crate) customer: Arc<str>,
     pub(crate) key: Key,
 }
 
@@ -189,8 +190,9 @@ impl Store {
         self.objects.load(Ordering::Relaxed)
     }
 
-    pub fn hashed(&self, key: Key) -> HashedKey {
-        HashedKey { hash: self.hasher.hash_one(key.as_str()), key }
+    pub fn hashed(&self, customer: &Arc<str>, key: Key) -> HashedKey {
+        let hash = self.hasher.hash_one((&**customer, key.as_str()));
+        HashedKey { hash, customer: Arc::clone(customer), key }
     }
 
     fn shard(&self, key: &HashedKey) -> MutexGuard<'_, Shard> {
@@ -275,7 +277,7 @@ impl Store {
     ) -> bool {
         let key = &registration.key;
         let head = object.stored.weight();
-        let born = registration.ticket.born();
+        let born = registration.born();
         let (verdict, version) = self.arriving(key, &object.stored, born);
         let mut shard = self.shard(key);
         let shard = &mut *shard;
@@ -321,7 +323,7 @@ impl Store {
     /// Gives stored responses new heads (after a 304 or the like), unless they or their key were purged meanwhile.
     pub fn freshen(&self, registration: &Registration, objects: &[Object]) {
         let key = &registration.key;
-        let born = registration.ticket.born();
+        let born = registration.born();
         let judged: Vec<_> =
             objects.iter().map(|object| (object, self.arriving(key, &object.stored, born))).collect();
         let mut shard = self.shard(key);
@@ -426,6 +428,11 @@ pub enum Grounded {
 impl Registration {
     pub fn key(&self) -> &HashedKey {
         &self.key
+    }
+
+    /// How many purges had come before the request looked anything up.
+    pub fn born(&self) -> u64 {
+        self.ticket.born()
     }
 
     pub fn flight(&self) -> &Arc<Flight> {

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http_cache::{Key, Stored};
+use http_cache::Stored;
 
 use super::{Flight, HashedKey, Landing, Store, Variants};
-use crate::purge::{AtOnce, Identity, Mode, ONLY_CUSTOMER, Verdict, Walked};
+use crate::purge::{Identity, Verdict};
 
 /// A head under a verdict. What is gone is for the caller to leave out.
 pub(super) fn under(verdict: Verdict, stored: &Arc<Stored>) -> Arc<Stored> {
@@ -17,7 +17,7 @@ pub(super) fn under(verdict: Verdict, stored: &Arc<Stored>) -> Arc<Stored> {
 }
 
 fn identity<'a>(key: &'a HashedKey, stored: Option<&'a Stored>) -> Identity<'a> {
-    Identity { customer: ONLY_CUSTOMER, key: &key.key, fields: stored.map(Stored::headers) }
+    Identity { customer: &key.customer, key: &key.key, fields: stored.map(Stored::headers) }
 }
 
 impl Store {
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// How many responses under a key the purges took that it has not met yet.
-    fn meet(&self, key: &HashedKey) -> u64 {
+    pub fn meet(&self, key: &HashedKey) -> u64 {
         let (variants, checked) = {
             let shard = self.shard(key);
             let Some(resource) = shard.resources.get(key) else { return 0 };
@@ -95,34 +95,14 @@ impl Store {
         };
         self.judge(key, &variants, checked)
     }
-}
 
-impl AtOnce for Store {
-    fn reach(&self, customer: Option<&str>, key: &Key, mode: Mode) -> u64 {
-        if customer.is_some_and(|customer| customer != ONLY_CUSTOMER) {
-            return 0;
-        }
-        let key = self.hashed(key.clone());
-        match mode {
-            Mode::Hard => self.purge(&key, None),
-            Mode::Soft => self.meet(&key),
-        }
-    }
-}
-
-impl Walked for Store {
-    type Name = HashedKey;
-
-    fn parts(&self) -> usize {
+    /// In how many parts the store is.
+    pub fn parts(&self) -> usize {
         self.shards.len()
     }
 
-    fn names(&self, part: usize) -> Vec<HashedKey> {
-        // Under the lock for as long as it takes to copy them, a few milliseconds for ten thousand.
+    /// What is in a part. Under its lock for as long as it takes to copy it, a few milliseconds for ten thousand.
+    pub fn keys(&self, part: usize) -> Vec<HashedKey> {
         self.shard_at(part).resources.keys().cloned().collect()
-    }
-
-    fn recheck(&self, key: &HashedKey) {
-        self.find(key);
     }
 }

@@ -63,7 +63,7 @@ impl Realm {
         let key = names.it.key;
         let authority = key.authority();
         let look_up = |found: Option<&Generation>| found.map_or(Verdict::Alive, |it| it.judge(born));
-        let mut verdict = self.everything.judge(born).and(look_up(self.urls.get(key.as_str())));
+        let mut verdict = self.everything.judge(born).and(look_up(self.urls.get(key.target())));
         if !self.hosts.is_empty() {
             verdict = verdict.and(look_up(self.hosts.get(host(authority))));
         }

@@ -181,7 +181,7 @@ impl World {
         let key = Key::from_text(&format!("http://{}/{}", HOSTS[it.host], TAGS[it.path]));
         let mut fields = HeaderMap::new();
         fields.insert("surrogate-key", HeaderValue::from_static(TAGS[it.tag]));
-        let identity = Identity { customer: ONLY_CUSTOMER, key: &key, fields: Some(&fields) };
+        let identity = Identity { customer: "shop", key: &key, fields: Some(&fields) };
         if it.epoch != self.purges.epoch() {
             Verdict::Gone
         } else if arriving {
