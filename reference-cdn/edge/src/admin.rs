@@ -158,6 +158,7 @@ impl Admin {
             "version": env!("CARGO_PKG_VERSION"),
             "listen": self.listen.to_string(),
             "origin": self.edge.origin.authority().as_str(),
+            "origins": self.edge.origin.status(),
             "seconds_up": up.as_secs(),
             "metrics": metrics,
         })

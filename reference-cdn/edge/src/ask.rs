@@ -61,6 +61,7 @@ impl Edge {
                 expects_continue: request.expects_continue && content.is_some(),
                 content: content.take(),
                 interim: self.relay_interim(&request, &registration),
+                key: registration.key().key.as_str(),
             };
             let answer = match self.origin.send(outbound).await {
                 Ok(answer) => answer,

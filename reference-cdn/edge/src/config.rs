@@ -8,7 +8,7 @@ use http::uri::Authority;
 
 use crate::http1::connection::ConnectionLimits;
 use crate::http1::head::HeadLimits;
-use crate::origin::OriginLimits;
+use crate::origin::{OriginConfig, OriginGroupConfig};
 use crate::store::StoreLimits;
 
 /// Everything about one edge but its decisions.
@@ -19,22 +19,13 @@ pub struct Config {
     /// Client connections open at once.
     pub connections: usize,
     pub client: ConnectionLimits,
-    pub origin: OriginConfig,
+    pub origin: OriginGroupConfig,
     pub store: StoreLimits,
     pub admin: Option<AdminConfig>,
     /// Path of the access log; `-` for standard output.
     pub access_log: Option<PathBuf>,
     /// How long requests in flight may take to finish when the edge is told to stop.
     pub drain: Duration,
-}
-
-#[derive(Clone, Debug)]
-pub struct OriginConfig {
-    /// Host and port to connect to.
-    pub authority: Authority,
-    /// Send the client's Host rather than the origin's.
-    pub keep_host: bool,
-    pub limits: OriginLimits,
 }
 
 #[derive(Clone, Debug)]
@@ -76,7 +67,7 @@ impl Config {
             listen,
             connections: 10_000,
             client: ConnectionLimits::default(),
-            origin: OriginConfig { authority: origin, keep_host: true, limits: OriginLimits::default() },
+            origin: OriginGroupConfig::new(OriginConfig::new(origin)),
             store: StoreLimits::default(),
             admin: None,
             access_log: None,
@@ -97,21 +88,6 @@ impl Default for ConnectionLimits {
             request_content: 1 << 30,
             unread_content: 256 * 1024,
             drain_time: Duration::from_secs(2),
-        }
-    }
-}
-
-impl Default for OriginLimits {
-    fn default() -> Self {
-        Self {
-            connections: 512,
-            idle_connections: 64,
-            idle: Duration::from_secs(30),
-            connect: Duration::from_secs(5),
-            response: Duration::from_secs(30),
-            content_stall: Duration::from_secs(30),
-            head_bytes: 64 * 1024,
-            fields: 128,
         }
     }
 }

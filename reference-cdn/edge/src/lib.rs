@@ -28,7 +28,10 @@ mod support;
 extern crate self as edge;
 
 pub use clock::Clock;
-pub use config::{AdminConfig, Config, OriginConfig, Token};
-pub use origin::OriginLimits;
+pub use config::{AdminConfig, Config, Token};
+pub use origin::{
+    Bound, EjectionRules, MOST_ORIGINS, Names, OriginConfig, OriginGroupConfig, OriginLimits,
+    OriginSetupError, OriginTls, ParentRules, ProbeConfig, Protocol, RetryRules, Role, Thresholds,
+};
 pub use server::{Server, StartError, Stopped, bind};
 pub use state::Edge;

@@ -1,6 +1,7 @@
 //! Starts an edge: binds, accepts, and stops in good order.
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::http1::connection::{ConnectionLimits, Service, Shared, serve};
 use crate::metrics::{Count, Metrics};
-use crate::origin::Origin;
+use crate::origin::{OriginSetupError, Origins, SystemAuthorities};
 use crate::state::{Edge, EdgeService};
 use crate::store::Store;
 
@@ -33,8 +34,8 @@ const ADMIN_CONNECTIONS: usize = 64;
 const BREATH: Duration = Duration::from_millis(50);
 /// How long writing the last lines of the access log may take.
 const LOG_TIME: Duration = Duration::from_secs(5);
-/// How often connections to the origin that idled too long are closed.
-const SWEEP: Duration = Duration::from_secs(5);
+/// Whose the one group of origins is.
+const CUSTOMER: &str = "default";
 
 /// Why an edge did not start.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +44,8 @@ pub enum StartError {
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot open the access log {}: {source}", .path.display())]
     AccessLog { path: PathBuf, source: io::Error },
-    #[error("the origin's name cannot be sent as a Host field: {0}")]
-    Origin(#[from] http::Error),
+    #[error(transparent)]
+    Origin(#[from] OriginSetupError),
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -83,7 +84,10 @@ pub struct Stopped {
 /// # Errors
 /// When an address cannot be bound or the access log cannot be opened.
 pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Result<Server, StartError> {
-    let origin = Origin::new(config.origin.authority.clone(), config.origin.keep_host, config.origin.limits)?;
+    let mut authorities = SystemAuthorities::default();
+    // The standard library's own source of randomness.
+    let seed = RandomState::new().hash_one(0);
+    let origin = Origins::new(CUSTOMER, config.origin.clone(), clock.clone(), seed, &mut authorities)?;
     let metrics = Arc::new(Metrics::default());
     let (log, log_writer) = match &config.access_log {
         None => (AccessLog::off(), None),
@@ -166,17 +170,12 @@ impl Server {
                     None => std::future::pending().await,
                 }
             };
-            let sweep = async {
-                loop {
-                    sleep(SWEEP).await;
-                    edge.origin.sweep();
-                }
-            };
+            let tend = Arc::clone(&edge.origin).tend();
             tokio::select! {
                 () = stop => {}
                 () = accept_clients => {}
                 () = accept_operators => {}
-                () = sweep => {}
+                () = tend => {}
             }
         }
         // New connections are refused from here on; idle ones close; the operators' end with the clients'.

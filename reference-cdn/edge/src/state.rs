@@ -13,7 +13,7 @@ use crate::http1::head::{HeadError, RequestHead};
 use crate::http1::respond::{Downstream, Stop};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
-use crate::origin::Origin;
+use crate::origin::{Origins, samples as origin_samples};
 use crate::store::Store;
 
 /// See the module.
@@ -21,7 +21,7 @@ use crate::store::Store;
 pub struct Edge {
     pub(crate) decisions: Arc<dyn Decisions>,
     pub(crate) store: Arc<Store>,
-    pub(crate) origin: Arc<Origin>,
+    pub(crate) origin: Arc<Origins>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: AccessLog,
@@ -37,7 +37,7 @@ impl Edge {
     pub fn new(
         decisions: Arc<dyn Decisions>,
         store: Arc<Store>,
-        origin: Arc<Origin>,
+        origin: Arc<Origins>,
         clock: Clock,
         metrics: Arc<Metrics>,
         log: AccessLog,
@@ -80,17 +80,8 @@ impl Edge {
                 "Clients cut off because they fell behind content too large to keep.",
                 count(&counters.overrun_readers),
             ),
-            Sample::gauge(
-                "edge_origin_idle_connections",
-                "Connections to the origin kept open for later.",
-                self.origin.idle_connections() as u64,
-            ),
-            Sample::counter(
-                "edge_origin_connections_opened_total",
-                "Connections opened to the origin.",
-                self.origin.opened(),
-            ),
         ]);
+        samples.extend(origin_samples(std::iter::once(&*self.origin)));
         samples
     }
 }

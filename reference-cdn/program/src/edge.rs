@@ -122,7 +122,8 @@ async fn serve(args: &EdgeArgs, checked: Checked, decisions: Arc<dyn Decisions>)
     let signals = |kind| signal(kind).map_err(|error| format!("error: cannot wait for signals: {error}\n"));
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
-    let origin = checked.config.origin.authority.to_string();
+    let origin =
+        checked.config.origin.origins.iter().map(|it| it.authority.as_str()).collect::<Vec<_>>().join(", ");
     let server =
         bind(checked.config, decisions, Clock::system()).map_err(|error| format!("error: {error}\n"))?;
     announce(args.json, &server, &origin)

@@ -11,7 +11,7 @@ pub mod value;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use edge::{AdminConfig, Config, Token};
+use edge::{AdminConfig, Config, OriginConfig, Token};
 use http::uri::Authority;
 use http_cache::Settings;
 
@@ -77,7 +77,7 @@ impl Draft {
     pub fn finish(mut self) -> Result<Checked, Vec<(&'static [&'static str], Wrong)>> {
         let mut wrongs: Vec<(&'static [&'static str], Wrong)> = Vec::new();
         match self.origin.take() {
-            Some(origin) => self.config.origin.authority = origin,
+            Some(origin) => self.config.origin.origins = vec![OriginConfig::new(origin)],
             None => wrongs.push((
                 &["origin.url"],
                 Wrong::new("no origin is given").hint("say where the content comes from: `url = \"http://host:port\"` under [origin], or --origin"),
