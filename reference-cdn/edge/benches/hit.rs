@@ -66,7 +66,7 @@ fn uri(path: &str) -> http::Uri {
 fn head() -> Arc<http_cache::Stored> {
     let (method, none, target) = (Method::GET, HeaderMap::new(), uri("/"));
     let request = Request { method: &method, target: &target, headers: &none };
-    let fetch = Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false };
+    let fetch = Fetch::forward(ForwardReason::UriMiss);
     let mut headers = HeaderMap::new();
     headers.insert("cache-control", HeaderValue::from_static("max-age=600"));
     let now = Time::from_secs(1_000_000);
@@ -81,8 +81,9 @@ fn head() -> Arc<http_cache::Stored> {
 fn store(criterion: &mut Criterion) {
     let store = Arc::new(Store::new(StoreLimits { memory: 1 << 30, object: 8 << 20, variants: 64 }));
     let stored = head();
+    let customer = Arc::from("default");
     let put = |path: String, octets: usize| {
-        let key = store.hashed(Key::of(&uri(&path)));
+        let key = store.hashed(&customer, Key::of(&uri(&path)));
         let Ok(registration) = store.take_off(&key, false, |_| false) else { return };
         let mut filler = store.fill(&key);
         filler.append(&vec![7; octets]);
@@ -97,12 +98,12 @@ fn store(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("store");
     group.bench_function("look-up among 100 000", |bencher| {
-        let key = store.hashed(Key::of(&uri("/small/77777")));
+        let key = store.hashed(&customer, Key::of(&uri("/small/77777")));
         bencher.iter(|| black_box(store.find(&key)));
     });
     for (name, path, octets) in [("verify 1 KiB", "/small/5", 1024), ("verify 1 MiB", "/large", 1 << 20)] {
         group.throughput(Throughput::Bytes(octets));
-        let found = store.find(&store.hashed(Key::of(&uri(path)))).expect("stored");
+        let found = store.find(&store.hashed(&customer, Key::of(&uri(path)))).expect("stored");
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let mut reader = found.bodies[0].read(0);

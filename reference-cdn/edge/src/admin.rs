@@ -157,8 +157,11 @@ impl Admin {
             "program": "reference-cdn",
             "version": env!("CARGO_PKG_VERSION"),
             "listen": self.listen.to_string(),
-            "origin": self.edge.origin.authority().as_str(),
-            "origins": self.edge.origin.status(),
+            "customers": self.edge.customers.all().iter().map(|customer| json!({
+                "name": &*customer.name,
+                "origin": customer.origin.authority().as_str(),
+                "origins": customer.origin.status(),
+            })).collect::<Vec<_>>(),
             "seconds_up": up.as_secs(),
             "metrics": metrics,
         })
@@ -169,11 +172,9 @@ impl Edge {
     /// Forgets everything stored for an absolute URL, all variants of it, also what a fetch under way will bring. Says
     /// how many responses were dropped.
     pub fn purge(&self, target: &Uri) -> u64 {
-        self.decisions
-            .purged(target)
-            .into_iter()
-            .map(|key| self.store.purge(&self.store.hashed(key), None))
-            .sum()
+        let Some(customer) = target.host().and_then(|host| self.customers.of(host)) else { return 0 };
+        let keys = customer.decisions.purged(target).into_iter();
+        keys.map(|key| self.store.purge(&self.store.hashed(&customer.name, key), None)).sum()
     }
 }
 

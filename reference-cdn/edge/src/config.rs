@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::Authority;
+use http_cache::Settings;
 
 use crate::http1::connection::ConnectionLimits;
 use crate::http1::head::HeadLimits;
 use crate::origin::{OriginConfig, OriginGroupConfig};
 use crate::store::StoreLimits;
 
-/// Everything about one edge but its decisions.
+/// Everything about one edge.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect; port 0 takes a free one.
@@ -19,13 +20,42 @@ pub struct Config {
     /// Client connections open at once.
     pub connections: usize,
     pub client: ConnectionLimits,
-    pub origin: OriginGroupConfig,
+    /// Whose content it serves; of two that claim a host the first has it.
+    pub customers: Vec<CustomerConfig>,
     pub store: StoreLimits,
     pub admin: Option<AdminConfig>,
     /// Path of the access log; `-` for standard output.
     pub access_log: Option<PathBuf>,
     /// How long requests in flight may take to finish when the edge is told to stop.
     pub drain: Duration,
+}
+
+/// One customer.
+#[derive(Clone, Debug)]
+pub struct CustomerConfig {
+    /// A token; what is stored carries it.
+    pub name: String,
+    pub hosts: Vec<Host>,
+    /// What its decisions are made from.
+    pub settings: Settings,
+    pub origin: OriginGroupConfig,
+}
+
+impl CustomerConfig {
+    /// The customer of an edge that has only one: whatever the host.
+    pub fn new(origin: OriginGroupConfig) -> Self {
+        Self { name: "default".into(), hosts: vec![Host::Any], settings: Settings::default(), origin }
+    }
+}
+
+/// The hosts that belong to a customer: names in lower case, without port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// All that nobody else claims.
+    Any,
+    Exact(String),
+    /// Every name below this domain, not the domain itself.
+    Under(String),
 }
 
 #[derive(Clone, Debug)]
@@ -61,13 +91,13 @@ impl std::fmt::Debug for Token {
 }
 
 impl Config {
-    /// The defaults, in front of an origin.
+    /// The defaults, for one customer with this origin.
     pub fn new(listen: SocketAddr, origin: Authority) -> Self {
         Self {
             listen,
             connections: 10_000,
             client: ConnectionLimits::default(),
-            origin: OriginGroupConfig::new(OriginConfig::new(origin)),
+            customers: vec![CustomerConfig::new(OriginGroupConfig::new(OriginConfig::new(origin)))],
             store: StoreLimits::default(),
             admin: None,
             access_log: None,

@@ -1,8 +1,8 @@
 //! The edge of the reference CDN: a caching HTTP proxy.
 //!
 //! What a request may get is decided by [`http_cache::Decisions`]; this crate carries it out: connections, the store,
-//! the origin, collapsing, the admin listener. [`bind`] takes the decisions as an argument, so that another program can
-//! start the same edge with other decisions.
+//! the origin, collapsing, the admin listener. [`bind`] takes what makes the decisions as an argument, so that another
+//! program can start the same edge with other decisions.
 
 mod access_log;
 mod admin;
@@ -10,12 +10,14 @@ mod answer;
 mod ask;
 mod clock;
 mod config;
+mod customer;
 pub mod http1;
 mod lonely;
 mod metrics;
 mod origin;
 mod send;
 mod server;
+mod slices;
 #[cfg(test)]
 mod spoiled_tests;
 mod state;
@@ -28,10 +30,12 @@ mod support;
 extern crate self as edge;
 
 pub use clock::Clock;
-pub use config::{AdminConfig, Config, Token};
+pub use config::{AdminConfig, Config, CustomerConfig, Host, Token};
+pub use customer::{Customer, Customers};
 pub use origin::{
     Bound, EjectionRules, MOST_ORIGINS, Names, OriginConfig, OriginGroupConfig, OriginLimits,
-    OriginSetupError, OriginTls, ParentRules, ProbeConfig, Protocol, RetryRules, Role, Thresholds,
+    OriginSetupError, OriginTls, Origins, ParentRules, ProbeConfig, Protocol, RetryRules, Role, Thresholds,
+    TlsSetupError,
 };
 pub use server::{Server, StartError, Stopped, bind};
 pub use state::Edge;

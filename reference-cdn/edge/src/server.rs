@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::uri::Scheme;
-use http_cache::Decisions;
+use http_cache::{Decisions, Settings};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ use crate::access_log::AccessLog;
 use crate::admin::Admin;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::customer::{Customer, Customers};
 use crate::http1::connection::{ConnectionLimits, Service, Shared, serve};
 use crate::metrics::{Count, Metrics};
 use crate::origin::{OriginSetupError, Origins, SystemAuthorities};
@@ -34,8 +35,6 @@ const ADMIN_CONNECTIONS: usize = 64;
 const BREATH: Duration = Duration::from_millis(50);
 /// How long writing the last lines of the access log may take.
 const LOG_TIME: Duration = Duration::from_secs(5);
-/// Whose the one group of origins is.
-const CUSTOMER: &str = "default";
 
 /// Why an edge did not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,15 +78,27 @@ pub struct Stopped {
     pub cut: usize,
 }
 
-/// Binds an edge. Connections are accepted, and wait, from now on; [`Server::serve`] answers them.
+/// Binds an edge. Connections are accepted, and wait, from now on; [`Server::serve`] answers them. `decide` makes the
+/// decisions for a customer with these settings.
 ///
 /// # Errors
 /// When an address cannot be bound or the access log cannot be opened.
-pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Result<Server, StartError> {
+pub fn bind(
+    config: Config,
+    decide: impl Fn(&Settings) -> Arc<dyn Decisions>,
+    clock: Clock,
+) -> Result<Server, StartError> {
     let mut authorities = SystemAuthorities::default();
-    // The standard library's own source of randomness.
-    let seed = RandomState::new().hash_one(0);
-    let origin = Origins::new(CUSTOMER, config.origin.clone(), clock.clone(), seed, &mut authorities)?;
+    let mut customers = Vec::with_capacity(config.customers.len());
+    for customer in &config.customers {
+        // The standard library's own source of randomness.
+        let seed = RandomState::new().hash_one(&customer.name);
+        let (name, group) = (customer.name.as_str(), customer.origin.clone());
+        let origin = Origins::new(name, group, clock.clone(), seed, &mut authorities)?;
+        let decisions = decide(&customer.settings);
+        customers.push((customer.clone(), Arc::new(Customer { name: name.into(), decisions, origin })));
+    }
+    let customers = Customers::new(customers);
     let metrics = Arc::new(Metrics::default());
     let (log, log_writer) = match &config.access_log {
         None => (AccessLog::off(), None),
@@ -100,7 +111,7 @@ pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Resu
         }
     };
     let (listener, listen) = listen(config.listen, "for clients")?;
-    let edge = Edge::new(decisions, Arc::new(Store::new(config.store)), origin, clock, metrics, log);
+    let edge = Edge::new(customers, Arc::new(Store::new(config.store)), clock, metrics, log);
     let admin = match &config.admin {
         None => None,
         Some(admin) => {
@@ -170,12 +181,14 @@ impl Server {
                     None => std::future::pending().await,
                 }
             };
-            let tend = Arc::clone(&edge.origin).tend();
+            let mut tending = JoinSet::new();
+            for customer in edge.customers.all() {
+                tending.spawn(Arc::clone(&customer.origin).tend());
+            }
             tokio::select! {
                 () = stop => {}
                 () = accept_clients => {}
                 () = accept_operators => {}
-                () = tend => {}
             }
         }
         // New connections are refused from here on; idle ones close; the operators' end with the clients'.

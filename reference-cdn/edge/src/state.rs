@@ -4,28 +4,30 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http_cache::{Decisions, Request as View};
+use http_cache::Request as View;
 
 use crate::access_log::{AccessLog, Record};
 use crate::clock::Clock;
+use crate::customer::Customers;
 use crate::http1::connection::{Request, Service};
 use crate::http1::head::{HeadError, RequestHead};
 use crate::http1::respond::{Downstream, Stop};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
-use crate::origin::{Origins, samples as origin_samples};
+use crate::origin::samples as origin_samples;
+use crate::slices::Cuttings;
 use crate::store::Store;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Edge {
-    pub(crate) decisions: Arc<dyn Decisions>,
+    pub(crate) customers: Customers,
     pub(crate) store: Arc<Store>,
-    pub(crate) origin: Arc<Origins>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: AccessLog,
     pub(crate) lonely: Lonely,
+    pub(crate) cuttings: Cuttings,
 }
 
 /// What `http-cache` looks at.
@@ -35,14 +37,21 @@ pub(crate) fn view(head: &RequestHead) -> View<'_> {
 
 impl Edge {
     pub fn new(
-        decisions: Arc<dyn Decisions>,
+        customers: Customers,
         store: Arc<Store>,
-        origin: Arc<Origins>,
         clock: Clock,
         metrics: Arc<Metrics>,
         log: AccessLog,
     ) -> Arc<Self> {
-        Arc::new(Self { decisions, store, origin, clock, metrics, log, lonely: Lonely::new() })
+        Arc::new(Self {
+            customers,
+            store,
+            clock,
+            metrics,
+            log,
+            lonely: Lonely::new(),
+            cuttings: Cuttings::default(),
+        })
     }
 
     pub fn store(&self) -> &Arc<Store> {
@@ -81,7 +90,7 @@ impl Edge {
                 count(&counters.overrun_readers),
             ),
         ]);
-        samples.extend(origin_samples(std::iter::once(&*self.origin)));
+        samples.extend(origin_samples(self.customers.all().iter().map(|customer| &*customer.origin)));
         samples
     }
 }

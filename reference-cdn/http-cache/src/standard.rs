@@ -1,5 +1,6 @@
 //! The decisions as the RFCs have them: which function answers which question, and in what order.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ pub struct Settings {
     pub edge: Option<String>,
     /// Tiers of edges of this CDN that may stand between clients and this edge; beyond them a request is a loop.
     pub tiers_below: u32,
+    /// Octets of a slice: range requests that the store cannot answer fetch aligned slices of this size, and what is too
+    /// large to be stored in one piece is kept in them. `None`: ranges go to the origin as they are.
+    pub slice: Option<NonZeroU64>,
 }
 
 impl Default for Settings {
@@ -36,6 +40,7 @@ impl Default for Settings {
             stale_when_disconnected: Duration::from_secs(86_400),
             edge: None,
             tiers_below: 0,
+            slice: NonZeroU64::new(1 << 20),
         }
     }
 }
@@ -233,9 +238,9 @@ impl Standard {
 }
 
 impl Fetch {
-    /// The client's request as it is.
+    /// The whole, whatever the client's conditions.
     fn unconditional(reason: ForwardReason) -> Self {
-        Self { reason, validate: None, complete: None, whole: true }
+        Self { whole: true, ..Self::forward(reason) }
     }
 }
 
@@ -253,6 +258,12 @@ impl Decisions for Standard {
             return Err(Refusal {
                 status: StatusCode::LOOP_DETECTED,
                 reason: "the request has passed this CDN before",
+            });
+        }
+        if *request.method == Method::GET && range::is_excessive(request.headers) {
+            return Err(Refusal {
+                status: StatusCode::RANGE_NOT_SATISFIABLE,
+                reason: "too many ranges, or too many that overlap",
             });
         }
         Ok(())
@@ -305,7 +316,10 @@ impl Decisions for Standard {
             }
             Plan::Fetch(fetch)
         };
-        let pass = |reason| Fetch { reason, validate: None, complete: None, whole: false };
+        let pass = |reason| {
+            let slice = slicing::first(request, self.settings.slice);
+            Fetch { whole: slice.is_some(), slice, ..Fetch::forward(reason) }
+        };
         let Some((index, chosen)) = chosen.and_then(|index| Some((index, stored.get(index)?))) else {
             let reason = if stored.is_empty() { ForwardReason::UriMiss } else { ForwardReason::VaryMiss };
             return fetch(pass(reason));
@@ -337,12 +351,13 @@ impl Decisions for Standard {
             }
             if chosen.freshness.while_revalidating(staleness) {
                 // In the background nobody waits for a part, or for a 304 to conditions of the client's.
-                let refresh = Fetch { whole: true, ..validation_of(chosen, index, ForwardReason::Stale) };
+                let refresh =
+                    Fetch { whole: true, ..validation_of(request, chosen, index, ForwardReason::Stale) };
                 return Plan::Serve { index, stale: true, refresh: Some(refresh) };
             }
         }
         let reason = if unwanted && fresh { ForwardReason::Request } else { ForwardReason::Stale };
-        fetch(validation_of(chosen, index, reason))
+        fetch(validation_of(request, chosen, index, reason))
     }
 
     fn collapsing(&self, request: &Request<'_>, fetch: &Fetch) -> Collapsing {
@@ -369,15 +384,17 @@ impl Decisions for Standard {
         }
         if let Some(stored) = stored.filter(|_| fetch.validate.is_some()) {
             if let Some(range) = &fetch.complete {
-                if let Ok(value) = HeaderValue::from_str(&format!("bytes={}-", range.start)) {
-                    headers.insert(RANGE, value);
-                }
+                let rest = stored.extent.complete == Some(range.end);
+                headers.insert(RANGE, range_field(range.start, range.end.checked_sub(1).filter(|_| !rest)));
                 if let Some(tag) = stored.headers.get(http::header::ETAG) {
                     headers.insert(IF_RANGE, tag.clone());
                 }
             } else {
                 validation::conditions_for(stored, &mut headers);
             }
+        }
+        if let Some(slice) = &fetch.slice {
+            headers.insert(RANGE, range_field(slice.start, slice.end.checked_sub(1)));
         }
         if let Some(hops) = headers.get(MAX_FORWARDS).and_then(|hops| directives::seconds(hops.as_bytes())) {
             headers.insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
@@ -429,7 +446,23 @@ impl Decisions for Standard {
                 .unwrap_or(Received::Again(Fetch::unconditional(ForwardReason::Partial)));
         }
         let honor = self.settings.client_directives == ClientDirectives::Honor;
-        match storing::stored(request, response, self.settings.heuristic, honor) {
+        let heuristic = self.settings.heuristic;
+        let new = match fetch.slice.clone().filter(|_| response.status == StatusCode::PARTIAL_CONTENT) {
+            None => storing::stored(request, response, heuristic, honor),
+            Some(slice) => {
+                let mut headers = request.headers.clone();
+                headers.insert(RANGE, range_field(slice.start, slice.end.checked_sub(1)));
+                let sent = Request { headers: &headers, ..*request };
+                let new = storing::stored(&sent, response, heuristic, honor)
+                    .map_err(|why| (why, storing::unstored(&sent, response, heuristic)));
+                let asked = (slice, self.settings.slice);
+                match slicing::received(request, response, asked, new, &selected(), stored) {
+                    Ok(received) => return received,
+                    Err(new) => Ok(*new),
+                }
+            }
+        };
+        match new {
             Ok(new) if new.extent.partial => combining::part(new, selected(), stored),
             Ok(new) => Received::Store { stored: Box::new(new), replaces: selected() },
             Err(why) => {
@@ -446,6 +479,10 @@ impl Decisions for Standard {
                 Received::Relay { why, forget: if telling { selected() } else { Vec::new() } }
             }
         }
+    }
+
+    fn cut(&self, stored: &Stored) -> Option<Stored> {
+        slicing::cut(stored, self.settings.slice)
     }
 
     fn failed(
@@ -523,10 +560,17 @@ impl Decisions for Standard {
     }
 }
 
+/// `bytes=first-last`, or all from `first` on.
+fn range_field(first: u64, last: Option<u64>) -> HeaderValue {
+    let last = last.map(|last| last.to_string()).unwrap_or_default();
+    HeaderValue::try_from(format!("bytes={first}-{last}")).unwrap_or(HeaderValue::from_static("bytes=0-"))
+}
+
 /// A fetch that validates `stored`, or fetches anew if there is nothing to validate it by.
-fn validation_of(stored: &Stored, index: usize, reason: ForwardReason) -> Fetch {
+fn validation_of(request: &Request<'_>, stored: &Stored, index: usize, reason: ForwardReason) -> Fetch {
     let possible = stored.headers.contains_key(http::header::ETAG) || stored.last_modified.is_some();
-    Fetch { reason, validate: possible.then_some(index), complete: None, whole: possible }
+    let slice = slicing::beside_validation(request, stored);
+    Fetch { reason, validate: possible.then_some(index), complete: None, whole: possible, slice }
 }
 
 /// A fetch of what is missing from a partial response that begins at the start, for a request that wants all
@@ -550,5 +594,6 @@ fn completion(request: &Request<'_>, stored: &Stored, index: usize) -> Option<Fe
         validate: Some(index),
         complete: Some(rest),
         whole: true,
+        slice: None,
     })
 }

@@ -1,12 +1,13 @@
 //! `reference-cdn edge`: runs one edge until it is told to stop.
 
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use edge::{Clock, Server, bind};
+use edge::{Clock, Host, Server, bind};
 use http_cache::{Decisions, Standard};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -78,29 +79,32 @@ impl EdgeArgs {
                 settings.flag(flag, field, &text);
             }
         }
-        // A small store given by a flag brings the limit for one response down with it.
-        let store = &mut settings.draft_mut().config.store;
+        // A small store given by a flag brings the limits for one response and for a slice of one down with it.
         if self.memory.is_some() {
+            let draft = settings.draft_mut();
+            let store = &mut draft.config.store;
             store.object = store.object.min(store.memory / 2);
+            let most = store.object;
+            draft.settings.slice =
+                draft.settings.slice.and_then(|slice| NonZeroU64::new(slice.get().min(most)));
         }
         settings.finish().map_err(|faults| faults.render(colored))
     }
 }
 
 /// Runs an edge until SIGTERM or SIGINT, its decisions those of the RFCs, wrapped by `wrap`.
-pub fn run(args: &EdgeArgs, wrap: impl FnOnce(Arc<dyn Decisions>) -> Arc<dyn Decisions>) -> ExitCode {
+pub fn run(args: &EdgeArgs, wrap: impl Fn(Arc<dyn Decisions>) -> Arc<dyn Decisions>) -> ExitCode {
     crate::log::start();
     let result = args.resolve().and_then(|checked| {
-        crate::log::raise_descriptor_limit(
-            checked.config.connections,
-            checked.config.origin.limits.connections,
-        );
+        let origins =
+            checked.config.customers.iter().map(|it| it.origin.limits.connections * it.origin.origins.len());
+        crate::log::raise_descriptor_limit(checked.config.connections, origins.sum());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(|error| format!("error: cannot start the runtime: {error}\n"))?;
-        let decisions = wrap(Arc::new(Standard::new(checked.settings.clone())));
-        let cut = runtime.block_on(serve(args, checked, decisions))?;
+        let decide = |settings: &http_cache::Settings| wrap(Arc::new(Standard::new(settings.clone())));
+        let cut = runtime.block_on(serve(args, checked, decide))?;
         runtime.shutdown_background();
         Ok(cut)
     });
@@ -117,16 +121,21 @@ pub fn run(args: &EdgeArgs, wrap: impl FnOnce(Arc<dyn Decisions>) -> Arc<dyn Dec
     }
 }
 
-async fn serve(args: &EdgeArgs, checked: Checked, decisions: Arc<dyn Decisions>) -> Result<usize, String> {
+async fn serve(
+    args: &EdgeArgs,
+    checked: Checked,
+    decide: impl Fn(&http_cache::Settings) -> Arc<dyn Decisions>,
+) -> Result<usize, String> {
     // Asked for before anybody is told that the edge is ready.
     let signals = |kind| signal(kind).map_err(|error| format!("error: cannot wait for signals: {error}\n"));
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
-    let origin =
-        checked.config.origin.origins.iter().map(|it| it.authority.as_str()).collect::<Vec<_>>().join(", ");
+    let rest = checked.config.customers.iter().find(|customer| customer.hosts.contains(&Host::Any));
+    let origin = rest.map(|customer| customer.origin.origins[0].authority.to_string());
+    let customers = checked.config.customers.len();
     let server =
-        bind(checked.config, decisions, Clock::system()).map_err(|error| format!("error: {error}\n"))?;
-    announce(args.json, &server, &origin)
+        bind(checked.config, decide, Clock::system()).map_err(|error| format!("error: {error}\n"))?;
+    announce(args.json, &server, origin.as_deref(), customers)
         .map_err(|error| format!("error: cannot write to standard output: {error}\n"))?;
     let stop = async {
         tokio::select! {
@@ -138,7 +147,8 @@ async fn serve(args: &EdgeArgs, checked: Checked, decisions: Arc<dyn Decisions>)
     Ok(server.serve(stop).await.cut)
 }
 
-fn announce(json: bool, server: &Server, origin: &str) -> std::io::Result<()> {
+/// `origin` is that of the hosts that no customer has, where there is one.
+fn announce(json: bool, server: &Server, origin: Option<&str>, customers: usize) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
         let line = serde_json::json!({
@@ -148,7 +158,11 @@ fn announce(json: bool, server: &Server, origin: &str) -> std::io::Result<()> {
         });
         writeln!(out, "{line}")?;
     } else {
-        writeln!(out, "reference-cdn edge: http://{} in front of http://{origin}", server.listen())?;
+        write!(out, "reference-cdn edge: http://{} in front of ", server.listen())?;
+        match origin {
+            Some(origin) if customers == 1 => writeln!(out, "http://{origin}")?,
+            _ => writeln!(out, "the origins of {customers} customers")?,
+        }
         if let Some(admin) = server.admin() {
             writeln!(out, "admin: http://{admin}/status")?;
         }

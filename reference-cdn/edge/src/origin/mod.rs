@@ -48,4 +48,4 @@ pub use response::Answer;
 pub use retry::RetryRules;
 pub use select::{MOST_ORIGINS, Role};
 pub use status::samples;
-pub use tls::SystemAuthorities;
+pub use tls::{SystemAuthorities, TlsSetupError};

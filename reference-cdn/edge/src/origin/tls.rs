@@ -30,6 +30,24 @@ pub enum TlsSetupError {
     Other(#[from] rustls::Error),
 }
 
+impl TlsSetupError {
+    /// Is it about the name to ask for?
+    pub fn is_name(&self) -> bool {
+        matches!(self, Self::Name(_))
+    }
+}
+
+impl OriginTls {
+    /// Can it be used? Does not look at the authorities that the system trusts.
+    ///
+    /// # Errors
+    /// When a file cannot be used or a name is none.
+    pub fn check(&self) -> Result<(), TlsSetupError> {
+        let mut system = SystemAuthorities(Some(Arc::new(RootCertStore::empty())));
+        Tls::new(self, Protocol::Auto, &mut system).map(|_| ())
+    }
+}
+
 /// The authorities that the system trusts, read when an origin first needs them.
 #[derive(Debug, Default)]
 pub struct SystemAuthorities(Option<Arc<RootCertStore>>);

@@ -69,10 +69,11 @@ impl Variants {
     }
 }
 
-/// A key and its keyed hash. The hash finds the shard and the slot; equality is decided by the key.
+/// A customer's key and its keyed hash. The hash finds the shard and the slot; equality is decided by customer and key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HashedKey {
     pub(crate) hash: u64,
+    pub(crate) customer: Arc<str>,
     pub(crate) key: Key,
 }
 
@@ -160,8 +161,9 @@ impl Store {
         self.objects.load(Ordering::Relaxed)
     }
 
-    pub fn hashed(&self, key: Key) -> HashedKey {
-        HashedKey { hash: self.hasher.hash_one(key.as_str()), key }
+    pub fn hashed(&self, customer: &Arc<str>, key: Key) -> HashedKey {
+        let hash = self.hasher.hash_one((&**customer, key.as_str()));
+        HashedKey { hash, customer: Arc::clone(customer), key }
     }
 
     fn shard(&self, key: &HashedKey) -> MutexGuard<'_, Shard> {

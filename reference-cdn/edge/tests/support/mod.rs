@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edge::{AdminConfig, Clock, Config, Edge, Stopped, Token, bind};
-use http_cache::{Settings, Standard, Time};
+use http_cache::{Decisions, Settings, Standard, Time};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -396,8 +396,8 @@ impl TestEdge {
         config.admin = Some(AdminConfig { listen: any, token: Token::new(TOKEN) });
         change(&mut config);
         let clock = Clock::manual(START);
-        let decisions = Arc::new(Standard::new(Settings::default()));
-        let server = bind(config, decisions, clock.clone()).expect("bind");
+        let decide = |settings: &Settings| Arc::new(Standard::new(settings.clone())) as Arc<dyn Decisions>;
+        let server = bind(config, decide, clock.clone()).expect("bind");
         let (address, admin) = (server.listen(), server.admin().expect("admin"));
         let edge = Arc::clone(server.edge());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -445,6 +445,20 @@ impl TestEdge {
         soon(name, async {
             while self.metric(name) != value {
                 tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits until a metric has stood still for a third of a second.
+    pub async fn until_still(&self, name: &str) {
+        soon(name, async {
+            let (mut last, mut same) = (self.metric(name), 0);
+            while same < 15 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let now = self.metric(name);
+                same = if now == last { same + 1 } else { 0 };
+                last = now;
             }
         })
         .await;

@@ -1,18 +1,26 @@
 //! Every field of the configuration: what it means, what it defaults to, and which attack or cost it bounds.
+//!
+//! [`FIELDS`] are those of the edge; [`CUSTOMER_FIELDS`] and [`CUSTOMER_ORIGIN_FIELDS`] those of each table
+//! `[[customer]]` and `[[customer.origin]]`.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use edge::Host;
 use http_cache::ClientDirectives;
 
 use super::Draft;
-use super::value::{Kind, Wrong, address, origin};
+use super::customer::CustomerDraft;
+pub use super::origin_fields::CUSTOMER_ORIGIN_FIELDS;
+use super::origin_fields::{ORIGIN_FIELDS, probe_host, probe_path, statuses};
+use super::value::{Given, Kind, Wrong, address, host};
 
-/// One field.
-pub struct Field {
+/// One field of a `D`.
+pub struct Field<D> {
     /// Section and key, such as `client.idle`; a key alone stands before the first section.
     pub path: &'static str,
-    pub kind: Kind,
+    pub kind: Kind<D>,
     /// As it would be written; `None` for fields without one.
     pub default: Option<&'static str>,
     pub meaning: &'static str,
@@ -20,41 +28,89 @@ pub struct Field {
     pub bounds: &'static str,
 }
 
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
+impl<D> Clone for Field<D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for Field<D> {}
+
+/// Sets the field with this path (such as `client.idle`).
+///
+/// # Errors
+/// When there is no such field, or the value does not suit it.
+pub fn set<D>(fields: &[Field<D>], draft: &mut D, path: &str, given: Given<'_>) -> Result<(), Wrong> {
+    let field = fields
+        .iter()
+        .find(|field| field.path == path)
+        .ok_or_else(|| Wrong::new(format!("there is no field `{path}`")))?;
+    field.kind.set(draft, given).map_err(|wrong| match (&wrong.hint, field.default) {
+        (Some(_), _) => wrong,
+        (None, Some(default)) => wrong
+            .hint(format!("the default is {default}; `reference-cdn config --explain` says what it means")),
+        (None, None) => wrong.hint("`reference-cdn config --explain` says what it means"),
+    })
+}
+
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-const fn size(least: u64, most: u64, set: fn(&mut Draft, u64)) -> Kind {
+pub(super) const fn size<D>(least: u64, most: u64, set: fn(&mut D, u64)) -> Kind<D> {
     Kind::Size { least, most, set }
 }
 
-const fn count(least: u64, most: u64, set: fn(&mut Draft, u64)) -> Kind {
+pub(super) const fn count<D>(least: u64, most: u64, set: fn(&mut D, u64)) -> Kind<D> {
     Kind::Count { least, most, set }
 }
 
-const fn time(set: fn(&mut Draft, Duration)) -> Kind {
+pub(super) const fn time<D>(set: fn(&mut D, Duration)) -> Kind<D> {
     Kind::Time { least: Duration::from_millis(10), most: HOUR, set }
 }
 
 /// Values are checked against their range before they get here, and ranges fit the machine's words.
-fn word(value: u64) -> usize {
+pub(super) fn word(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-fn name(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
+fn token(text: &str, what: &str) -> Result<String, Wrong> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     if text.is_empty() || text.len() > 64 || !text.bytes().all(is_token) {
-        return Err(Wrong::new(format!("\"{text}\" is not a name for this CDN"))
+        return Err(Wrong::new(format!("\"{text}\" is not a name for {what}"))
             .hint("1 to 64 letters, digits and signs such as - . _ (a token of RFC 9110)"));
     }
-    draft.settings.name = text.to_owned();
-    Ok(())
+    Ok(text.to_owned())
 }
 
-/// All fields, in the order in which they are shown.
-pub const FIELDS: &[Field] = &[
+const DIRECTIVES: [ClientDirectives; 2] = [ClientDirectives::Honor, ClientDirectives::Ignore];
+
+/// The fields of the edge, in the order in which they are shown.
+pub const FIELDS: &[Field<Draft>] =
+    &joined::<Draft, { GENERAL.len() + ORIGIN_FIELDS.len() + SERVING.len() }>(&[
+        GENERAL,
+        ORIGIN_FIELDS,
+        SERVING,
+    ]);
+
+const fn joined<D, const COUNT: usize>(lists: &[&[Field<D>]]) -> [Field<D>; COUNT] {
+    let mut all = [lists[0][0]; COUNT];
+    let (mut list, mut count) = (0, 0);
+    while list < lists.len() {
+        let mut index = 0;
+        while index < lists[list].len() {
+            all[count] = lists[list][index];
+            (index, count) = (index + 1, count + 1);
+        }
+        list += 1;
+    }
+    all
+}
+
+/// The fields before the first section.
+const GENERAL: &[Field<Draft>] = &[
     Field {
         path: "listen",
         kind: Kind::Text {
@@ -67,18 +123,36 @@ pub const FIELDS: &[Field] = &[
     },
     Field {
         path: "name",
-        kind: Kind::Text { form: "a token", set: name },
+        kind: Kind::Text {
+            form: "a token",
+            set: |draft, text| token(text, "this CDN").map(|name| draft.settings.name = name),
+        },
         default: Some("reference-cdn"),
         meaning: "Name of this CDN in Via, CDN-Loop and Cache-Status; the same for all its edges.",
         bounds: "A request that comes back with this name in CDN-Loop is a loop and is refused with 508.",
     },
     Field {
+        path: "edge-id",
+        kind: Kind::Text {
+            form: "a token",
+            set: |draft, text| token(text, "an edge").map(|id| draft.settings.edge = Some(id)),
+        },
+        default: None,
+        meaning: "Name of this edge among those of its CDN, sent in CDN-Loop; each has its own.",
+        bounds: "A request that comes back to the edge whose name it carries is a loop, whatever tiers-below says.",
+    },
+    Field {
+        path: "tiers-below",
+        kind: count(0, 8, |draft, n| draft.settings.tiers_below = n as u32),
+        default: Some("0"),
+        meaning: "Edges of this CDN that may have passed a request on to this one: 1 for a parent of edges that clients use.",
+        bounds: "A request that has passed more of them is a loop and is refused with 508.",
+    },
+    Field {
         path: "client-directives",
         kind: Kind::Choice {
             words: &["honor", "ignore"],
-            set: |draft, index| {
-                draft.settings.client_directives = [ClientDirectives::Honor, ClientDirectives::Ignore][index];
-            },
+            set: |draft, index| draft.settings.client_directives = DIRECTIVES[index],
         },
         default: Some("ignore"),
         meaning: "Whether Cache-Control and Pragma in requests are obeyed (RFC 9111 section 5.2.1).",
@@ -107,82 +181,10 @@ pub const FIELDS: &[Field] = &[
         meaning: "How long requests in flight may take to finish after SIGTERM.",
         bounds: "A client that never finishes would otherwise keep the process alive.",
     },
-    Field {
-        path: "origin.url",
-        kind: Kind::Text {
-            form: "\"http://HOST:PORT\"",
-            set: |draft, text| origin(text).map(|it| draft.origin = Some(it)),
-        },
-        default: None,
-        meaning: "Where the content comes from. Required.",
-        bounds: "Requests go nowhere else, whatever their Host field or target says.",
-    },
-    Field {
-        path: "origin.host",
-        kind: Kind::Choice {
-            words: &["client", "origin"],
-            set: |draft, index| draft.config.origin.keep_host = index == 0,
-        },
-        default: Some("client"),
-        meaning: "Whose name the Host field of requests to the origin has: the client's, or that of origin.url.",
-        bounds: "The cache key has the client's name in any case, so two names never share a response.",
-    },
-    Field {
-        path: "origin.connections",
-        kind: count(1, 65_536, |draft, n| draft.config.origin.limits.connections = word(n)),
-        default: Some("512"),
-        meaning: "Connections to the origin in use at once; further requests wait for up to origin.connect.",
-        bounds: "Protects the origin from a crowd whose requests cannot be collapsed.",
-    },
-    Field {
-        path: "origin.idle-connections",
-        kind: count(0, 65_536, |draft, n| draft.config.origin.limits.idle_connections = word(n)),
-        default: Some("64"),
-        meaning: "Connections to the origin kept open for later.",
-        bounds: "Each costs the origin and this machine a descriptor and memory.",
-    },
-    Field {
-        path: "origin.idle",
-        kind: time(|draft, time| draft.config.origin.limits.idle = time),
-        default: Some("30s"),
-        meaning: "How long an unused connection to the origin is kept.",
-        bounds: "Below the origin's own limit, a request rarely meets a connection that is just being closed.",
-    },
-    Field {
-        path: "origin.connect",
-        kind: time(|draft, time| draft.config.origin.limits.connect = time),
-        default: Some("5s"),
-        meaning: "How long connecting to the origin may take.",
-        bounds: "A dead origin is answered with a stored response or 502 after this time.",
-    },
-    Field {
-        path: "origin.response",
-        kind: time(|draft, time| draft.config.origin.limits.response = time),
-        default: Some("30s"),
-        meaning: "How long the origin may neither send the head of its response nor take content of the request.",
-        bounds: "A hung origin is answered with a stored response or 504 after this time.",
-    },
-    Field {
-        path: "origin.content-stall",
-        kind: time(|draft, time| draft.config.origin.limits.content_stall = time),
-        default: Some("30s"),
-        meaning: "How long the origin may send nothing within the content of a response.",
-        bounds: "Everybody who waits for that content would wait for ever.",
-    },
-    Field {
-        path: "origin.head",
-        kind: size(8 * KIB, MIB, |draft, n| draft.config.origin.limits.head_bytes = word(n)),
-        default: Some("64KiB"),
-        meaning: "Octets of a response head from the origin.",
-        bounds: "Memory for each request to an origin that lies.",
-    },
-    Field {
-        path: "origin.fields",
-        kind: count(16, 1024, |draft, n| draft.config.origin.limits.fields = word(n)),
-        default: Some("128"),
-        meaning: "Field lines in a response head from the origin.",
-        bounds: "Processor time for each request to an origin that lies.",
-    },
+];
+
+/// The sections that serve clients, store and show.
+const SERVING: &[Field<Draft>] = &[
     Field {
         path: "client.connections",
         kind: count(1, 1_000_000, |draft, n| draft.config.connections = word(n)),
@@ -282,7 +284,7 @@ pub const FIELDS: &[Field] = &[
         path: "store.object",
         kind: size(KIB, 64 * GIB, |draft, n| draft.config.store.object = n),
         default: Some("32MiB"),
-        meaning: "Octets of content of one stored response. Larger ones are passed on and not stored.",
+        meaning: "Octets of content of a response stored in one piece. Larger ones are kept in slices, or passed on where the origin cannot send parts.",
         bounds: "One response that pushes out all others.",
     },
     Field {
@@ -291,6 +293,13 @@ pub const FIELDS: &[Field] = &[
         default: Some("64"),
         meaning: "Responses stored under one URL, told apart by Vary. The oldest goes when there are more.",
         bounds: "Clients that invent values for a field that Vary names.",
+    },
+    Field {
+        path: "store.slice",
+        kind: size(0, GIB, |draft, n| draft.settings.slice = NonZeroU64::new(n)),
+        default: Some("1MiB"),
+        meaning: "Octets of a slice: what is fetched for a range that is not stored, and how content larger than store.object is kept. 0: no slices.",
+        bounds: "A request for one octet of a large file moves at most this much; content of any size streams through a few of them.",
     },
     Field {
         path: "admin.listen",
@@ -314,5 +323,82 @@ pub const FIELDS: &[Field] = &[
         default: None,
         meaning: "File with the secret that purge and status ask for, at least 16 characters.",
         bounds: "In a file, not a flag: other users of the machine can see flags.",
+    },
+];
+
+/// The fields of one customer.
+pub const CUSTOMER_FIELDS: &[Field<CustomerDraft>] = &[
+    Field {
+        path: "name",
+        kind: Kind::Text {
+            form: "a token",
+            set: |draft, text| token(text, "a customer").map(|name| draft.name = Some(name)),
+        },
+        default: None,
+        meaning: "Name of the customer. Required; `default` is whoever has the hosts that no customer has.",
+        bounds: "Stored responses carry it: what is one customer's never answers for another.",
+    },
+    Field {
+        path: "hosts",
+        kind: Kind::List {
+            form: "hosts, such as \"www.example.com\" or \"*.example.com\"",
+            set: |draft, texts| {
+                draft.hosts = texts.iter().map(|text| host(text)).collect::<Result<Vec<Host>, Wrong>>()?;
+                Ok(())
+            },
+        },
+        default: None,
+        meaning: "The hosts that are this customer's, without port. `*.` takes all names below. The nearest name wins. Required.",
+        bounds: "A request for a host that nobody has, where [origin] has no url, is answered with 421.",
+    },
+    Field {
+        path: "client-directives",
+        kind: Kind::Choice {
+            words: &["honor", "ignore"],
+            set: |draft, index| draft.client_directives = Some(DIRECTIVES[index]),
+        },
+        default: None,
+        meaning: "As `client-directives` of the edge, which is the default.",
+        bounds: "Obeyed, any client can send every one of its requests to the customer's origin.",
+    },
+    Field {
+        path: "host",
+        kind: Kind::Choice {
+            words: &["client", "origin"],
+            set: |draft, index| draft.keep_host = Some(index == 0),
+        },
+        default: None,
+        meaning: "As origin.host, which is the default.",
+        bounds: "The cache key has the client's name in any case, so two names never share a response.",
+    },
+    Field {
+        path: "probe",
+        kind: Kind::Text {
+            form: "\"/PATH\" or \"*\"",
+            set: |draft, text| probe_path(text).map(|it| draft.probe_path = Some(it)),
+        },
+        default: None,
+        meaning: "As origin.probe, which is the default.",
+        bounds: "Found out by probes, a dead origin costs no request.",
+    },
+    Field {
+        path: "probe-host",
+        kind: Kind::Text {
+            form: "a host",
+            set: |draft, text| probe_host(text).map(|it| draft.probe_host = Some(it)),
+        },
+        default: None,
+        meaning: "As origin.probe-host, which is the default.",
+        bounds: "An origin of many sites has to be asked about the right one.",
+    },
+    Field {
+        path: "failure-statuses",
+        kind: Kind::List {
+            form: "statuses, such as \"503\"",
+            set: |draft, texts| statuses(texts).map(|it| draft.failure_statuses = Some(it)),
+        },
+        default: None,
+        meaning: "As origin.failure-statuses, which are the default.",
+        bounds: "Many origins answer 503 for one page and are well otherwise.",
     },
 ];
