@@ -32,6 +32,7 @@ extern crate self as edge;
 pub use clock::Clock;
 pub use config::{AdminConfig, Config, CustomerConfig, Host, Token};
 pub use customer::{Customer, Customers};
+pub use metrics::Sample;
 pub use origin::{
     Bound, EjectionRules, MOST_ORIGINS, Names, OriginConfig, OriginGroupConfig, OriginLimits,
     OriginSetupError, OriginTls, Origins, ParentRules, ProbeConfig, Protocol, RetryRules, Role, Thresholds,

@@ -141,10 +141,6 @@ impl OriginError {
             },
             Self::Stream { source, .. } => match source.get_io().and_then(|io| tls_cause(io)) {
                 Some(tls) => tls_name(tls),
-                // How the library refuses a head that is too large.
-                None if source.is_library() && source.reason() == Some(h2::Reason::REFUSED_STREAM) => {
-                    "http_response_header_section_size"
-                }
                 None if source.is_library() => "http_protocol_error",
                 None => "connection_terminated",
             },
