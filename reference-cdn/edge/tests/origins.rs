@@ -53,9 +53,16 @@ async fn resetting() -> Origin {
     .await
 }
 
+/// A listener at an address that no other test can take when it is gone.
+async fn listener() -> TcpListener {
+    static COUNT: AtomicUsize = AtomicUsize::new(1);
+    let [high, low] = (COUNT.fetch_add(1, Ordering::SeqCst) as u16).to_be_bytes();
+    TcpListener::bind(SocketAddr::from(([127, 66, high, low], 0))).await.expect("bind")
+}
+
 /// An address where nobody listens.
 async fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").await.expect("bind").local_addr().expect("address")
+    listener().await.local_addr().expect("address")
 }
 
 /// The state of each origin, as operators see it.
@@ -415,6 +422,49 @@ async fn an_origin_that_dies_under_load_costs_no_request() {
     assert!(answered >= 1500, "{answered}");
     assert_eq!(states(&edge).await, ["ejected", "up"]);
     assert!(edge.metric("edge_origin_retries_total") >= 5);
+}
+
+#[tokio::test]
+async fn one_request_at_a_time_tries_an_origin_whose_time_is_over() {
+    let door = Arc::new(Semaphore::new(0));
+    let (opened, fail) = (Arc::clone(&door), Arc::new(AtomicBool::new(true)));
+    let flag = Arc::clone(&fail);
+    let sick = Origin::start(move |_, mut wire| {
+        let (opened, fail) = (Arc::clone(&opened), flag.load(Ordering::SeqCst));
+        async move {
+            if fail {
+                wire.reset();
+                return (wire, After::Close);
+            }
+            opened.acquire().await.expect("open").forget();
+            wire.respond(PAGE, "well again").await;
+            (wire, After::Keep)
+        }
+    })
+    .await;
+    let well = named("well").await;
+    let edge =
+        edge(vec![primary(sick.address), backup(well.address)], |group| group.ejection.failures = 1).await;
+    assert_eq!(edge.get("/").await.text(), "well");
+    edge.advance(5);
+    fail.store(false, Ordering::SeqCst);
+    let mut trial = edge.client().await;
+    trial.send("POST /trial HTTP/1.1\r\nHost: site.test\r\nContent-Length: 0\r\n\r\n").await;
+    sick.wait_for(2).await;
+    for _ in 0..5 {
+        assert_eq!(edge.get("/").await.text(), "well");
+    }
+    // A client that leaves decides nothing, and makes room for another trial.
+    trial.reset();
+    edge.until("edge_requests_in_flight", 0).await;
+    let mut trial = edge.client().await;
+    trial.send("POST /trial HTTP/1.1\r\nHost: site.test\r\nContent-Length: 0\r\n\r\n").await;
+    sick.wait_for(3).await;
+    assert_eq!(edge.get("/").await.text(), "well");
+    door.add_permits(9);
+    assert_eq!(trial.response().await.text(), "well again");
+    assert_eq!(states(&edge).await, ["up", "up"]);
+    assert_eq!(edge.get("/").await.text(), "well again");
 }
 
 #[tokio::test]
@@ -838,11 +888,9 @@ async fn stale_responses_stand_in_for_every_kind_of_failure() {
             }
         }
     }
-    let address = origin.address;
-    drop(origin);
-    // Refused: the edge has to have it first, from somebody else at that address.
-    let listener = TcpListener::bind(address).await.expect("bind");
-    let edge = edge(vec![primary(address)], |_| {}).await;
+    // Refused: somebody who answers once, and is gone.
+    let listener = listener().await;
+    let edge = edge(vec![primary(listener.local_addr().expect("address"))], |_| {}).await;
     let answer = async {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let (mut stream, _) = listener.accept().await.expect("accept");

@@ -6,8 +6,9 @@
 //! - a request that has passed this very edge is a loop, however it got back;
 //! - one that has passed more edges of this CDN than there are tiers below is a loop, whatever ids they have or lack.
 //!
-//! The first finds a loop at the earliest hop. The second ends every loop, also among edges without ids, or with one id for
-//! several, after as many hops as there are tiers; with none below, the default, it is the plain rule.
+//! The first finds a loop at the earliest hop, before a request can come to wait for a fetch that was made for itself. The
+//! second ends every loop, also among edges without ids, after as many hops as there are tiers; with none below, the
+//! default, it is the plain rule.
 
 use http::{HeaderMap, HeaderValue};
 

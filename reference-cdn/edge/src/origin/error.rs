@@ -139,11 +139,8 @@ impl OriginError {
                 None if source.is_parse() => "http_protocol_error",
                 None => "connection_terminated",
             },
-            Self::Stream { source, .. } => match source.get_io().and_then(|io| tls_cause(io)) {
-                Some(tls) => tls_name(tls),
-                None if source.is_library() => "http_protocol_error",
-                None => "connection_terminated",
-            },
+            Self::Stream { source, .. } if source.is_library() => "http_protocol_error",
+            Self::Stream { .. } => "connection_terminated",
             Self::NotUnderstood { .. } => "http_protocol_error",
             Self::Shared { error, .. } => error.proxy_status(),
         }

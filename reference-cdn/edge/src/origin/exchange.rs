@@ -357,7 +357,12 @@ impl Origin {
                     stream.place.retire();
                 }
                 let reached = reached(&source, course.progress.interims() > 0);
-                Err(failed(broken(source), reached))
+                let tls = stream.place.tls_fault().map(|(name, source)| OriginError::Tls {
+                    origin: self.url.clone(),
+                    name: name.to_owned(),
+                    source: source.clone(),
+                });
+                Err(failed(tls.unwrap_or_else(|| broken(source)), reached))
             }
             Err(late) => {
                 if stream.place.octets_received() == received {

@@ -71,6 +71,12 @@ impl Place {
     pub fn octets_received(&self) -> u64 {
         self.connection.shared.received.octets()
     }
+
+    /// What its TLS ended with, and the name it was for.
+    pub fn tls_fault(&self) -> Option<(&str, &rustls::Error)> {
+        let name = self.connection.name.as_deref()?;
+        self.connection.shared.received.tls_fault().map(|error| (name, error))
+    }
 }
 
 impl Multiplexed {

@@ -1,7 +1,8 @@
 //! Connections to one origin: few, long-lived, and bounded.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderMap};
@@ -91,17 +92,43 @@ pub struct Pool {
     waiting: AtomicUsize,
     opened: AtomicU64,
     speaks: AtomicU8,
-    /// While it may turn out to carry many requests, one connection is opened at a time.
-    opening: tokio::sync::Mutex<()>,
-    failed: Mutex<LastFailure>,
+    /// While a connection may turn out to carry many requests, one is opened at a time for each name.
+    openings: Mutex<HashMap<Option<Arc<str>>, Arc<Opening>>>,
 }
 
-/// The last failure to open a connection that several waited for.
+/// A connection being opened, or about to be, for all who wait for it.
 #[derive(Debug, Default)]
-struct LastFailure {
-    count: u64,
+struct Opening {
+    turn: tokio::sync::Mutex<()>,
+    /// It failed, for all of them. Who comes later has another.
+    failure: OnceLock<Arc<OriginError>>,
+}
+
+/// One who waits for an opening. The last to leave forgets it.
+struct Waiter<'a> {
+    pool: &'a Pool,
     name: Option<Arc<str>>,
-    error: Option<Arc<OriginError>>,
+    opening: Arc<Opening>,
+}
+
+impl<'a> Waiter<'a> {
+    fn new(pool: &'a Pool, name: Option<&Arc<str>>) -> Self {
+        let name = name.cloned();
+        let opening = Arc::clone(lock(&pool.openings).entry(name.clone()).or_default());
+        Self { pool, name, opening }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut openings = lock(&self.pool.openings);
+        let is_ours = openings.get(&self.name).is_some_and(|it| Arc::ptr_eq(it, &self.opening));
+        // The table and this one have it.
+        let is_last = Arc::strong_count(&self.opening) == 2;
+        if is_ours && (is_last || self.opening.failure.get().is_some()) {
+            openings.remove(&self.name);
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -124,8 +151,7 @@ impl Pool {
             waiting: AtomicUsize::new(0),
             opened: AtomicU64::new(0),
             speaks: AtomicU8::new(speaks),
-            opening: tokio::sync::Mutex::new(()),
-            failed: Mutex::default(),
+            openings: Mutex::default(),
         }
     }
 
@@ -220,28 +246,25 @@ impl Pool {
         name: Option<&Arc<str>>,
         permit: OwnedSemaphorePermit,
     ) -> Result<Carrier, OriginError> {
-        let seen = lock(&self.failed).count;
-        let Ok(_turn) = timeout(self.limits.wait, self.opening.lock()).await else { return Err(self.busy()) };
+        let waiter = Waiter::new(self, name);
+        let opening = &waiter.opening;
+        let Ok(turn) = timeout(self.limits.wait, opening.turn.lock()).await else { return Err(self.busy()) };
+        if let Some(error) = opening.failure.get() {
+            return Err(OriginError::Shared { error: Arc::clone(error), first: false });
+        }
         if let Some(place) = self.place(name) {
             return Ok(Carrier::H2(Stream { place, _permit: permit }));
         }
-        {
-            let failed = lock(&self.failed);
-            if let Some(error) = &failed.error
-                && failed.count > seen
-                && failed.name.as_ref() == name
-            {
-                return Err(OriginError::Shared { error: Arc::clone(error), first: false });
-            }
+        if self.speaks.load(Ordering::Relaxed) == H1 {
+            // It turned out to carry one request at a time: nobody has to wait for anybody.
+            drop(turn);
+            return Ok(self.carrier(self.open(name).await?, permit));
         }
         match self.open(name).await {
             Ok(opened) => Ok(self.carrier(opened, permit)),
             Err(error) => {
                 let error = Arc::new(error);
-                let mut failed = lock(&self.failed);
-                failed.count += 1;
-                failed.name = name.cloned();
-                failed.error = Some(Arc::clone(&error));
+                let _ = opening.failure.set(Arc::clone(&error));
                 Err(OriginError::Shared { error, first: true })
             }
         }

@@ -3,8 +3,8 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ pub struct Received {
     base: Instant,
     /// Nanoseconds from `base` to the first octet since [`Received::arm`]; 0 for none yet.
     first: AtomicU64,
+    /// What TLS ended with, if it did not end well. Alerts of TLS 1.3 may come after the handshake.
+    fault: OnceLock<rustls::Error>,
 }
 
 impl Received {
@@ -44,6 +46,18 @@ impl Received {
         match self.first.load(Ordering::Relaxed) {
             0 => None,
             nanos => Some(self.base + Duration::from_nanos(nanos)),
+        }
+    }
+
+    /// What TLS ended with.
+    pub fn tls_fault(&self) -> Option<&rustls::Error> {
+        self.fault.get()
+    }
+
+    fn failed(&self, error: &io::Error) {
+        if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            // The first is the cause.
+            let _ = self.fault.set(error.clone());
         }
     }
 
@@ -68,7 +82,12 @@ pub struct Watched {
 impl Watched {
     /// The connection, and the record of what comes in on it.
     pub fn new(inner: Plain) -> (Self, Arc<Received>) {
-        let received = Received { octets: AtomicU64::new(0), base: Instant::now(), first: AtomicU64::new(0) };
+        let received = Received {
+            octets: AtomicU64::new(0),
+            base: Instant::now(),
+            first: AtomicU64::new(0),
+            fault: OnceLock::new(),
+        };
         let received = Arc::new(received);
         (Self { inner, received: Arc::clone(&received) }, received)
     }
@@ -86,6 +105,9 @@ impl AsyncRead for Watched {
             Plain::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
         };
         self.received.note(buffer.filled().len() - before);
+        if let Poll::Ready(Err(error)) = &result {
+            self.received.failed(error);
+        }
         result
     }
 }

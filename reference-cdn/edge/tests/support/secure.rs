@@ -115,6 +115,7 @@ pub struct TlsFront {
     pub address: SocketAddr,
     /// The names that clients asked for.
     names: Arc<Mutex<Vec<String>>>,
+    acceptor: Arc<Mutex<TlsAcceptor>>,
     task: JoinHandle<()>,
 }
 
@@ -129,11 +130,13 @@ impl TlsFront {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let address = listener.local_addr().expect("address");
         let names = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&names);
+        let acceptor = Arc::new(Mutex::new(acceptor));
+        let (seen, current) = (Arc::clone(&names), Arc::clone(&acceptor));
         let task = tokio::spawn(async move {
             loop {
                 let Ok((stream, _)) = listener.accept().await else { return };
-                let (acceptor, seen) = (acceptor.clone(), Arc::clone(&seen));
+                let acceptor = current.lock().expect("acceptor").clone();
+                let seen = Arc::clone(&seen);
                 tokio::spawn(async move {
                     let Ok(mut tls) = acceptor.accept(stream).await else { return };
                     let name = tls.get_ref().1.server_name().unwrap_or("none").to_owned();
@@ -143,7 +146,12 @@ impl TlsFront {
                 });
             }
         });
-        Self { address, names, task }
+        Self { address, names, acceptor, task }
+    }
+
+    /// From now on connections are accepted like this.
+    pub fn become_one(&self, acceptor: TlsAcceptor) {
+        *self.acceptor.lock().expect("acceptor") = acceptor;
     }
 
     /// The name of each handshake that succeeded.

@@ -127,6 +127,13 @@ impl Draft {
                 }
             }
         }
+        if self.settings.tiers_below > 0 && self.settings.edge.is_none() {
+            wrongs.push((
+                about(&["tiers-below", "edge-id"]),
+                Wrong::new("an edge with tiers below it has no id")
+                    .hint("set edge-id: without it, a request that came back would wait for the fetch made for itself"),
+            ));
+        }
         if self.config.store.object > self.config.store.memory {
             wrongs.push((
                 about(&["store.object", "store.memory"]),
