@@ -315,6 +315,12 @@ impl Edge {
                 }
             }
         };
+        // Those that came in one read with the response.
+        while let Some((status, fields)) = flight.next_interim(&mut interims) {
+            if status != StatusCode::CONTINUE || awaits_continue {
+                call.down.interim(status, &fields).await?;
+            }
+        }
         match outcome {
             Outcome::Object { object, status, confirmed, unstored } => {
                 call.record.answered = match (confirmed, unstored) {

@@ -65,6 +65,7 @@ impl Edge {
                 expects_continue: request.expects_continue && content.is_some(),
                 content: content.take(),
                 interim: relay_interim(&customer, &request, &registration),
+                key: registration.key().key.as_str(),
             };
             let answer = match customer.origin.send(outbound).await {
                 Ok(answer) => answer,

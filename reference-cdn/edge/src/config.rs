@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::client::{ConnectionLimits, HeadLimits};
 use crate::http2::Http2Limits;
 use crate::limits::{ClientLimits, CustomerLimits, Lengths, Rate};
-use crate::origin::OriginLimits;
+use crate::origin::{OriginConfig, OriginGroupConfig};
 use crate::purge::PurgeConfig;
 use crate::store::StoreLimits;
 use crate::tls::TlsConfig;
@@ -49,13 +49,13 @@ pub struct CustomerConfig {
     pub hosts: Vec<Host>,
     /// What its decisions are made from.
     pub settings: Settings,
-    pub origin: OriginConfig,
+    pub origin: OriginGroupConfig,
     pub limits: CustomerLimits,
 }
 
 impl CustomerConfig {
     /// The customer of an edge that has only one: whatever the host.
-    pub fn new(origin: OriginConfig) -> Self {
+    pub fn new(origin: OriginGroupConfig) -> Self {
         Self {
             name: "default".into(),
             hosts: vec![Host::Any],
@@ -74,21 +74,6 @@ pub enum Host {
     Exact(String),
     /// Every name below this domain, not the domain itself.
     Under(String),
-}
-
-#[derive(Clone, Debug)]
-pub struct OriginConfig {
-    /// Host and port to connect to.
-    pub authority: Authority,
-    /// Send the client's Host rather than the origin's.
-    pub keep_host: bool,
-    pub limits: OriginLimits,
-}
-
-impl OriginConfig {
-    pub fn new(authority: Authority) -> Self {
-        Self { authority, keep_host: true, limits: OriginLimits::default() }
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -132,7 +117,7 @@ impl Config {
             tls: None,
             per_client: ClientLimits::default(),
             stray_rate: Rate::default(),
-            customers: vec![CustomerConfig::new(OriginConfig::new(origin))],
+            customers: vec![CustomerConfig::new(OriginGroupConfig::new(OriginConfig::new(origin)))],
             store: StoreLimits::default(),
             admin: None,
             purge: PurgeConfig::default(),
@@ -166,21 +151,6 @@ impl Default for ClientLimits {
             remembered: 65_536,
             exempt: Vec::new(),
             proxies: Vec::new(),
-        }
-    }
-}
-
-impl Default for OriginLimits {
-    fn default() -> Self {
-        Self {
-            connections: 512,
-            idle_connections: 64,
-            idle: Duration::from_secs(30),
-            connect: Duration::from_secs(5),
-            response: Duration::from_secs(30),
-            content_stall: Duration::from_secs(30),
-            head_bytes: 64 * 1024,
-            fields: 128,
         }
     }
 }

@@ -36,10 +36,15 @@ pub mod tls;
 extern crate self as edge;
 
 pub use clock::Clock;
-pub use config::{AdminConfig, Config, CustomerConfig, Host, OriginConfig, Token};
+pub use config::{AdminConfig, Config, CustomerConfig, Host, Token};
 pub use customer::{Customer, Customers};
 pub use limits::{ClientLimits, CustomerLimits, Limit, Prefix, PrefixError, Rate};
-pub use origin::{Origin, OriginLimits};
+pub use metrics::Sample;
+pub use origin::{
+    Bound, EjectionRules, MOST_ORIGINS, Names, OriginConfig, OriginGroupConfig, OriginLimits,
+    OriginSetupError, OriginTls, Origins, ParentRules, ProbeConfig, Protocol, RetryRules, Role, Thresholds,
+    TlsSetupError,
+};
 pub use server::{Server, StartError, Stopped, bind};
 pub use state::Edge;
 pub use tls::{CertificateFiles, Certificates, TlsConfig};

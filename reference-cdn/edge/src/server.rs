@@ -1,6 +1,7 @@
 //! Starts an edge: binds, accepts, and stops in good order.
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,11 +21,11 @@ use crate::access_log::AccessLog;
 use crate::admin::Admin;
 use crate::client::{Service, Shared};
 use crate::clock::Clock;
-use crate::config::{Config, OriginConfig};
+use crate::config::Config;
 use crate::customer::{Customer, Customers};
 use crate::limits::{Limits, OpenConnection};
 use crate::metrics::{Count, Metrics};
-use crate::origin::Origin;
+use crate::origin::{OriginSetupError, Origins, SystemAuthorities};
 use crate::purge::{self, LogError, Purges};
 use crate::state::{Edge, EdgeService};
 use crate::store::Store;
@@ -40,8 +41,6 @@ const ADMIN_CONNECTIONS: usize = 64;
 const BREATH: Duration = Duration::from_millis(50);
 /// How long writing the last lines of a log may take.
 const LOG_TIME: Duration = Duration::from_secs(5);
-/// How often connections to the origin that idled too long are closed.
-const SWEEP: Duration = Duration::from_secs(5);
 
 /// Why an edge did not start.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +51,8 @@ pub enum StartError {
     AccessLog { path: PathBuf, source: io::Error },
     #[error(transparent)]
     PurgeLog(#[from] LogError),
-    #[error("the origin's name cannot be sent as a Host field: {0}")]
-    Origin(#[from] http::Error),
+    #[error(transparent)]
+    Origin(#[from] OriginSetupError),
     #[error("{0}")]
     Tls(#[from] TlsError),
 }
@@ -101,13 +100,17 @@ pub fn bind(
     decide: impl Fn(&Settings) -> Arc<dyn Decisions>,
     clock: Clock,
 ) -> Result<Server, StartError> {
-    let customers = config.customers.iter().enumerate().map(|(number, customer)| {
-        let OriginConfig { authority, keep_host, limits } = &customer.origin;
-        let origin = Origin::new(authority.clone(), *keep_host, *limits)?;
+    let mut authorities = SystemAuthorities::default();
+    let mut customers = Vec::with_capacity(config.customers.len());
+    for (number, customer) in config.customers.iter().enumerate() {
+        // The standard library's own source of randomness.
+        let seed = RandomState::new().hash_one(&customer.name);
+        let (name, group) = (customer.name.as_str(), customer.origin.clone());
+        let origin = Origins::new(name, group, clock.clone(), seed, &mut authorities)?;
         let decisions = decide(&customer.settings);
-        Ok((customer.clone(), Arc::new(Customer::new(customer, number, decisions, origin))))
-    });
-    let customers = Customers::new(customers.collect::<Result<Vec<_>, StartError>>()?);
+        customers.push((customer.clone(), Arc::new(Customer::new(customer, number, decisions, origin))));
+    }
+    let customers = Customers::new(customers);
     let metrics = Arc::new(Metrics::default());
     let (log, log_writer) = match &config.access_log {
         None => (AccessLog::off(), None),
@@ -242,22 +245,17 @@ impl Server {
                     None => std::future::pending().await,
                 }
             };
-            let sweep = async {
-                loop {
-                    sleep(SWEEP).await;
-                    for customer in edge.customers.all() {
-                        customer.origin.sweep();
-                    }
-                }
-            };
             let purge = purge::keep(Arc::clone(edge.store().purges()), Arc::clone(&edge), edge.clock.clone());
+            let mut tending = JoinSet::new();
+            for customer in edge.customers.all() {
+                tending.spawn(Arc::clone(&customer.origin).tend());
+            }
             tokio::select! {
                 () = stop => {}
                 () = purge => {}
                 () = accept_clients => {}
                 () = accept_secured => {}
                 () = accept_operators => {}
-                () = sweep => {}
             }
         }
         // New connections are refused from here on; idle ones close; the operators' end with the clients'.

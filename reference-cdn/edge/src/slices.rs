@@ -218,6 +218,8 @@ impl Edge {
             expects_continue: false,
             content: None,
             interim: |_: StatusCode, _: &http::HeaderMap| {},
+            // All slices of one representation have one parent.
+            key: key.key.as_str(),
         };
         let failed = |failure| {
             registration.close();

@@ -13,6 +13,7 @@ use crate::customer::Customers;
 use crate::limits::{Limit, Limits};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
+use crate::origin::samples as origin_samples;
 use crate::slices::Cuttings;
 use crate::store::Store;
 
@@ -65,7 +66,6 @@ impl Edge {
         let accounts = self.store.accounts();
         let counters = self.store.counters();
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let origins = || self.customers.all().iter().map(|customer| &customer.origin);
         samples.extend([
             Sample::gauge("edge_store_objects", "Responses in the store.", self.store.objects()),
             Sample::gauge("edge_store_octets", "Octets of the store in use.", accounts.held()),
@@ -92,16 +92,6 @@ impl Edge {
                 count(&counters.overrun_readers),
             ),
             Sample::gauge(
-                "edge_origin_idle_connections",
-                "Connections to origins kept open for later.",
-                origins().map(|origin| origin.idle_connections() as u64).sum(),
-            ),
-            Sample::counter(
-                "edge_origin_connections_opened_total",
-                "Connections opened to origins.",
-                origins().map(|origin| origin.opened()).sum(),
-            ),
-            Sample::gauge(
                 "edge_clients_connected",
                 "Clients with a connection open, where connections per client are limited.",
                 self.limits.clients_connected() as u64,
@@ -125,6 +115,7 @@ impl Edge {
             )
         }));
         samples.extend(self.store.purges().samples());
+        samples.extend(origin_samples(self.customers.all().iter().map(|customer| &*customer.origin)));
         samples
     }
 }

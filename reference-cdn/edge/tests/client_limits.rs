@@ -4,7 +4,7 @@ mod support;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use edge::{Config, CustomerConfig, Host, OriginConfig, Rate};
+use edge::{Config, CustomerConfig, Host, OriginConfig, OriginGroupConfig, Rate};
 use support::{After, Client, Origin, Response, TestEdge, soon};
 use tokio::net::TcpSocket;
 
@@ -215,7 +215,7 @@ async fn two(change: impl FnOnce(&mut Config)) -> (TestEdge, Origin, Origin) {
         let customer = |name: &str, origin: &Origin| {
             let origin = OriginConfig::new(origin.address.to_string().parse().expect("authority"));
             let hosts = vec![Host::Exact(format!("{name}.test"))];
-            CustomerConfig { name: name.into(), hosts, ..CustomerConfig::new(origin) }
+            CustomerConfig { name: name.into(), hosts, ..CustomerConfig::new(OriginGroupConfig::new(origin)) }
         };
         config.customers = vec![customer("crowded", &hanging), customer("quiet", &good)];
         change(config);
@@ -259,9 +259,13 @@ async fn a_customer_whose_origin_hangs_does_not_take_every_place() {
 
 #[tokio::test]
 async fn a_crowd_at_one_customer_leaves_the_others_alone() {
-    let (edge, hanging, _good) =
-        two(|config| config.customers[1].limits.rate = Rate { per_second: 10, burst: 30 }).await;
-    drop(hanging);
+    let broken = Origin::start(|_, wire| async move { (wire, After::Close) }).await;
+    let (edge, _hanging, _good) = two(|config| {
+        config.customers[0].origin =
+            OriginGroupConfig::new(OriginConfig::new(broken.address.to_string().parse().expect("authority")));
+        config.customers[1].limits.rate = Rate { per_second: 10, burst: 30 };
+    })
+    .await;
     // A crowd of many clients, each well within what one may ask.
     let mut statuses = Vec::new();
     for last in 1..=100 {

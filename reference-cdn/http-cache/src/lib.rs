@@ -47,6 +47,7 @@ mod time;
 mod validation;
 mod vary;
 
+pub use cdn_loop::is_edge_id;
 pub use decisions::Decisions;
 pub use freshness::Heuristic;
 pub use handling::{ForwardReason, Handling, Outcome};

@@ -22,6 +22,10 @@ pub struct Settings {
     /// How long past its lifetime a response may be served when the origin does not answer at all and the
     /// response says nothing about it (RFC 9111 section 4.2.4). Zero: never.
     pub stale_when_disconnected: Duration,
+    /// This edge's id among the edges of its CDN, a token ([`is_edge_id`]), sent in CDN-Loop.
+    pub edge: Option<String>,
+    /// Tiers of edges of this CDN that may stand between clients and this edge; beyond them a request is a loop.
+    pub tiers_below: u32,
     /// Octets of a slice: range requests that the store cannot answer fetch aligned slices of this size, and what is too
     /// large to be stored in one piece is kept in them. `None`: ranges go to the origin as they are.
     pub slice: Option<NonZeroU64>,
@@ -35,6 +39,8 @@ impl Default for Settings {
             client_directives: ClientDirectives::Ignore,
             heuristic: Heuristic::default(),
             stale_when_disconnected: Duration::from_secs(86_400),
+            edge: None,
+            tiers_below: 0,
             slice: NonZeroU64::new(1 << 20),
             tag_fields: TagFields::Pass,
         }
@@ -123,15 +129,22 @@ const NOT_IN_TRAILERS: [&str; 22] = [
 const MAX_FORWARDS: HeaderName = http::header::MAX_FORWARDS;
 
 impl Standard {
-    /// A name that cannot stand in a field is replaced by `cdn`.
+    /// A name that cannot stand in a field is replaced by `cdn`; an id that cannot is left out.
     pub fn new(mut settings: Settings) -> Self {
         let is_token = !settings.name.is_empty() && settings.name.bytes().all(directives::is_token);
         if !is_token {
             settings.name = "cdn".into();
         }
         let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("cdn"));
+        settings.edge = settings.edge.filter(|id| is_edge_id(id));
+        let cdn = cdn_loop::member(&settings.name, settings.edge.as_deref());
         let via = |version: &str| value(&format!("{version} {}", settings.name));
-        Self { via: via("1.1"), via_others: [via("1.0"), via("2")], cdn: value(&settings.name), settings }
+        Self {
+            via: via("1.1"),
+            via_others: [via("1.0"), via("2")],
+            cdn: cdn.unwrap_or(HeaderValue::from_static("cdn")),
+            settings,
+        }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -261,7 +274,8 @@ impl Decisions for Standard {
                 reason: "method not supported here",
             });
         }
-        if cdn_loop::contains(request.headers, &self.settings.name) {
+        let Settings { name, edge, tiers_below, .. } = &self.settings;
+        if cdn_loop::is_loop(request.headers, name, edge.as_deref(), *tiers_below) {
             return Err(Refusal {
                 status: StatusCode::LOOP_DETECTED,
                 reason: "the request has passed this CDN before",

@@ -122,7 +122,8 @@ impl EdgeArgs {
 pub fn run(args: &EdgeArgs, wrap: impl Fn(Arc<dyn Decisions>) -> Arc<dyn Decisions>) -> ExitCode {
     crate::log::start();
     let result = args.resolve().and_then(|checked| {
-        let origins = checked.config.customers.iter().map(|customer| customer.origin.limits.connections);
+        let origins =
+            checked.config.customers.iter().map(|it| it.origin.limits.connections * it.origin.origins.len());
         crate::log::raise_descriptor_limit(checked.config.connections, origins.sum());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
@@ -157,7 +158,7 @@ async fn serve(
     let mut interrupt = signals(SignalKind::interrupt())?;
     let mut hangup = signals(SignalKind::hangup())?;
     let rest = checked.config.customers.iter().find(|customer| customer.hosts.contains(&Host::Any));
-    let origin = rest.map(|customer| customer.origin.authority.to_string());
+    let origin = rest.map(|customer| customer.origin.origins[0].authority.to_string());
     let customers = checked.config.customers.len();
     let server =
         bind(checked.config, decide, Clock::system()).map_err(|error| format!("error: {error}\n"))?;

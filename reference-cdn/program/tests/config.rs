@@ -24,8 +24,11 @@ fn judged(text: &str) -> String {
 
 #[test]
 fn the_shipped_example_is_the_generated_one_with_an_origin_and_is_valid() {
-    let with_origin =
-        example().replacen("# url = \"http://HOST:PORT\"", "url = \"http://127.0.0.1:9000\"", 1);
+    let with_origin = example().replacen(
+        "# url = \"http://HOST:PORT\" or \"https://HOST:PORT\"",
+        "url = \"http://127.0.0.1:9000\"",
+        1,
+    );
     assert_eq!(
         shipped(),
         with_origin,
@@ -63,6 +66,10 @@ fn hold<D: Default + std::fmt::Debug>(fields: &[Field<D>]) {
             Kind::Text { form, .. } if form.contains("http") => "http://h:1".to_owned(),
             Kind::Text { form, .. } if form.contains("ADDRESS") => "[::1]:1".to_owned(),
             Kind::List { form, .. } if form.contains("prefixes") => "10.0.0.0/8".to_owned(),
+            Kind::Text { form, .. } if form.contains("PATH") => "/other".to_owned(),
+            Kind::Text { form, .. } | Kind::List { form, .. } if form.contains("statuses") => {
+                "503".to_owned()
+            }
             Kind::List { .. } | Kind::Text { .. } => "other".to_owned(),
         };
         let given = match kind {
@@ -107,8 +114,8 @@ fn customers_have_their_own_hosts_origins_and_settings() {
             .iter()
             .map(|it| {
                 let (directives, origin) = (it.settings.client_directives, &it.origin);
-                let keep = origin.keep_host;
-                format!("{} {:?} {directives:?} {} {keep}", it.name, it.hosts, origin.authority)
+                let (keep, authority) = (origin.keep_host, &origin.origins[0].authority);
+                format!("{} {:?} {directives:?} {authority} {keep}", it.name, it.hosts)
             })
             .collect::<Vec<_>>()
     };

@@ -248,14 +248,14 @@ fn what_cannot_work_is_said_in_one_clear_message() {
         "--listen: \"localhost\" is not an address to listen on",
     );
     fails(&["edge", "--origin", "example.com"], "write it as \"http://host:port\"");
-    fails(&["edge", "--origin", "https://example.com"], "https is not supported yet");
+    fails(&["edge", "--origin", "ftp://example.com"], "write it as \"http://host:port\"");
     fails(
         &["edge", "--origin", &url, "--memory", "lots"],
         "--memory: expected a size in octets, found \"lots\"",
     );
     fails(&["edge", "--origin", &url, "--client-directives", "honour"], "did you mean \"honor\"?");
     fails(&["edge", "--origin", &url, "--client-directives", "maybe"], "hint: the default is ignore");
-    let both = ["edge", "--origin", "https://a", "--memory", "lots"];
+    let both = ["edge", "--origin", "ftp://a", "--memory", "lots"];
     fails(&both, "--origin: ");
     fails(&both, "--memory: ");
     fails(&["edge", "--origin", &url, "--admin", "127.0.0.1:0"], "without a token file");

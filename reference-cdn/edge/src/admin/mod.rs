@@ -158,6 +158,7 @@ impl Admin {
             "customers": self.edge.customers.all().iter().map(|customer| json!({
                 "name": &*customer.name,
                 "origin": customer.origin.authority().as_str(),
+                "origins": customer.origin.status(),
             })).collect::<Vec<_>>(),
             "seconds_up": up.as_secs(),
             "metrics": metrics,

@@ -65,6 +65,8 @@ enum NoRequest {
     Late,
     /// It is an HTTP/2 connection.
     Http2,
+    /// What came is no HTTP at all, and is owed no answer.
+    Strange,
 }
 
 impl<R, W> Connection<R, W>
@@ -79,6 +81,10 @@ where
                     if !self.exchange(service, head).await {
                         return None;
                     }
+                }
+                Err(NoRequest::Strange) => {
+                    service.refused(self.peer, HeadError::RequestLine);
+                    return None;
                 }
                 Err(NoRequest::Http2) => return Some(std::mem::take(&mut self.buffer)),
                 Err(NoRequest::Over) => {
@@ -133,7 +139,7 @@ where
         };
         let head = self.buffer.split_to(end).freeze();
         if std::mem::take(&mut self.undecided) && !resembles_request(&head) {
-            return Err(NoRequest::Over);
+            return Err(NoRequest::Strange);
         }
         let head = parse(head, &self.shared.scheme, &limits.head).map_err(NoRequest::Refused)?;
         tls::admit(&head, self.shared.secured.as_deref()).map_err(NoRequest::Refused)?;

@@ -56,6 +56,7 @@ async fn what_is_neither_is_closed() {
         assert_eq!(response.map_or(0, |response| response.status), status, "{octets:?}");
         assert!(client.is_closed().await);
     }
+    assert_eq!(edge.metric("edge_heads_refused_total"), 5);
 }
 
 #[tokio::test]

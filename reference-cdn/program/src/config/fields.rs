@@ -11,8 +11,10 @@ use edge::{Host, Prefix};
 use http_cache::{ClientDirectives, TagFields};
 
 use super::Draft;
-use super::customer::{CustomerDraft, OriginDraft};
-use super::value::{Given, Kind, Wrong, address, host, origin, prefix};
+use super::customer::CustomerDraft;
+pub use super::origin_fields::CUSTOMER_ORIGIN_FIELDS;
+use super::origin_fields::{ORIGIN_FIELDS, probe_host, probe_path, statuses};
+use super::value::{Given, Kind, Wrong, address, host, prefix};
 
 /// One field of a `D`.
 pub struct Field<D> {
@@ -25,6 +27,14 @@ pub struct Field<D> {
     /// The attack or cost that it bounds, or why one would change it.
     pub bounds: &'static str,
 }
+
+impl<D> Clone for Field<D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for Field<D> {}
 
 /// Sets the field with this path (such as `client.idle`).
 ///
@@ -43,28 +53,28 @@ pub fn set<D>(fields: &[Field<D>], draft: &mut D, path: &str, given: Given<'_>) 
     })
 }
 
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Prefixes in one list.
 const MOST_PREFIXES: usize = 256;
 
-const fn size<D>(least: u64, most: u64, set: fn(&mut D, u64)) -> Kind<D> {
+pub(super) const fn size<D>(least: u64, most: u64, set: fn(&mut D, u64)) -> Kind<D> {
     Kind::Size { least, most, set }
 }
 
-const fn count<D>(least: u64, most: u64, set: fn(&mut D, u64)) -> Kind<D> {
+pub(super) const fn count<D>(least: u64, most: u64, set: fn(&mut D, u64)) -> Kind<D> {
     Kind::Count { least, most, set }
 }
 
-const fn time<D>(set: fn(&mut D, Duration)) -> Kind<D> {
+pub(super) const fn time<D>(set: fn(&mut D, Duration)) -> Kind<D> {
     Kind::Time { least: Duration::from_millis(10), most: HOUR, set }
 }
 
-/// Values are checked against their range before they get here, and ranges fit.
-fn word(value: u64) -> usize {
+/// Values are checked against their range before they get here, and ranges fit the machine's words.
+pub(super) fn word(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
@@ -103,7 +113,29 @@ fn token(text: &str, what: &str) -> Result<String, Wrong> {
 const DIRECTIVES: [ClientDirectives; 2] = [ClientDirectives::Honor, ClientDirectives::Ignore];
 
 /// The fields of the edge, in the order in which they are shown.
-pub const FIELDS: &[Field<Draft>] = &[
+pub const FIELDS: &[Field<Draft>] =
+    &joined::<Draft, { GENERAL.len() + ORIGIN_FIELDS.len() + SERVING.len() }>(&[
+        GENERAL,
+        ORIGIN_FIELDS,
+        SERVING,
+    ]);
+
+const fn joined<D, const COUNT: usize>(lists: &[&[Field<D>]]) -> [Field<D>; COUNT] {
+    let mut all = [lists[0][0]; COUNT];
+    let (mut list, mut count) = (0, 0);
+    while list < lists.len() {
+        let mut index = 0;
+        while index < lists[list].len() {
+            all[count] = lists[list][index];
+            (index, count) = (index + 1, count + 1);
+        }
+        list += 1;
+    }
+    all
+}
+
+/// The fields before the first section.
+const GENERAL: &[Field<Draft>] = &[
     Field {
         path: "listen",
         kind: Kind::Text {
@@ -123,6 +155,23 @@ pub const FIELDS: &[Field<Draft>] = &[
         default: Some("reference-cdn"),
         meaning: "Name of this CDN in Via, CDN-Loop and Cache-Status; the same for all its edges.",
         bounds: "A request that comes back with this name in CDN-Loop is a loop and is refused with 508.",
+    },
+    Field {
+        path: "edge-id",
+        kind: Kind::Text {
+            form: "a token",
+            set: |draft, text| token(text, "an edge").map(|id| draft.settings.edge = Some(id)),
+        },
+        default: None,
+        meaning: "Name of this edge among those of its CDN, sent in CDN-Loop; each has its own.",
+        bounds: "A request that comes back to the edge whose name it carries is a loop, whatever tiers-below says.",
+    },
+    Field {
+        path: "tiers-below",
+        kind: count(0, 8, |draft, n| draft.settings.tiers_below = n as u32),
+        default: Some("0"),
+        meaning: "Edges of this CDN that may have passed a request on to this one: 1 for a parent of edges that clients use.",
+        bounds: "A request that has passed more of them is a loop and is refused with 508.",
     },
     Field {
         path: "client-directives",
@@ -167,82 +216,10 @@ pub const FIELDS: &[Field<Draft>] = &[
         meaning: "How long requests in flight may take to finish after SIGTERM.",
         bounds: "A client that never finishes would otherwise keep the process alive.",
     },
-    Field {
-        path: "origin.url",
-        kind: Kind::Text {
-            form: "\"http://HOST:PORT\"",
-            set: |draft, text| origin(text).map(|it| draft.origin = Some(it)),
-        },
-        default: None,
-        meaning: "Where the content of all hosts comes from that no customer has. Required where there is no [[customer]].",
-        bounds: "Requests go nowhere else, whatever their Host field or target says.",
-    },
-    Field {
-        path: "origin.host",
-        kind: Kind::Choice {
-            words: &["client", "origin"],
-            set: |draft, index| draft.origin_defaults.keep_host = index == 0,
-        },
-        default: Some("client"),
-        meaning: "Whose name the Host field of requests to the origin has: the client's, or that of origin.url.",
-        bounds: "The cache key has the client's name in any case, so two names never share a response.",
-    },
-    Field {
-        path: "origin.connections",
-        kind: count(1, 65_536, |draft, n| draft.origin_defaults.limits.connections = word(n)),
-        default: Some("512"),
-        meaning: "Connections to the origin in use at once; further requests wait for up to origin.connect.",
-        bounds: "Protects the origin from a crowd whose requests cannot be collapsed.",
-    },
-    Field {
-        path: "origin.idle-connections",
-        kind: count(0, 65_536, |draft, n| draft.origin_defaults.limits.idle_connections = word(n)),
-        default: Some("64"),
-        meaning: "Connections to the origin kept open for later.",
-        bounds: "Each costs the origin and this machine a descriptor and memory.",
-    },
-    Field {
-        path: "origin.idle",
-        kind: time(|draft, time| draft.origin_defaults.limits.idle = time),
-        default: Some("30s"),
-        meaning: "How long an unused connection to the origin is kept.",
-        bounds: "Below the origin's own limit, a request rarely meets a connection that is just being closed.",
-    },
-    Field {
-        path: "origin.connect",
-        kind: time(|draft, time| draft.origin_defaults.limits.connect = time),
-        default: Some("5s"),
-        meaning: "How long connecting to the origin may take.",
-        bounds: "A dead origin is answered with a stored response or 502 after this time.",
-    },
-    Field {
-        path: "origin.response",
-        kind: time(|draft, time| draft.origin_defaults.limits.response = time),
-        default: Some("30s"),
-        meaning: "How long the origin may neither send the head of its response nor take content of the request.",
-        bounds: "A hung origin is answered with a stored response or 504 after this time.",
-    },
-    Field {
-        path: "origin.content-stall",
-        kind: time(|draft, time| draft.origin_defaults.limits.content_stall = time),
-        default: Some("30s"),
-        meaning: "How long the origin may send nothing within the content of a response.",
-        bounds: "Everybody who waits for that content would wait for ever.",
-    },
-    Field {
-        path: "origin.head",
-        kind: size(8 * KIB, MIB, |draft, n| draft.origin_defaults.limits.head_bytes = word(n)),
-        default: Some("64KiB"),
-        meaning: "Octets of a response head from the origin.",
-        bounds: "Memory for each request to an origin that lies.",
-    },
-    Field {
-        path: "origin.fields",
-        kind: count(16, 1024, |draft, n| draft.origin_defaults.limits.fields = word(n)),
-        default: Some("128"),
-        meaning: "Field lines in a response head from the origin.",
-        bounds: "Processor time for each request to an origin that lies.",
-    },
+];
+
+/// The sections that serve clients, store and show.
+const SERVING: &[Field<Draft>] = &[
     Field {
         path: "client.connections",
         kind: count(1, 1_000_000, |draft, n| draft.config.connections = word(n)),
@@ -696,16 +673,34 @@ pub const CUSTOMER_FIELDS: &[Field<CustomerDraft>] = &[
         meaning: "As per-customer.in-flight, which is the default.",
         bounds: "A hanging origin of this customer, whose requests would wait on every connection there is.",
     },
-];
-
-/// The fields of one origin of a customer.
-pub const CUSTOMER_ORIGIN_FIELDS: &[Field<OriginDraft>] = &[Field {
-    path: "url",
-    kind: Kind::Text {
-        form: "\"http://HOST:PORT\"",
-        set: |draft, text| origin(text).map(|it| draft.url = Some(it)),
+    Field {
+        path: "probe",
+        kind: Kind::Text {
+            form: "\"/PATH\" or \"*\"",
+            set: |draft, text| probe_path(text).map(|it| draft.probe_path = Some(it)),
+        },
+        default: None,
+        meaning: "As origin.probe, which is the default.",
+        bounds: "Found out by probes, a dead origin costs no request.",
     },
-    default: None,
-    meaning: "Where the customer's content comes from. Required; limits and times are those of [origin].",
-    bounds: "Requests go nowhere else, whatever their Host field or target says.",
-}];
+    Field {
+        path: "probe-host",
+        kind: Kind::Text {
+            form: "a host",
+            set: |draft, text| probe_host(text).map(|it| draft.probe_host = Some(it)),
+        },
+        default: None,
+        meaning: "As origin.probe-host, which is the default.",
+        bounds: "An origin of many sites has to be asked about the right one.",
+    },
+    Field {
+        path: "failure-statuses",
+        kind: Kind::List {
+            form: "statuses, such as \"503\"",
+            set: |draft, texts| statuses(texts).map(|it| draft.failure_statuses = Some(it)),
+        },
+        default: None,
+        meaning: "As origin.failure-statuses, which are the default.",
+        bounds: "Many origins answer 503 for one page and are well otherwise.",
+    },
+];

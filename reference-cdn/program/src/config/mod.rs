@@ -7,15 +7,19 @@ pub mod customer;
 pub mod explain;
 pub mod fields;
 pub mod file;
+pub mod origin_fields;
 pub mod tls;
 pub mod value;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use customer::CustomerDraft;
+use customer::{CustomerDraft, OriginDraft};
 use edge::purge::PurgeToken;
-use edge::{AdminConfig, Config, CustomerConfig, CustomerLimits, Host, OriginConfig, Token};
+use edge::{
+    AdminConfig, Config, CustomerConfig, CustomerLimits, Host, OriginConfig, OriginGroupConfig, ProbeConfig,
+    Token,
+};
 use fields::FIELDS;
 use http::uri::Authority;
 use http_cache::Settings;
@@ -33,10 +37,14 @@ pub struct Draft {
     pub config: Config,
     /// What customers have unless they say otherwise.
     pub settings: Settings,
-    pub origin_defaults: OriginConfig,
+    pub origin_defaults: OriginGroupConfig,
     /// The same for limits on what customers' requests may take.
     pub limits: CustomerLimits,
-    pub origin: Option<Authority>,
+    /// How origins are probed if they are, which takes a path.
+    pub probe: ProbeConfig,
+    pub probe_path: Option<String>,
+    /// That of the section `[origin]`; its protocol and trust are those of other origins that have none of their own.
+    pub origin: OriginDraft,
     pub customers: Vec<CustomerDraft>,
     pub admin: Option<SocketAddr>,
     pub admin_token_file: Option<PathBuf>,
@@ -51,9 +59,11 @@ impl Default for Draft {
         Self {
             config: Config::new(listen, nowhere.clone()),
             settings: Settings::default(),
-            origin_defaults: OriginConfig::new(nowhere),
+            origin_defaults: OriginGroupConfig::new(OriginConfig::new(nowhere)),
             limits: CustomerLimits::default(),
-            origin: None,
+            probe: ProbeConfig::default(),
+            probe_path: None,
+            origin: OriginDraft::default(),
             customers: Vec::new(),
             admin: None,
             admin_token_file: None,
@@ -91,23 +101,40 @@ impl Draft {
         let about = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<About>();
         self.config.customers.clear();
         self.config.stray_rate = self.limits.client_rate;
-        match self.origin.take() {
-            Some(origin) => {
-                let mut rest = CustomerConfig::new(self.origin_defaults.clone());
-                rest.origin.authority = origin;
-                rest.settings = self.settings.clone();
-                rest.limits = self.limits;
-                self.config.customers.push(rest);
+        if let Some(path) = self.probe_path.take() {
+            self.origin_defaults.probe = Some(ProbeConfig { path, ..self.probe.clone() });
+        }
+        if self.origin.url.is_some() {
+            match self.origin.clone().finish(&OriginDraft::default()) {
+                Ok(origin) => {
+                    let mut group = self.origin_defaults.clone();
+                    group.origins = vec![origin];
+                    let mut rest = CustomerConfig::new(group);
+                    rest.settings = self.settings.clone();
+                    rest.limits = self.limits;
+                    self.config.customers.push(rest);
+                }
+                Err(of_it) => {
+                    wrongs.extend(
+                        of_it.into_iter().map(|(path, wrong)| (vec![format!("origin.{path}")], wrong)),
+                    );
+                }
             }
-            None if self.customers.is_empty() => wrongs.push((
+        } else if self.customers.is_empty() {
+            wrongs.push((
                 about(&["origin.url", "customer"]),
                 Wrong::new("no origin is given").hint("say where the content comes from: `url = \"http://host:port\"` under [origin], or --origin"),
-            )),
-            None => {}
+            ));
         }
         for (index, customer) in self.customers.drain(..).enumerate() {
             let within = |path: &str| format!("customer[{index}].{path}");
-            match customer.finish(&self.settings, &self.origin_defaults, self.limits) {
+            match customer.finish(
+                &self.settings,
+                self.limits,
+                &self.origin_defaults,
+                &self.origin,
+                &self.probe,
+            ) {
                 Ok(customer) => {
                     wrongs.extend(
                         taken(&self.config.customers, &customer)
@@ -117,7 +144,7 @@ impl Draft {
                     self.config.customers.push(customer);
                 }
                 Err(of_it) => {
-                    wrongs.extend(of_it.into_iter().map(|(path, wrong)| (vec![within(path)], wrong)))
+                    wrongs.extend(of_it.into_iter().map(|(path, wrong)| (vec![within(&path)], wrong)))
                 }
             }
         }
@@ -128,6 +155,13 @@ impl Draft {
         for (burst, rate, given) in bursts.into_iter().filter(|(_, _, given)| given.has_idle_burst()) {
             let wrong = format!("a burst of {} requests without a rate limits nothing", given.burst);
             wrongs.push((about(&[burst, rate]), Wrong::new(wrong).hint(format!("set {rate} as well"))));
+        }
+        if self.settings.tiers_below > 0 && self.settings.edge.is_none() {
+            wrongs.push((
+                about(&["tiers-below", "edge-id"]),
+                Wrong::new("an edge with tiers below it has no id")
+                    .hint("set edge-id: without it, a request that came back would wait for the fetch made for itself"),
+            ));
         }
         if self.config.store.object > self.config.store.memory {
             wrongs.push((

@@ -70,6 +70,14 @@ pub enum Kind<D> {
     },
 }
 
+impl<D> Clone for Kind<D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for Kind<D> {}
+
 impl<D> Kind<D> {
     /// Checks a value and puts it in its place.
     ///
@@ -265,21 +273,26 @@ pub fn prefix(text: &str) -> Result<Prefix, Wrong> {
     })
 }
 
-/// `http://HOST[:PORT]`, nothing more.
-pub fn origin(text: &str) -> Result<Authority, Wrong> {
+/// Where an origin is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginUrl {
+    pub https: bool,
+    pub authority: Authority,
+}
+
+/// `http://HOST[:PORT]` or `https://HOST[:PORT]`, nothing more.
+pub fn origin(text: &str) -> Result<OriginUrl, Wrong> {
     let wrong = |why: &str, hint: &str| {
         Wrong::new(format!("\"{text}\" is not an origin: {why}")).hint(hint.to_owned())
     };
     let uri: Uri =
         text.parse().map_err(|error| wrong(&format!("{error}"), "write it as \"http://host:port\""))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err(wrong("https is not supported yet", "use http, over a network you trust"));
-        }
+    let https = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
         Some(_) => return Err(wrong("unknown scheme", "write it as \"http://host:port\"")),
         None => return Err(wrong("no scheme", "write it as \"http://host:port\"")),
-    }
+    };
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err(wrong("it has a path", "leave the path out: each request brings its own"));
     }
@@ -291,7 +304,7 @@ pub fn origin(text: &str) -> Result<Authority, Wrong> {
     if authority.as_str().ends_with(':') || (authority.port().is_none() && has_port(authority.as_str())) {
         return Err(wrong("the port is not a number up to 65535", "write it as \"http://host:port\""));
     }
-    Ok(authority)
+    Ok(OriginUrl { https, authority })
 }
 
 fn has_port(authority: &str) -> bool {
@@ -361,7 +374,8 @@ mod tests {
             "",
             "localhost",
             "http://",
-            "https://a",
+            "https://",
+            "https://a/b",
             "ftp://a",
             "http://a/b",
             "http://a?b",
@@ -374,8 +388,11 @@ mod tests {
         ] {
             assert!(origin(text).is_err(), "{text}");
         }
-        for text in ["http://a", "http://a/", "http://a:1", "http://[::1]:80", "http://127.0.0.1:0"] {
-            assert!(origin(text).is_ok(), "{text}");
+        for text in
+            ["http://a", "http://a/", "http://a:1", "http://[::1]:80", "http://127.0.0.1:0", "https://a"]
+        {
+            let origin = origin(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
+            assert_eq!(origin.https, text.starts_with("https"), "{text}");
         }
     }
 }
