@@ -11,6 +11,7 @@ mod ask;
 mod clock;
 mod config;
 mod customer;
+mod digests;
 pub mod http1;
 mod lonely;
 mod metrics;

@@ -8,9 +8,10 @@ use http::{Method, StatusCode};
 use http_cache::{Decisions, Reply, Selection, Stored};
 
 use crate::access_log::Record;
+use crate::ask::{Incoming, error_of};
 use crate::http1::head::{RequestHead, content_length};
 use crate::http1::respond::{Downstream, ENOUGH, Stop};
-use crate::origin::Answer;
+use crate::state::Edge;
 use crate::store::{Body, Fault, Next, Object, Reader};
 
 /// Why a stored response was not sent.
@@ -114,9 +115,10 @@ pub async fn stored<D: Downstream>(
 
 /// Sends `reply`, its content from `answer` as it arrives.
 pub async fn relayed<D: Downstream>(
+    edge: &Edge,
     decisions: &dyn Decisions,
     request: &RequestHead,
-    answer: Answer,
+    answer: Incoming,
     reply: Reply,
     down: &mut D,
     record: &mut Record,
@@ -149,8 +151,8 @@ pub async fn relayed<D: Downstream>(
             }
             Ok(Err(frame)) => trailers.extend(frame.into_trailers().unwrap_or_default()),
             Err(error) => {
-                tracing::warn!(target = %request.target, %error, "incomplete response from the origin");
-                record.error = Some("http_response_incomplete");
+                edge.spoiled(&request.target, &error);
+                record.error = Some(error_of(&error).name());
                 down.flush().await?;
                 return Err(Stop::Content);
             }

@@ -62,13 +62,13 @@ fn decisions(criterion: &mut Criterion) {
         request_time: NOW,
         response_time: NOW,
     };
-    let fetch = Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false };
+    let fetch = Fetch::plain(ForwardReason::UriMiss);
     let Received::Store { stored, .. } = standard.received(&request, &fetch, &response, &[]) else {
         panic!("the response should be stored");
     };
     let stored: Arc<Stored> = Arc::new(stored.with_length(24_301));
     let variants = [Arc::clone(&stored)];
-    let hit = Handling { outcome: Outcome::Hit, stored: false, collapsed: false, detail: None };
+    let hit = Handling::of(Outcome::Hit);
     let conditional = {
         let mut headers = request_headers.clone();
         headers.insert("if-none-match", "\"5f3a-1b2c\"".parse().unwrap());

@@ -2,15 +2,14 @@
 
 use http::HeaderMap;
 
-use crate::fields::CDN_LOOP;
+use crate::fields::{CDN_LOOP, members};
 
-/// Is `name` among the CDNs that the request has passed? Parameters are ignored, case does not matter.
+/// Is `name` among the CDNs that the request has passed? Parameters are ignored, also where a quoted one has commas;
+/// case does not matter.
 pub(crate) fn contains(headers: &HeaderMap, name: &str) -> bool {
-    headers.get_all(CDN_LOOP).iter().any(|line| {
-        line.as_bytes().split(|&octet| octet == b',').any(|member| {
-            let id = member.split(|&octet| octet == b';').next().unwrap_or_default();
-            id.trim_ascii().eq_ignore_ascii_case(name.as_bytes())
-        })
+    members(headers, &CDN_LOOP).into_iter().any(|member| {
+        let id = member.split(|&octet| octet == b';').next().unwrap_or_default();
+        id.trim_ascii().eq_ignore_ascii_case(name.as_bytes())
     })
 }
 
@@ -30,6 +29,9 @@ mod tests {
             (&["other", "cdn; v=1; trace=\"x\""], true),
             (&["foo.example:8080; cdn=1"], false),
             (&[" cdn ,"], true),
+            (&["other; via=\"a,cdn,b\""], false),
+            (&["other; via=\"a\\\",cdn,b\""], false),
+            (&["other; via=\"a\", cdn"], true),
         ];
         for (lines, expected) in cases {
             let mut headers = HeaderMap::new();

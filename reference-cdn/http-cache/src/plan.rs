@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use crate::{ForwardReason, Stored};
 
@@ -46,6 +46,16 @@ pub struct Fetch {
     /// The client's own conditions and Range are withheld, so that the whole representation comes and can be
     /// shared.
     pub whole: bool,
+    /// An If-None-Match for stored responses that the request did not select: the origin may name one of them
+    /// instead of sending it again (RFC 9111 section 4.3.1).
+    pub offered: Option<HeaderValue>,
+}
+
+impl Fetch {
+    /// The client's request as it is, but for what each hop changes.
+    pub fn plain(reason: ForwardReason) -> Self {
+        Self { reason, validate: None, complete: None, whole: false, offered: None }
+    }
 }
 
 /// May a request share a fetch?
@@ -67,6 +77,9 @@ pub enum Received {
     /// content behind (or before) them. `stored` is the combined head, its extent says which octets the
     /// combination has.
     Combine { index: usize, stored: Box<Stored>, content_at: u64 },
+    /// It confirmed, of the responses offered, the stored response `index`: keep its content once more, under `stored`.
+    /// It has no content of its own.
+    Copy { index: usize, stored: Box<Stored> },
     /// It confirmed the stored responses named here, which are replaced by these heads (same content). Answer
     /// with the first. It has no content.
     Freshen(Vec<(usize, Box<Stored>)>),
@@ -92,6 +105,8 @@ pub enum NotStored {
     NoLifetime,
     Partial,
     NotUnderstood,
+    /// Its request had content, or fields that may lead an origin elsewhere.
+    Bypass,
     /// More content than the store takes for one response.
     TooLarge,
 }

@@ -211,7 +211,7 @@ fn standard(client_directives: ClientDirectives) -> Standard {
 }
 
 fn hit() -> Handling {
-    Handling { outcome: Outcome::Hit, stored: false, collapsed: false, detail: None }
+    Handling::of(Outcome::Hit)
 }
 
 /// The stored form of a response to a plain GET, if it may be stored.
@@ -220,7 +220,7 @@ fn store(request: &HeaderMap, status: StatusCode, headers: &HeaderMap) -> Option
     let request = Request { method: &Method::GET, target: &target, headers: request };
     let time = Time::from_secs(START);
     let response = Response { status, headers, request_time: time, response_time: time };
-    let fetch = Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false };
+    let fetch = Fetch::plain(ForwardReason::UriMiss);
     match standard(ClientDirectives::Ignore).received(&request, &fetch, &response, &[]) {
         Received::Store { stored, .. } => Some(*stored),
         _ => None,
@@ -485,7 +485,7 @@ fn a_304_leaves_the_content_alone() {
             request_time: time,
             response_time: time,
         };
-        let fetch = Fetch { reason: ForwardReason::Stale, validate: Some(0), complete: None, whole: true };
+        let fetch = Fetch { validate: Some(0), whole: true, ..Fetch::plain(ForwardReason::Stale) };
         if let Received::Freshen(updated) = standard(ClientDirectives::Ignore).received(
             &request,
             &fetch,

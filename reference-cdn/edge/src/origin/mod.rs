@@ -16,8 +16,8 @@ use hyper::ext::ReasonPhrase;
 use tokio::time::timeout;
 
 use crate::http1::body::RequestBody;
-pub use content::OriginContent;
 use content::OutboundContent;
+pub use content::{ContentError, OriginContent};
 use pool::{Connection, Pool};
 
 /// Bounds of the origin side.
