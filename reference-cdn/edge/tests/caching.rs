@@ -398,7 +398,8 @@ async fn a_stale_part_stands_in_for_those_who_asked_for_it_only() {
         // It joins: nothing more reaches the origin until the leader's fetch has failed.
         let all = edge.exchange("GET", "/", "If-None-Match: \"z\"\r\n");
         let open = async {
-            let in_flight = || edge.edge.samples().into_iter().find(|it| it.name == "edge_requests_in_flight");
+            let in_flight =
+                || edge.edge.samples().into_iter().find(|it| it.name == "edge_requests_in_flight");
             while in_flight().expect("a gauge").value < 2 {
                 tokio::task::yield_now().await;
             }
