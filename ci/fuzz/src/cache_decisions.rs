@@ -169,7 +169,7 @@ fn step(
     assert_eq!(decisions.key(request), Key::of(request.target));
     let plan = match decisions.lookup(request) {
         Lookup::Store => decisions.plan(request, stored, now),
-        Lookup::Forward(reason) => Plan::Fetch(http_cache::Fetch::plain(reason)),
+        Lookup::Forward(reason) => Plan::Fetch(http_cache::Fetch::forward(reason)),
     };
     if decisions.lookup(request) == Lookup::Store {
         assert_eq!(decisions.plan(request, stored, now), plan, "twice the same, two plans");
@@ -228,6 +228,24 @@ fn step(
             assert_eq!(new.extent(), stored[index].extent());
             end_to_end("what is stored", new.headers(), answer);
             stored.push(Arc::new(new.at_rest()));
+        }
+        Received::Slice { stored: new, replaces, range } => {
+            let whole = new.extent().complete.expect("a length");
+            let size = new.slices().expect("slices").size.get();
+            assert!(
+                range.start % size == 0 && range.end == whole.min(range.start + size),
+                "{range:?} of {whole}"
+            );
+            assert_eq!((new.status(), new.extent().partial), (StatusCode::OK, false));
+            assert!(replaces.iter().all(|index| *index < stored.len()));
+            check_reply(&decisions.reply(request, &new, now, &handling(forward(status))), &new, false);
+            let slice = new.slice(range.clone()).extent();
+            assert_eq!((slice.first, slice.end()), (range.start, Some(range.end)));
+            stored.push(Arc::new(new.at_rest()));
+        }
+        Received::Pass { stored: new, forget, .. } => {
+            assert!(forget.iter().all(|index| *index < stored.len()));
+            check_reply(&decisions.reply(request, &new, now, &handling(forward(status))), &new, false);
         }
         Received::Freshen(updated) => {
             assert!(!updated.is_empty());

@@ -66,7 +66,7 @@ fn uri(path: &str) -> http::Uri {
 fn head() -> Arc<http_cache::Stored> {
     let (method, none, target) = (Method::GET, HeaderMap::new(), uri("/"));
     let request = Request { method: &method, target: &target, headers: &none };
-    let fetch = Fetch::plain(ForwardReason::UriMiss);
+    let fetch = Fetch::forward(ForwardReason::UriMiss);
     let mut headers = HeaderMap::new();
     headers.insert("cache-control", HeaderValue::from_static("max-age=600"));
     let now = Time::from_secs(1_000_000);

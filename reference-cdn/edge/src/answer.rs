@@ -26,6 +26,7 @@ use crate::http1::head::{Framing, RequestHead};
 use crate::http1::respond::{Downstream, Stop};
 use crate::metrics::Answered;
 use crate::send::{self, NotSent};
+use crate::slices::{SliceError, Slices};
 use crate::state::{Edge, view};
 use crate::store::{Flight, HashedKey, Landing, Object, Registration, Sight, Variants};
 
@@ -101,7 +102,7 @@ impl Edge {
         match call.decisions().lookup(&call.view()) {
             Lookup::Store => self.look_up(content, &mut call).await,
             Lookup::Forward(reason) => {
-                let fetch = Fetch::plain(reason);
+                let fetch = Fetch::forward(reason);
                 let key = self.key(&call);
                 let variants = self.store.find(&key).unwrap_or_default();
                 let Ok(registration) = self.store.take_off(&key, false, |_| false) else {
@@ -111,7 +112,7 @@ impl Edge {
                 match Box::pin(self.fetch(registration, question, false, &mut call)).await {
                     Ok(()) => Ok(()),
                     Err(Unsent::Stop(stop)) => Err(stop),
-                    Err(Unsent::BadBlock) => {
+                    Err(Unsent::Nothing) => {
                         let text = "a stored response failed its check";
                         self.fail(ProxyError::ProxyInternalError, text, &mut call).await
                     }
@@ -188,7 +189,7 @@ impl Edge {
                     match self.serve(&key, &object, &Handling::of(From::Hit), call).await {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
-                        Err(Unsent::BadBlock) => continue,
+                        Err(Unsent::Nothing) => continue,
                     }
                 }
                 Plan::Fetch(fetch) => fetch,
@@ -215,7 +216,7 @@ impl Edge {
                     match Box::pin(self.fetch(registration, question, open, call)).await {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
-                        Err(Unsent::BadBlock) => {}
+                        Err(Unsent::Nothing) => {}
                     }
                 }
                 Err(flight) => match self.wait(&key, &flight, &fetch, &variants, call).await? {
@@ -276,14 +277,20 @@ impl Edge {
             }
         };
         match outcome {
-            Outcome::Object { object, status, confirmed } => {
-                call.record.answered = if confirmed { Answered::Revalidated } else { Answered::Miss };
+            Outcome::Object { object, status, confirmed, unstored } => {
+                call.record.answered = match (confirmed, unstored) {
+                    (true, _) => Answered::Revalidated,
+                    (false, None) => Answered::Miss,
+                    (false, Some(_)) => Answered::Relayed,
+                };
                 let status = Some(status).filter(|status| *status != object.stored.status());
                 // Said before the end is known: content without an announced length may yet turn out too large.
                 let fits = object.stored.extent().length.is_some();
                 let handling = Handling {
-                    stored: !confirmed && fits,
-                    detail: (!confirmed && !fits).then_some("length-unknown"),
+                    stored: !confirmed && fits && unstored.is_none(),
+                    detail: unstored
+                        .map(why_not_stored)
+                        .or_else(|| (!confirmed && !fits).then_some("length-unknown")),
                     ..Handling::of(From::Forward { reason, status })
                 };
                 Ok(self.serve(&key, &object, &handling, call).await?)
@@ -301,7 +308,7 @@ impl Edge {
 
     /// Answers with a stored response. One with a bad block leaves the store.
     async fn serve<D: Downstream>(
-        &self,
+        self: &Arc<Self>,
         key: &HashedKey,
         object: &Object,
         handling: &Handling,
@@ -315,16 +322,21 @@ impl Edge {
                 http_cache::add_digest(&mut reply.headers, wanted.field, &digest);
             }
         }
-        let sent = send::stored(&*customer.decisions, head, object, reply, *down, record).await;
+        let slices = Slices::of(self, customer, head, key, object);
+        let sent = send::stored(&*customer.decisions, head, (object, slices), reply, *down, record).await;
         if matches!(sent, Err(NotSent::BadBlock | NotSent::BadBlockLater)) {
             tracing::error!(key = %key.key, "a stored block failed its check; the response leaves the store");
             self.store.forget(key, std::slice::from_ref(&object.body));
         }
-        sent.map_err(|not_sent| match not_sent {
-            NotSent::BadBlock => Unsent::BadBlock,
-            NotSent::BadBlockLater => Unsent::Stop(Stop::Content),
-            NotSent::Stop(stop) => Unsent::Stop(stop),
-        })
+        match sent {
+            Ok(()) => Ok(()),
+            Err(NotSent::BadBlock | NotSent::Slice(SliceError::Changed)) => Err(Unsent::Nothing),
+            Err(NotSent::BadBlockLater) => Err(Unsent::Stop(Stop::Content)),
+            Err(NotSent::Slice(SliceError::Failed(failure, error))) => {
+                Ok(self.fail(error, failed(failure), call).await?)
+            }
+            Err(NotSent::Stop(stop)) => Err(Unsent::Stop(stop)),
+        }
     }
 
     async fn pass_on<D: Downstream>(
@@ -346,7 +358,7 @@ impl Edge {
 
     /// Waits for a fetch made for another request.
     async fn wait<D: Downstream>(
-        &self,
+        self: &Arc<Self>,
         key: &HashedKey,
         flight: &Flight,
         fetch: &Fetch,
@@ -392,7 +404,7 @@ impl Edge {
         match self.serve(key, &object, &handling, call).await {
             Ok(()) => Ok(Waited::Answered),
             Err(Unsent::Stop(stop)) => Err(stop),
-            Err(Unsent::BadBlock) => Ok(Waited::PassOver),
+            Err(Unsent::Nothing) => Ok(Waited::PassOver),
         }
     }
 
@@ -500,8 +512,9 @@ enum Waited {
 /// Why an answer was not, or not wholly, sent.
 enum Unsent {
     Stop(Stop),
-    /// A stored block failed its check before anything was sent: plan again.
-    BadBlock,
+    /// What is stored cannot be used after all, a bad block or slices of an older version, and nothing was sent: plan
+    /// again.
+    Nothing,
 }
 
 impl std::convert::From<Stop> for Unsent {

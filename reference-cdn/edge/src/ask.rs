@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_cache::{
-    Ended, ExpectedDigests, Failure, Fetch, ForwardReason, NotStored, ProxyError, Received, Response, Stored,
-    Time,
+    Ended, ExpectedDigests, Failure, Fetch, ForwardReason, Keep, NotStored, ProxyError, Received, Response,
+    Stored, Time,
 };
 use hyper::ext::ReasonPhrase;
 
@@ -23,8 +23,9 @@ const MOST_ROUNDS: usize = 3;
 
 /// What came of it.
 pub enum Outcome {
-    /// A response that is in the store, or on its way into it. `status`: what the origin answered.
-    Object { object: Object, status: StatusCode, confirmed: bool },
+    /// A response that is in the store, or on its way into it; or not, for the reason `unstored`. `status`: what the
+    /// origin answered.
+    Object { object: Object, status: StatusCode, confirmed: bool, unstored: Option<NotStored> },
     /// The origin failed; this stored response may be served stale.
     Stale { object: Object, status: Option<StatusCode>, error: Option<ProxyError> },
     /// A response for this client only.
@@ -116,6 +117,11 @@ impl Edge {
             match decisions.received(&seen, &fetch, &response, &variants.stored) {
                 Received::Store { stored, replaces } => {
                     if self.is_too_large(&stored, answer.length) {
+                        if let Some(head) = decisions.cut(&stored).filter(|_| answer.length.is_some()) {
+                            let head = self.keep_head(&registration, head, &bodies(&variants, &replaces));
+                            self.cut(&customer, registration.key(), &head, answer.content);
+                            return self.in_slices(&registration, head, status);
+                        }
                         self.store.forget(registration.key(), &bodies(&variants, &replaces));
                         return self.relay(
                             &registration,
@@ -125,7 +131,28 @@ impl Edge {
                         );
                     }
                     let replaces = bodies(&variants, &replaces);
-                    let plan = FillPlan { stored: *stored, replaces, before: None, after: None };
+                    let plan = FillPlan { replaces, ..FillPlan::new(*stored) };
+                    return self.receive(&customer, registration, answer, plan, false);
+                }
+                Received::Slice { stored, replaces, range } => {
+                    let head = self.keep_head(&registration, *stored, &bodies(&variants, &replaces));
+                    let (key, slice) = (registration.key(), head.stored.slice(range.clone()));
+                    let slices = head.stored.slices().map(|slices| (slices.id, range.start / slices.size));
+                    // If somebody else fetches that slice, theirs is as good.
+                    if let Some((id, index)) = slices
+                        && let Ok(registration) =
+                            self.store.take_off(&self.slice_key(key, id, index), true, |_| true)
+                    {
+                        self.receive(&customer, registration, answer, FillPlan::slice(slice), false);
+                    }
+                    return self.in_slices(&registration, head, status);
+                }
+                Received::Pass { stored, why, forget } => {
+                    self.store.forget(registration.key(), &bodies(&variants, &forget));
+                    self.lonely.note(registration.key().hash, response_time);
+                    registration.close();
+                    registration.flight().land(Landing::Alone);
+                    let plan = FillPlan { unstored: Some(why), ..FillPlan::slice(*stored) };
                     return self.receive(&customer, registration, answer, plan, false);
                 }
                 Received::Combine { index, stored, content_at } => {
@@ -134,17 +161,22 @@ impl Edge {
                     if self.is_intact(&registration, &plan).await {
                         return self.receive(&customer, registration, answer, plan, false);
                     }
-                    fetch = Fetch { whole: true, ..Fetch::plain(ForwardReason::Partial) };
+                    fetch = Fetch { whole: true, ..Fetch::forward(ForwardReason::Partial) };
                 }
                 Received::Copy { index, stored } => {
+                    if stored.slices().is_some() {
+                        // The slices are shared; only the head is another.
+                        let head = self.keep_head(&registration, *stored, &[]);
+                        return self.in_slices(&registration, head, status);
+                    }
                     let Some(old) = variants.object(index) else { break };
                     let octets = old.body.received();
                     let before = Some(Piece { body: old.body, from: 0, octets });
-                    let plan = FillPlan { stored: *stored, replaces: Vec::new(), before, after: None };
+                    let plan = FillPlan { before, ..FillPlan::new(*stored) };
                     if self.is_intact(&registration, &plan).await {
                         return self.receive(&customer, registration, answer, plan, true);
                     }
-                    fetch = Fetch { whole: true, ..Fetch::plain(ForwardReason::VaryMiss) };
+                    fetch = Fetch { whole: true, ..Fetch::forward(ForwardReason::VaryMiss) };
                 }
                 Received::Freshen(heads) => {
                     let fresh = |(index, head): (usize, Box<Stored>)| {
@@ -159,7 +191,7 @@ impl Edge {
                     registration.flight().land(Landing::Share(first.clone()));
                     // The client that asked gets the fields meant for it alone, too.
                     let object = Object { stored: Arc::new(heads.swap_remove(0)), body: first.body };
-                    return Outcome::Object { object, status, confirmed: true };
+                    return Outcome::Object { object, status, confirmed: true, unstored: None };
                 }
                 Received::ServeStale { index } => {
                     let Some(object) = variants.object(index) else { break };
@@ -249,8 +281,16 @@ impl Edge {
         announced > self.store.limits().object
     }
 
+    /// The head of what is kept in slices is in the store.
+    fn in_slices(&self, registration: &Registration, object: Object, status: StatusCode) -> Outcome {
+        self.lonely.clear(registration.key().hash);
+        let stored = Arc::new(Stored::clone(&object.stored).at_rest());
+        registration.flight().land(Landing::Share(Object { stored, body: Arc::clone(&object.body) }));
+        Outcome::Object { object, status, confirmed: false, unstored: None }
+    }
+
     /// Begins to take in a response; readers may follow at once.
-    fn receive(
+    pub fn receive(
         self: &Arc<Self>,
         customer: &Arc<Customer>,
         registration: Registration,
@@ -259,21 +299,33 @@ impl Edge {
         confirmed: bool,
     ) -> Outcome {
         let status = answer.status;
-        let filler = self.store.fill(registration.key());
-        let object = Object { stored: Arc::new(plan.stored.clone()), body: Arc::clone(filler.body()) };
-        self.lonely.clear(registration.key().hash);
-        let shared =
-            Object { stored: Arc::new(plan.stored.clone().at_rest()), body: Arc::clone(&object.body) };
-        registration.flight().land(Landing::Share(shared));
-        let (edge, customer) = (Arc::clone(self), Arc::clone(customer));
+        let unstored = plan.unstored;
+        let mut fill = self.fill(customer, registration, &plan);
         // What is put together from parts is a whole of its own.
         let combined = plan.before.is_some() || plan.after.is_some();
         let expected =
             if combined { ExpectedDigests::of_whole(&plan.stored) } else { ExpectedDigests::default() };
-        let check = Check::new(expected, plan.stored.extent().length);
-        let fill = Fill { edge, customer, registration, filler, check, trailers: HeaderMap::new() };
+        fill.check = Check::new(expected, plan.stored.extent().length);
+        let object = Object { stored: Arc::new(plan.stored.clone()), body: Arc::clone(fill.filler.body()) };
         tokio::spawn(fill.run(answer.content, plan));
-        Outcome::Object { object, status, confirmed }
+        Outcome::Object { object, status, confirmed, unstored }
+    }
+
+    /// A place for content to come, where readers may follow.
+    pub fn fill(
+        self: &Arc<Self>,
+        customer: &Arc<Customer>,
+        registration: Registration,
+        plan: &FillPlan,
+    ) -> Fill {
+        let filler = self.store.fill(registration.key());
+        let stored = Arc::new(plan.stored.clone().at_rest());
+        if plan.unstored.is_none() {
+            self.lonely.clear(registration.key().hash);
+        }
+        registration.flight().land(Landing::Share(Object { stored, body: Arc::clone(filler.body()) }));
+        let (edge, customer) = (Arc::clone(self), Arc::clone(customer));
+        Fill { edge, customer, registration, filler, check: None, trailers: HeaderMap::new() }
     }
 }
 
@@ -303,12 +355,27 @@ fn bodies(variants: &Variants, indices: &[usize]) -> Vec<Arc<Body>> {
 }
 
 /// How stored content comes together.
-struct FillPlan {
+pub struct FillPlan {
     stored: Stored,
     replaces: Vec<Arc<Body>>,
     /// Octets of an older part that go before, and after, what the origin sends.
     before: Option<Piece>,
     after: Option<Piece>,
+    /// The octets that there must be in all: a part that ends early is no beginning of it, but nothing.
+    exact: Option<u64>,
+    /// It is for one request only.
+    unstored: Option<NotStored>,
+}
+
+impl FillPlan {
+    fn new(stored: Stored) -> Self {
+        Self { stored, replaces: Vec::new(), before: None, after: None, exact: None, unstored: None }
+    }
+
+    /// For one slice, under its head.
+    pub fn slice(stored: Stored) -> Self {
+        Self { exact: stored.extent().length, ..Self::new(stored) }
+    }
 }
 
 /// Octets of stored content, counted from its first stored octet.
@@ -328,11 +395,11 @@ fn combine(stored: Stored, old: &Object, content_at: u64, length: Option<u64>) -
     };
     let before = piece(old_first, content_at.min(old_end));
     let after = piece(new_end.clamp(old_first, old_end), old_end);
-    FillPlan { stored, replaces: vec![Arc::clone(&old.body)], before, after }
+    FillPlan { replaces: vec![Arc::clone(&old.body)], before, after, ..FillPlan::new(stored) }
 }
 
 /// Takes in the content of one response.
-struct Fill {
+pub struct Fill {
     edge: Arc<Edge>,
     customer: Arc<Customer>,
     registration: Registration,
@@ -342,7 +409,7 @@ struct Fill {
 }
 
 /// Why taking in ended before the content did.
-enum Broken {
+pub enum Broken {
     Content(Spoiled),
     /// Stored content that it needs.
     Block,
@@ -374,12 +441,23 @@ impl Fill {
                 Ended::Truncated
             }
         };
+        self.end(plan, ended);
+    }
+
+    /// The content is there, or will not come.
+    pub fn end(self, plan: FillPlan, ended: Ended) {
+        let received = self.filler.body().received();
+        let ended = if plan.exact.is_none_or(|exact| exact == received) { ended } else { Ended::Truncated };
         let Self { edge, customer, registration, filler, trailers, .. } = self;
         let stored = plan.stored.with_length(filler.body().received());
         let object = Object { stored: Arc::new(stored), body: Arc::clone(filler.body()) };
         // In the store before readers see the end: who asks again after that finds it.
         edge.store.keep(&registration, &object, &plan.replaces, |purged| {
-            customer.decisions.keep(&object.stored, ended, purged)
+            if plan.unstored.is_some() {
+                Keep::Discard
+            } else {
+                customer.decisions.keep(&object.stored, ended, purged)
+            }
         });
         edge.store.make_room(registration.key());
         drop(registration);
@@ -400,7 +478,7 @@ impl Fill {
         self.copy(plan.after.as_ref()).await
     }
 
-    async fn append(&mut self, data: &Bytes) -> Result<(), Broken> {
+    pub async fn append(&mut self, data: &Bytes) -> Result<(), Broken> {
         if self.check.as_mut().is_some_and(|check| check.update(data))
             && let Some(check) = self.check.take()
         {

@@ -18,6 +18,7 @@ mod metrics;
 mod origin;
 mod send;
 mod server;
+mod slices;
 #[cfg(test)]
 mod spoiled_tests;
 mod state;

@@ -93,6 +93,7 @@ pub struct Metrics {
     pub origin_truncated: Count,
     pub origin_digest_mismatches: Count,
     pub background_refreshes: Count,
+    pub slices_changed: Count,
     pub log_lines_dropped: Count,
 }
 
@@ -199,6 +200,11 @@ impl Metrics {
                 "edge_background_refreshes_total",
                 "Fetches made while a stale response was served.",
                 self.background_refreshes.get(),
+            ),
+            Sample::counter(
+                "edge_slices_changed_total",
+                "Representations kept in slices of which the origin turned out to have another version.",
+                self.slices_changed.get(),
             ),
             Sample::counter(
                 "edge_access_log_dropped_total",

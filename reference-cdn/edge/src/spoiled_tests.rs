@@ -105,7 +105,7 @@ async fn a_bad_part_is_fetched_again_rather_than_completed() {
         (wire, After::Keep)
     })
     .await;
-    let edge = TestEdge::start(origin.address).await;
+    let edge = TestEdge::with(origin.address, |config| config.customers[0].settings.slice = None).await;
     edge.exchange("GET", "/", "Range: bytes=0-99999\r\n").await;
     stored(&edge, "http://site.test/").spoil(70_000);
     let all = edge.get("/").await;

@@ -14,6 +14,7 @@ use crate::http1::head::{HeadError, RequestHead};
 use crate::http1::respond::{Downstream, Stop};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
+use crate::slices::Cuttings;
 use crate::store::Store;
 
 /// See the module.
@@ -25,6 +26,7 @@ pub struct Edge {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: AccessLog,
     pub(crate) lonely: Lonely,
+    pub(crate) cuttings: Cuttings,
 }
 
 /// What `http-cache` looks at.
@@ -40,7 +42,15 @@ impl Edge {
         metrics: Arc<Metrics>,
         log: AccessLog,
     ) -> Arc<Self> {
-        Arc::new(Self { customers, store, clock, metrics, log, lonely: Lonely::new() })
+        Arc::new(Self {
+            customers,
+            store,
+            clock,
+            metrics,
+            log,
+            lonely: Lonely::new(),
+            cuttings: Cuttings::default(),
+        })
     }
 
     pub fn store(&self) -> &Arc<Store> {

@@ -389,7 +389,7 @@ async fn a_stale_part_stands_in_for_those_who_asked_for_it_only() {
         }
     })
     .await;
-    let edge = TestEdge::start(origin.address).await;
+    let edge = TestEdge::with(origin.address, |config| config.customers[0].settings.slice = None).await;
     assert_eq!(edge.exchange("GET", "/", "Range: bytes=0-4\r\n").await.text(), "01234");
     edge.advance(5);
     let leader = edge.exchange("GET", "/", "Range: bytes=0-1\r\n");

@@ -214,7 +214,7 @@ async fn the_digest_of_a_part_is_not_that_of_the_whole() {
         (wire, After::Keep)
     })
     .await;
-    let edge = TestEdge::start(origin.address).await;
+    let edge = TestEdge::with(origin.address, |config| config.customers[0].settings.slice = None).await;
     is_refused(&edge.exchange("GET", "/wrong-part", "Range: bytes=0-4\r\n").await);
     for path in ["/right", "/wrong-whole"] {
         let part = edge.exchange("GET", path, "Range: bytes=0-4\r\n").await;
@@ -319,4 +319,69 @@ async fn clients_get_the_digests_they_want() {
     let huge = edge.exchange("GET", "/huge", both).await;
     assert_eq!((huge.status, huge.field("repr-digest")), (200, None));
     assert_eq!(origin.requests(), 3);
+}
+
+#[tokio::test]
+async fn what_is_kept_in_slices_is_checked_slice_by_slice_or_as_it_is_cut() {
+    const SLICE: usize = 64 * 1024;
+    let content = large();
+    let origin = Origin::start({
+        let content = content.clone();
+        move |seen, mut wire| {
+            let content = content.clone();
+            async move {
+                let head = "Cache-Control: max-age=60\r\nVary: Foo\r\nETag: \"a\"\r\nAccept-Ranges: bytes";
+                let digest = sha256(if seen.path() == "/wrong" { b"other" } else { &content });
+                let range =
+                    seen.field("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+                if seen.field("if-none-match").is_some() {
+                    wire.send(format!("HTTP/1.1 304 Not Modified\r\n{head}\r\n\r\n")).await;
+                } else if let Some((first, last)) = range {
+                    let first: usize = first.parse().unwrap();
+                    let last = last.parse().unwrap_or(usize::MAX).min(content.len() - 1);
+                    let slice = &content[first..=last];
+                    let own =
+                        sha256(if seen.path() == "/wrong-slice" && first > 0 { b"other" } else { slice });
+                    let range = format!("Content-Range: bytes {first}-{last}/{}", content.len());
+                    let digests = format!("Content-Digest: {own}\r\nRepr-Digest: {digest}");
+                    wire.respond(&format!("206 Partial Content\r\n{head}\r\n{range}\r\n{digests}"), slice)
+                        .await;
+                } else {
+                    wire.respond(&format!("200 OK\r\n{head}\r\nRepr-Digest: {digest}"), &content).await;
+                }
+                (wire, After::Keep)
+            }
+        }
+    })
+    .await;
+    let edge = TestEdge::with(origin.address, |config| {
+        config.customers[0].settings.slice = std::num::NonZeroU64::new(SLICE as u64);
+        config.store.object = 2 * SLICE as u64;
+    })
+    .await;
+    // Cut as it came: the last piece shows that some slice is damaged, and all are gone.
+    for _ in 0..2 {
+        assert!(!edge.get("/wrong").await.complete);
+    }
+    let first = edge.get("/").await;
+    assert!(first.complete && first.body == content);
+    // Fetched by slices: a damaged one is an error where nothing was sent, and never stored.
+    let part = edge.exchange("GET", "/wrong-slice", "Range: bytes=0-9\r\n").await;
+    assert_eq!((part.status, part.field("content-digest")), (206, None));
+    is_refused(&edge.exchange("GET", "/wrong-slice", "Range: bytes=70000-70009\r\n").await);
+    assert_eq!(edge.exchange("GET", "/wrong-slice", "Range: bytes=0-9\r\n").await.body, content[..10]);
+    // No digest of octets that lie in many places, and none of the head's, which has none.
+    let wanted =
+        edge.exchange("GET", "/", "Want-Repr-Digest: sha-512=1\r\nWant-Content-Digest: sha-256=1\r\n").await;
+    assert_eq!(
+        (wanted.field("repr-digest"), wanted.field("content-digest")),
+        (Some(&*sha256(&content)), None)
+    );
+    // Another variant that is the same shares the slices.
+    let requests = origin.requests();
+    for _ in 0..2 {
+        let other = edge.exchange("GET", "/", "Foo: 2\r\n").await;
+        assert!(other.complete && other.body == content, "{}", other.cache_status());
+    }
+    assert_eq!(origin.requests(), requests + 1);
 }

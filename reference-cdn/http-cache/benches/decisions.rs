@@ -62,7 +62,7 @@ fn decisions(criterion: &mut Criterion) {
         request_time: NOW,
         response_time: NOW,
     };
-    let fetch = Fetch::plain(ForwardReason::UriMiss);
+    let fetch = Fetch::forward(ForwardReason::UriMiss);
     let Received::Store { stored, .. } = standard.received(&request, &fetch, &response, &[]) else {
         panic!("the response should be stored");
     };

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, IF_RANGE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_RANGE};
 use http::{HeaderMap, StatusCode};
 
 use crate::digest::{CONTENT_DIGEST, REPR_DIGEST};
@@ -32,8 +32,12 @@ pub(crate) fn complete(
         && range == *wanted
         && complete == part.extent.complete
         && length.is_none_or(|length| length == range.end - range.start);
-    let directives = ResponseDirectives::of(response.headers, policy.targets);
-    if !fits || !storing::is_for_all(request, &directives) {
+    // Credentials went along only if what is stored allows all to have it; this part must do so too.
+    let allows_all = |headers| storing::allows_all(&ResponseDirectives::of(headers, policy.targets));
+    let private = request.headers.contains_key(AUTHORIZATION)
+        && allows_all(&part.headers)
+        && !allows_all(response.headers);
+    if !fits || private {
         return None;
     }
     let mut whole = freshening::freshen(request, response, part, policy)?;
@@ -87,7 +91,7 @@ pub(crate) fn part(
 
 /// Of what both parts told, Repr-Digest is about the whole. Content-Digest was about a part, and no longer is about what is
 /// stored (RFC 9530).
-fn keep_digests(head: &mut Stored, newer: &HeaderMap) {
+pub(crate) fn keep_digests(head: &mut Stored, newer: &HeaderMap) {
     head.headers.remove(CONTENT_DIGEST);
     if !head.headers.contains_key(REPR_DIGEST) {
         for value in newer.get_all(REPR_DIGEST) {

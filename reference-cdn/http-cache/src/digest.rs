@@ -228,7 +228,7 @@ pub struct WantedDigest {
 }
 
 /// The digests that the client wants (section 4) and that `reply` may have but has not: at most one for each field, by
-/// the algorithm that the client prefers. Only where all of the representation is stored, and never a Content-Digest of
+/// the algorithm that the client prefers. Only where all of the representation is stored in one piece, and never a Content-Digest of
 /// several parts or of no content. A preference is a hint: to leave one out is allowed.
 pub fn wanted(request: &Request<'_>, stored: &Stored, reply: &Reply) -> Vec<WantedDigest> {
     if ![WANT_CONTENT_DIGEST, WANT_REPR_DIGEST].iter().any(|name| request.headers.contains_key(name)) {
@@ -237,7 +237,7 @@ pub fn wanted(request: &Request<'_>, stored: &Stored, reply: &Reply) -> Vec<Want
     let answered = reply.status.is_success()
         || reply.status == StatusCode::NOT_MODIFIED
         || reply.status == stored.status;
-    if stored.extent.partial || stored.extent.complete.is_none() || !answered {
+    if stored.extent.partial || stored.extent.complete.is_none() || stored.slices.is_some() || !answered {
         return Vec::new();
     }
     let content = match &reply.content {

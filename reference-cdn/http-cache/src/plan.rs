@@ -1,5 +1,6 @@
 //! What an edge is told to do.
 
+use std::num::NonZeroU64;
 use std::ops::Range;
 
 use http::{HeaderValue, StatusCode};
@@ -46,6 +47,9 @@ pub struct Fetch {
     /// The client's own conditions and Range are withheld, so that the whole representation comes and can be
     /// shared.
     pub whole: bool,
+    /// Only these octets are asked for, in place of what the client's Range says: a slice that holds the first octet
+    /// it wants. With `validate`: if what is stored is not current any more.
+    pub slice: Option<Range<u64>>,
     /// An If-None-Match for stored responses that the request did not select: the origin may name one of them
     /// instead of sending it again (RFC 9111 section 4.3.1).
     pub offered: Option<HeaderValue>,
@@ -53,8 +57,14 @@ pub struct Fetch {
 
 impl Fetch {
     /// The client's request as it is, but for what each hop changes.
-    pub fn plain(reason: ForwardReason) -> Self {
-        Self { reason, validate: None, complete: None, whole: false, offered: None }
+    pub fn forward(reason: ForwardReason) -> Self {
+        Self { reason, validate: None, complete: None, whole: false, slice: None, offered: None }
+    }
+
+    /// The octets `range` of the representation of which one stored response, the only one, holds the head.
+    pub fn part(range: Range<u64>) -> Self {
+        let complete = Some(range);
+        Self { validate: Some(0), complete, whole: true, ..Self::forward(ForwardReason::Partial) }
     }
 }
 
@@ -80,6 +90,12 @@ pub enum Received {
     /// It confirmed, of the responses offered, the stored response `index`: keep its content once more, under `stored`.
     /// It has no content of its own.
     Copy { index: usize, stored: Box<Stored> },
+    /// Its content is the octets `range` of a representation that is kept in slices: store `stored` without content in
+    /// place of `replaces`, and the content as that slice of it.
+    Slice { stored: Box<Stored>, replaces: Vec<usize>, range: Range<u64> },
+    /// It answers this request and is not stored, yet has more octets than the client asked for: answer through
+    /// [`crate::Decisions::reply`] and let go of it. `forget`: stored responses that it makes obsolete.
+    Pass { stored: Box<Stored>, why: NotStored, forget: Vec<usize> },
     /// It confirmed the stored responses named here, which are replaced by these heads (same content). Answer
     /// with the first. It has no content.
     Freshen(Vec<(usize, Box<Stored>)>),
@@ -90,6 +106,16 @@ pub enum Received {
     Again(Fetch),
     /// Relay it to this client only. `forget`: stored responses that it makes obsolete.
     Relay { why: NotStored, forget: Vec<usize> },
+}
+
+/// Content that is kept in slices of one size, each stored by itself; the last may be shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slices {
+    /// Octets of a slice.
+    pub size: NonZeroU64,
+    /// Told apart from all other representations that are kept in slices; 0: not chosen yet. A purged and a changed
+    /// representation never share one with what comes after.
+    pub id: u64,
 }
 
 /// Why a response is not stored (RFC 9111 section 3). Shown in Cache-Status as `detail`.

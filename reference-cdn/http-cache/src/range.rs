@@ -5,8 +5,10 @@ use std::ops::Range;
 use http::HeaderMap;
 use http::header::{CONTENT_RANGE, RANGE};
 
-/// More ranges than this in one request are no honest need: the whole is sent (RFC 9110 section 14.2, 17.15).
+/// More ranges than this in one request are no honest need.
 const MOST_RANGES: usize = 16;
+/// Nor are more that share an octet.
+const MOST_OVERLAPPING: usize = 2;
 
 /// Ranges asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,28 @@ pub(crate) enum Ranges {
     Unsatisfiable,
     /// At least one, none empty, none overlapping or adjacent to the one before, in the order asked for.
     Satisfiable(Vec<Range<u64>>),
+}
+
+/// Does the request ask for so many ranges, or so many that overlap, that it is refused (RFC 9110 sections 14.2, 15.5.17
+/// and 17.15)? Sent on, it would make an origin that answers all of them send many times what it has.
+pub(crate) fn is_excessive(headers: &HeaderMap) -> bool {
+    let count = headers.get_all(RANGE).iter().map(|line| {
+        line.as_bytes().split(|&octet| octet == b',').filter(|member| !member.trim_ascii().is_empty()).count()
+    });
+    if count.sum::<usize>() > MOST_RANGES {
+        return true;
+    }
+    let specs = parse(headers).unwrap_or_default();
+    // Of a representation as long as can be, the last octets are far from all that is counted from the front; yet what
+    // is open at its end has them too.
+    let ends = |spec: &Spec| match *spec {
+        Spec::From { first, last } => (first, last.unwrap_or(u64::MAX)),
+        Spec::Suffix(count) => (u64::MAX - count.saturating_sub(1), u64::MAX),
+    };
+    let ranges: Vec<(u64, u64)> = specs.iter().map(ends).collect();
+    let sharing = |at: u64| ranges.iter().filter(|(first, last)| *first <= at && at <= *last).count();
+    // Where most meet, one of them begins.
+    ranges.iter().any(|(first, _)| sharing(*first) > MOST_OVERLAPPING)
 }
 
 /// Parses Range; `None` if it is absent, of another unit or malformed.
@@ -170,6 +194,31 @@ mod tests {
             assert_eq!(resolve(&specs, 10), Ranges::Unsatisfiable, "{value}");
         }
         assert_eq!(resolve(&[Spec::Suffix(5)], 0), Ranges::Unsatisfiable);
+    }
+
+    #[test]
+    fn what_is_excessive() {
+        let many = |count: usize| {
+            format!("bytes={}", (0..count).map(|n| format!("{0}-{0}", 2 * n)).collect::<Vec<_>>().join(","))
+        };
+        for (value, expected) in [
+            ("bytes=0-0", false),
+            ("bytes=0-,0-", false),
+            ("bytes=0-4,2-6", false),
+            ("bytes=0-4,2-6,6-9", false),
+            ("bytes=0-,-5", false),
+            ("bytes=0-,0-,0-", true),
+            ("bytes=0-4,2-6,4-4", true),
+            ("bytes=0-,9-,-5", true),
+            ("bytes=-1,-2,-3", true),
+            ("items=0-,0-,0-", false),
+            (&many(16), false),
+            (&many(17), true),
+            (&many(5000), true),
+        ] {
+            assert_eq!(is_excessive(&one(RANGE, value)), expected, "{value}");
+        }
+        assert!(!is_excessive(&HeaderMap::new()));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The decisions as the RFCs have them: which function answers which question, and in what order.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ pub struct Settings {
     /// How long past its lifetime a response may be served when the origin does not answer at all and the
     /// response says nothing about it (RFC 9111 section 4.2.4). Zero: never.
     pub stale_when_disconnected: Duration,
+    /// Octets of a slice: range requests that the store cannot answer fetch aligned slices of this size, and what is too
+    /// large to be stored in one piece is kept in them. `None`: ranges go to the origin as they are.
+    pub slice: Option<NonZeroU64>,
 }
 
 impl Default for Settings {
@@ -36,6 +40,7 @@ impl Default for Settings {
             targeted: None,
             heuristic: Heuristic::default(),
             stale_when_disconnected: Duration::from_secs(86_400),
+            slice: NonZeroU64::new(1 << 20),
         }
     }
 }
@@ -319,9 +324,9 @@ impl Standard {
 }
 
 impl Fetch {
-    /// The client's request as it is.
+    /// The whole, whatever the client's conditions.
     fn unconditional(reason: ForwardReason) -> Self {
-        Self { whole: true, ..Self::plain(reason) }
+        Self { whole: true, ..Self::forward(reason) }
     }
 }
 
@@ -338,6 +343,12 @@ impl Decisions for Standard {
             return Err(Refusal {
                 status: StatusCode::LOOP_DETECTED,
                 reason: "the request has passed this CDN before",
+            });
+        }
+        if *request.method == Method::GET && range::is_excessive(request.headers) {
+            return Err(Refusal {
+                status: StatusCode::RANGE_NOT_SATISFIABLE,
+                reason: "too many ranges, or too many that overlap",
             });
         }
         Ok(())
@@ -385,17 +396,21 @@ impl Decisions for Standard {
             }
             Plan::Fetch(fetch)
         };
+        let pass = |reason| {
+            let slice = slicing::first(request, self.settings.slice);
+            Fetch { whole: slice.is_some(), slice, ..Fetch::forward(reason) }
+        };
         let Some((index, chosen)) = chosen.and_then(|index| Some((index, stored.get(index)?))) else {
             let reason = if stored.is_empty() { ForwardReason::UriMiss } else { ForwardReason::VaryMiss };
             let offered = validation::offer(request, stored);
-            return fetch(Fetch { offered, ..Fetch::plain(reason) });
+            return fetch(Fetch { offered, ..pass(reason) });
         };
         if !answering::covers(request, chosen, now) {
             let completion = completion(request, chosen, index);
-            return fetch(completion.unwrap_or(Fetch::plain(ForwardReason::Partial)));
+            return fetch(completion.unwrap_or(pass(ForwardReason::Partial)));
         }
         if chosen.status.is_success() && !validation::meets_preconditions(request.headers, chosen, now) {
-            return fetch(Fetch::plain(ForwardReason::Request));
+            return fetch(pass(ForwardReason::Request));
         }
         let fresh = chosen.is_fresh(now);
         let unwanted = directives.reject(request, chosen, now);
@@ -413,12 +428,13 @@ impl Decisions for Standard {
             }
             if chosen.freshness.while_revalidating(staleness) && !directives.want_fresh() {
                 // In the background nobody waits for a part, or for a 304 to conditions of the client's.
-                let refresh = Fetch { whole: true, ..validation_of(chosen, index, ForwardReason::Stale) };
+                let refresh =
+                    Fetch { whole: true, ..validation_of(request, chosen, index, ForwardReason::Stale) };
                 return Plan::Serve { index, stale: true, refresh: Some(refresh) };
             }
         }
         let reason = if unwanted && fresh { ForwardReason::Request } else { ForwardReason::Stale };
-        fetch(validation_of(chosen, index, reason))
+        fetch(validation_of(request, chosen, index, reason))
     }
 
     fn collapsing(&self, request: &Request<'_>, fetch: &Fetch) -> Collapsing {
@@ -448,15 +464,22 @@ impl Decisions for Standard {
         }
         if let Some(stored) = stored.filter(|_| fetch.validate.is_some()) {
             if let Some(range) = &fetch.complete {
-                if let Ok(value) = HeaderValue::from_str(&format!("bytes={}-", range.start)) {
-                    headers.insert(RANGE, value);
+                if !storing::allows_all(&ResponseDirectives::of(&stored.headers, &self.targets)) {
+                    // A part of what anybody may have is fetched for anybody: one client's credentials would make it
+                    // that client's (section 3.5).
+                    headers.remove(AUTHORIZATION);
                 }
+                let rest = stored.extent.complete == Some(range.end);
+                headers.insert(RANGE, range_field(range.start, range.end.checked_sub(1).filter(|_| !rest)));
                 if let Some(tag) = stored.headers.get(http::header::ETAG) {
                     headers.insert(IF_RANGE, tag.clone());
                 }
             } else {
                 validation::conditions_for(stored, &mut headers);
             }
+        }
+        if let Some(slice) = &fetch.slice {
+            headers.insert(RANGE, range_field(slice.start, slice.end.checked_sub(1)));
         }
         // RFC 9110 section 7.6.2: for OPTIONS (TRACE is refused); other methods may ignore it, and do.
         if *request.method == Method::OPTIONS
@@ -521,7 +544,24 @@ impl Decisions for Standard {
             return combining::complete(request, response, range, fetch.validate, stored, self.policy())
                 .unwrap_or(Received::Again(Fetch::unconditional(ForwardReason::Partial)));
         }
-        match storing::stored(request, response, self.policy()) {
+        let new = match fetch.slice.clone().filter(|_| response.status == StatusCode::PARTIAL_CONTENT) {
+            None => storing::stored(request, response, self.policy()),
+            Some(slice) => {
+                let mut headers = request.headers.clone();
+                headers.insert(RANGE, range_field(slice.start, slice.end.checked_sub(1)));
+                // Nor were conditions of the client's sent with it.
+                headers.remove(IF_RANGE);
+                let sent = Request { headers: &headers, ..*request };
+                let new = storing::stored(&sent, response, self.policy())
+                    .map_err(|why| (why, storing::unstored(&sent, response, self.policy())));
+                let asked = (slice, self.settings.slice);
+                match slicing::received(request, response, asked, new, &selected(), stored, self.policy()) {
+                    Ok(received) => return received,
+                    Err(new) => Ok(*new),
+                }
+            }
+        };
+        match new {
             Ok(new) if new.extent.partial => {
                 combining::part(request, response, new, selected(), stored, self.policy())
             }
@@ -540,6 +580,10 @@ impl Decisions for Standard {
                 Received::Relay { why, forget: if telling { selected() } else { Vec::new() } }
             }
         }
+    }
+
+    fn cut(&self, stored: &Stored) -> Option<Stored> {
+        slicing::cut(stored, self.settings.slice)
     }
 
     fn failed(
@@ -651,10 +695,17 @@ impl RequestDirectives {
     }
 }
 
+/// `bytes=first-last`, or all from `first` on.
+fn range_field(first: u64, last: Option<u64>) -> HeaderValue {
+    let last = last.map(|last| last.to_string()).unwrap_or_default();
+    HeaderValue::try_from(format!("bytes={first}-{last}")).unwrap_or(HeaderValue::from_static("bytes=0-"))
+}
+
 /// A fetch that validates `stored`, or fetches anew if there is nothing to validate it by.
-fn validation_of(stored: &Stored, index: usize, reason: ForwardReason) -> Fetch {
+fn validation_of(request: &Request<'_>, stored: &Stored, index: usize, reason: ForwardReason) -> Fetch {
     let possible = stored.headers.contains_key(http::header::ETAG) || stored.last_modified.is_some();
-    Fetch { validate: possible.then_some(index), whole: possible, ..Fetch::plain(reason) }
+    let slice = slicing::beside_validation(request, stored);
+    Fetch { validate: possible.then_some(index), whole: possible, slice, ..Fetch::forward(reason) }
 }
 
 /// A fetch of what is missing from a partial response that begins at the start, for a request that wants all
@@ -677,6 +728,6 @@ fn completion(request: &Request<'_>, stored: &Stored, index: usize) -> Option<Fe
         validate: Some(index),
         complete: Some(rest),
         whole: true,
-        ..Fetch::plain(ForwardReason::Partial)
+        ..Fetch::forward(ForwardReason::Partial)
     })
 }

@@ -62,6 +62,11 @@ pub(crate) fn stored(
     Ok(stored)
 }
 
+/// What a response that is not stored would look like if it were, to answer the one request that brought it.
+pub(crate) fn unstored(request: &Request<'_>, response: &Response<'_>, policy: Policy<'_>) -> Option<Stored> {
+    build(request, response, &ResponseDirectives::of(response.headers, policy.targets), policy).ok()
+}
+
 /// Section 3.5: may what answered this request answer others? Not if it came with credentials, unless the
 /// origin says so.
 pub(crate) fn is_for_all(request: &Request<'_>, directives: &ResponseDirectives) -> bool {
@@ -177,6 +182,7 @@ pub(crate) fn head(
         date,
         headers,
         answered: None,
+        slices: None,
     }
 }
 

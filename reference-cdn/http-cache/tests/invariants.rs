@@ -220,7 +220,7 @@ fn store(request: &HeaderMap, status: StatusCode, headers: &HeaderMap) -> Option
     let request = Request { method: &Method::GET, target: &target, headers: request };
     let time = Time::from_secs(START);
     let response = Response { status, headers, request_time: time, response_time: time };
-    let fetch = Fetch::plain(ForwardReason::UriMiss);
+    let fetch = Fetch::forward(ForwardReason::UriMiss);
     match standard(ClientDirectives::Ignore).received(&request, &fetch, &response, &[]) {
         Received::Store { stored, .. } => Some(*stored),
         _ => None,
@@ -485,7 +485,7 @@ fn a_304_leaves_the_content_alone() {
             request_time: time,
             response_time: time,
         };
-        let fetch = Fetch { validate: Some(0), whole: true, ..Fetch::plain(ForwardReason::Stale) };
+        let fetch = Fetch { validate: Some(0), whole: true, ..Fetch::forward(ForwardReason::Stale) };
         if let Received::Freshen(updated) = standard(ClientDirectives::Ignore).received(
             &request,
             &fetch,

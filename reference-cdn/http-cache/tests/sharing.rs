@@ -29,7 +29,7 @@ fn with_request<T>(method: Method, fields: &str, ask: impl FnOnce(&Request<'_>) 
 }
 
 fn miss() -> Fetch {
-    Fetch::plain(ForwardReason::UriMiss)
+    Fetch::forward(ForwardReason::UriMiss)
 }
 
 fn stored(request: &str, status: u16, fields: &str) -> Option<Arc<Stored>> {

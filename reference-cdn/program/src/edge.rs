@@ -1,6 +1,7 @@
 //! `reference-cdn edge`: runs one edge until it is told to stop.
 
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -78,10 +79,14 @@ impl EdgeArgs {
                 settings.flag(flag, field, &text);
             }
         }
-        // A small store given by a flag brings the limit for one response down with it.
-        let store = &mut settings.draft_mut().config.store;
+        // A small store given by a flag brings the limits for one response and for a slice of one down with it.
         if self.memory.is_some() {
+            let draft = settings.draft_mut();
+            let store = &mut draft.config.store;
             store.object = store.object.min(store.memory / 2);
+            let most = store.object;
+            draft.settings.slice =
+                draft.settings.slice.and_then(|slice| NonZeroU64::new(slice.get().min(most)));
         }
         settings.finish().map_err(|faults| faults.render(colored))
     }

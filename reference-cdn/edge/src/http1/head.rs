@@ -48,6 +48,20 @@ pub struct RequestHead {
     pub expects_continue: bool,
 }
 
+impl RequestHead {
+    /// A request for the same with another method and without content.
+    pub fn clone_as(&self, method: Method) -> Self {
+        Self {
+            method,
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            framing: Framing::None,
+            expects_continue: false,
+            ..*self
+        }
+    }
+}
+
 /// Why a head was refused. Each is answered with [`status`](Self::status), then the connection is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HeadError {

@@ -24,7 +24,7 @@ fn head() -> Arc<Stored> {
     let target = "http://a/".parse().expect("uri");
     let (method, none) = (http::Method::GET, HeaderMap::new());
     let request = Request { method: &method, target: &target, headers: &none };
-    let fetch = Fetch::plain(ForwardReason::UriMiss);
+    let fetch = Fetch::forward(ForwardReason::UriMiss);
     let mut headers = HeaderMap::new();
     headers.insert("cache-control", http::HeaderValue::from_static("max-age=60"));
     let now = Time::from_secs(1_000_000);

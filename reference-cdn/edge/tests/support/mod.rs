@@ -450,6 +450,20 @@ impl TestEdge {
         .await;
     }
 
+    /// Waits until a metric has stood still for a third of a second.
+    pub async fn until_still(&self, name: &str) {
+        soon(name, async {
+            let (mut last, mut same) = (self.metric(name), 0);
+            while same < 15 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let now = self.metric(name);
+                same = if now == last { same + 1 } else { 0 };
+                last = now;
+            }
+        })
+        .await;
+    }
+
     /// Tells it to stop; the result says how it did.
     pub fn stop(&mut self) -> JoinHandle<Stopped> {
         self.stop.take().expect("running").send(()).expect("running");

@@ -3,6 +3,7 @@
 //! [`FIELDS`] are those of the edge; [`CUSTOMER_FIELDS`] and [`CUSTOMER_ORIGIN_FIELDS`] those of each table
 //! `[[customer]]` and `[[customer.origin]]`.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -329,7 +330,7 @@ pub const FIELDS: &[Field<Draft>] = &[
         path: "store.object",
         kind: size(KIB, 64 * GIB, |draft, n| draft.config.store.object = n),
         default: Some("32MiB"),
-        meaning: "Octets of content of one stored response. Larger ones are passed on and not stored.",
+        meaning: "Octets of content of a response stored in one piece. Larger ones are kept in slices, or passed on where the origin cannot send parts.",
         bounds: "One response that pushes out all others.",
     },
     Field {
@@ -338,6 +339,13 @@ pub const FIELDS: &[Field<Draft>] = &[
         default: Some("64"),
         meaning: "Responses stored under one URL, told apart by Vary. The oldest goes when there are more.",
         bounds: "Clients that invent values for a field that Vary names.",
+    },
+    Field {
+        path: "store.slice",
+        kind: size(0, GIB, |draft, n| draft.settings.slice = NonZeroU64::new(n)),
+        default: Some("1MiB"),
+        meaning: "Octets of a slice: what is fetched for a range that is not stored, and how content larger than store.object is kept. 0: no slices.",
+        bounds: "A request for one octet of a large file moves at most this much; content of any size streams through a few of them.",
     },
     Field {
         path: "admin.listen",

@@ -116,6 +116,13 @@ impl Draft {
                     .hint("keep store.object at or below store.memory"),
             ));
         }
+        if self.settings.slice.is_some_and(|slice| slice.get() > self.config.store.object) {
+            wrongs.push((
+                about(&["store.slice", "store.object"]),
+                Wrong::new("a slice is larger than a response may be")
+                    .hint("keep store.slice at or below store.object"),
+            ));
+        }
         if let Some(admin) = self.admin
             && collide(self.config.listen, admin)
         {
