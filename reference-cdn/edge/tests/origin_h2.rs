@@ -84,9 +84,9 @@ async fn tls_agrees_on_http2_or_http11() {
             assert_eq!(response.status, status, "{alpn:?} {protocol:?}: {}", response.cache_status());
             if status == 502 {
                 assert!(
-                    response.cache_status().contains("http_upgrade_failed"),
+                    response.proxy_status().contains("http_upgrade_failed"),
                     "{}",
-                    response.cache_status()
+                    response.proxy_status()
                 );
             }
         }
@@ -181,7 +181,7 @@ async fn a_refused_stream_is_sent_again_and_any_other_reset_is_not() {
     let before = origin.requests();
     let response = edge.exchange("POST", "/broken", "").await;
     assert_eq!((response.status, origin.requests() - before), (502, 1));
-    assert!(response.cache_status().contains("connection_terminated"), "{}", response.cache_status());
+    assert!(response.proxy_status().contains("connection_terminated"), "{}", response.proxy_status());
 }
 
 #[tokio::test]
@@ -450,7 +450,7 @@ async fn what_is_not_http2_is_an_error_that_says_so() {
     let edge = TestEdge::with(origin.address, |edge| edge.customers[0].origin.origins = vec![config]).await;
     let response = edge.get("/").await;
     assert_eq!(response.status, 502);
-    assert!(response.cache_status().contains("http_protocol_error"), "{}", response.cache_status());
+    assert!(response.proxy_status().contains("http_protocol_error"), "{}", response.proxy_status());
 }
 
 #[tokio::test]
@@ -487,7 +487,7 @@ async fn heads_are_bounded_and_time_is_too() {
     let check = async |path: &str, status: StatusCode, error: &str| {
         let response = edge.get(path).await;
         assert_eq!(response.status, status.as_u16(), "{path}");
-        assert!(response.cache_status().contains(error), "{path}: {}", response.cache_status());
+        assert!(response.proxy_status().contains(error), "{path}: {}", response.proxy_status());
     };
     check("/large", StatusCode::BAD_GATEWAY, "http_protocol_error").await;
     check("/many", StatusCode::BAD_GATEWAY, "http_protocol_error").await;

@@ -334,7 +334,7 @@ async fn tries_are_bounded() {
     }
     let edge = edge(group, |group| group.retry.origins = 4).await;
     let response = edge.get("/").await;
-    assert!(response.cache_status().contains("connection_refused"), "{}", response.cache_status());
+    assert!(response.proxy_status().contains("connection_refused"), "{}", response.proxy_status());
     let asked: u64 =
         status(&edge).await.iter().map(|origin| origin["requests"].as_u64().expect("number")).sum();
     assert_eq!((response.status, asked), (502, 4));
@@ -617,7 +617,7 @@ async fn the_pool_is_bounded_and_waiting_for_it_is_too() {
             door.add_permits(2);
         }
         let response = client.response().await;
-        limited += usize::from(response.cache_status().contains("connection_limit_reached"));
+        limited += usize::from(response.proxy_status().contains("connection_limit_reached"));
         statuses.push(response.status);
         if n == 1 {
             // The one whose turn did not come has given up by now or will; let the two others end.
@@ -686,7 +686,7 @@ async fn a_head_has_its_own_time_and_a_fetch_has_one_over_all() {
     let began = Instant::now();
     let response = edge.get("/slow-head").await;
     assert_eq!(response.status, 504);
-    assert!(response.cache_status().contains("http_response_timeout"), "{}", response.cache_status());
+    assert!(response.proxy_status().contains("http_response_timeout"), "{}", response.proxy_status());
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert_eq!(
         edge.get("/hints-then-slow").await.status,
@@ -733,7 +733,7 @@ async fn names_that_cannot_be_looked_up_are_told_apart() {
     let edge = edge_by_name(missing, |_| {}).await;
     for _ in 0..5 {
         let response = edge.get("/").await;
-        assert!(response.cache_status().contains("dns_error"), "{}", response.cache_status());
+        assert!(response.proxy_status().contains("dns_error"), "{}", response.proxy_status());
     }
     assert_eq!(asked.load(Ordering::SeqCst), 1, "a missing name is not looked up for each request");
 
@@ -747,7 +747,7 @@ async fn names_that_cannot_be_looked_up_are_told_apart() {
     }
     for client in &mut clients {
         let response = client.response().await;
-        assert!(response.cache_status().contains("dns_"), "{}", response.cache_status());
+        assert!(response.proxy_status().contains("dns_"), "{}", response.proxy_status());
     }
     assert!(asked.load(Ordering::SeqCst) <= 2);
 }
@@ -796,7 +796,7 @@ async fn an_address_that_hangs_gets_a_head_start_and_no_more() {
 
     let edge = edge_of(&[hung], |group| group.limits.connect = Duration::from_millis(100)).await;
     let response = edge.get("/").await;
-    assert!(response.cache_status().contains("connection_timeout"), "{}", response.cache_status());
+    assert!(response.proxy_status().contains("connection_timeout"), "{}", response.proxy_status());
 }
 
 #[tokio::test]
@@ -905,7 +905,7 @@ async fn stale_responses_stand_in_for_every_kind_of_failure() {
     edge.advance(5);
     let response = edge.get("/").await;
     assert_eq!((response.status, response.text().as_str()), (200, "stored"));
-    assert!(response.cache_status().contains("connection_refused"), "{}", response.cache_status());
+    assert!(response.proxy_status().contains("connection_refused"), "{}", response.proxy_status());
 }
 
 #[tokio::test]
