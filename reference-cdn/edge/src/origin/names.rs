@@ -8,10 +8,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+type LookUp = dyn Fn(&str, u16) -> Found + Send + Sync;
 
 /// Where names are looked up.
 #[derive(Clone)]
-pub struct Names(Arc<dyn Fn(&str, u16) -> Found + Send + Sync>);
+pub struct Names(Arc<LookUp>);
 
 impl Names {
     /// The system's resolver.
