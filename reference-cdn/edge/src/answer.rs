@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RANGE, RETRY_AFTER,
+};
 use http::uri::Scheme;
 use http::{Method, StatusCode, Uri};
 use http_cache::{
@@ -18,11 +20,9 @@ use tokio::time::sleep;
 
 use crate::access_log::Record;
 use crate::ask::{Outcome, Question, Relayed};
+use crate::client::{Downstream, Framing, Request, RequestBody, RequestHead, Stop};
 use crate::customer::Customer;
-use crate::http1::body::RequestBody;
-use crate::http1::connection::Request;
-use crate::http1::head::{Framing, RequestHead};
-use crate::http1::respond::{Downstream, Stop};
+use crate::limits::{Limit, Refused};
 use crate::metrics::Answered;
 use crate::send::{self, NotSent};
 use crate::slices::{SliceError, Slices};
@@ -70,24 +70,46 @@ impl Edge {
         down: &mut D,
         record: &mut Record,
     ) -> Result<(), Stop> {
-        let Request { mut head, content, .. } = request;
+        let Request { mut head, content, peer } = request;
         let customer = match self.customer(&mut head) {
             Ok(customer) => customer,
             Err((status, text)) => {
+                if let Err(refused) =
+                    self.limits.stray((peer.ip(), &head.headers), record.start, &self.metrics)
+                {
+                    return self.refuse(refused, &head.method, down, record).await;
+                }
                 record.answered = Answered::Generated;
                 let page = Page { status, text, detail: None, fields: &[] };
                 return self.respond(&head.method, HeaderMap::new(), page, down, record).await;
             }
         };
+        let taken = (customer.number, customer.limits, &customer.load);
+        let _in_flight =
+            match self.limits.request(taken, (peer.ip(), &head.headers), record.start, &self.metrics) {
+                Ok(in_flight) => in_flight,
+                Err(refused) => {
+                    customer.load.refused.add(1);
+                    return self.refuse(refused, &head.method, down, record).await;
+                }
+            };
         let handled = self.by_itself(&mut head);
         let head = Arc::new(head);
         let mut call = Call { customer: &customer, head: &head, down, record };
         if let Err(refusal) = call.decisions().admit(&call.view()) {
+            match refusal.status {
+                StatusCode::LOOP_DETECTED => self.metrics.reached(Limit::Loop),
+                StatusCode::RANGE_NOT_SATISFIABLE => self.metrics.reached(Limit::Ranges),
+                _ => {}
+            }
             return self.generate(refusal.status, refusal.reason, &[], &mut call).await;
         }
         if let Handled::Here(status, text) = handled {
             let allow = [(ALLOW, HeaderValue::from_static(METHODS))];
             return self.generate(status, text, &allow, &mut call).await;
+        }
+        if head.headers.contains_key(RANGE) && http_cache::has_greedy_ranges(&head.headers) {
+            self.metrics.reached(Limit::Ranges);
         }
         match call.decisions().lookup(&call.view()) {
             Lookup::Store => self.look_up(content, &mut call).await,
@@ -109,6 +131,23 @@ impl Edge {
                 }
             }
         }
+    }
+
+    /// Says that there were too many requests. Retry-After tells when to come again (RFC 9110 section 10.2.3); what is left
+    /// of the limit is nobody's business, and the fields that would tell it (RateLimit) are still a draft.
+    async fn refuse<D: Downstream>(
+        &self,
+        refused: Refused,
+        method: &Method,
+        down: &mut D,
+        record: &mut Record,
+    ) -> Result<(), Stop> {
+        self.metrics.reached(refused.limit);
+        record.answered = Answered::Limited;
+        record.error = Some(refused.limit.name());
+        let retry = [(RETRY_AFTER, HeaderValue::from(refused.retry_after()))];
+        let page = Page { status: refused.status(), text: refused.text(), detail: None, fields: &retry };
+        self.respond(method, HeaderMap::new(), page, down, record).await
     }
 
     /// Whose content the request is for. A target without authority (HTTP/1.0 without Host) gets one.

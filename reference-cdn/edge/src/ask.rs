@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_cache::{Ended, Failure, Fetch, Keep, NotStored, Received, Response, Stored, Time};
 
+use crate::client::{RequestBody, RequestHead};
 use crate::customer::Customer;
-use crate::http1::body::RequestBody;
-use crate::http1::head::RequestHead;
+use crate::limits::Limit;
 use crate::origin::{Answer, OriginContent, Outbound};
 use crate::state::{Edge, view};
 use crate::store::{Body, End, Filler, Landing, Next, Object, Registration, Variants};
@@ -76,6 +76,9 @@ impl Edge {
                     let now = self.clock.now();
                     let stale = decisions.failed(&seen, &fetch, failure, &variants.stored, now);
                     let error = error.proxy_status();
+                    if let Some(limit) = Limit::of_origin(error) {
+                        self.metrics.reached(limit);
+                    }
                     return match stale.and_then(|index| variants.object(index)) {
                         Some(object) => self.stale(&registration, object, None, Some(error)),
                         None => {

@@ -7,10 +7,12 @@ use std::time::Duration;
 use http::uri::Authority;
 use http_cache::Settings;
 
-use crate::http1::connection::ConnectionLimits;
-use crate::http1::head::HeadLimits;
+use crate::client::{ConnectionLimits, HeadLimits};
+use crate::http2::Http2Limits;
+use crate::limits::{ClientLimits, CustomerLimits, Lengths, Rate};
 use crate::origin::{OriginConfig, OriginGroupConfig};
 use crate::store::StoreLimits;
+use crate::tls::TlsConfig;
 
 /// Everything about one edge.
 #[derive(Clone, Debug)]
@@ -20,6 +22,12 @@ pub struct Config {
     /// Client connections open at once.
     pub connections: usize,
     pub client: ConnectionLimits,
+    pub http2: Http2Limits,
+    /// A second listener for clients, with TLS.
+    pub tls: Option<TlsConfig>,
+    pub per_client: ClientLimits,
+    /// Requests of one client for hosts that nobody has.
+    pub stray_rate: Rate,
     /// Whose content it serves; of two that claim a host the first has it.
     pub customers: Vec<CustomerConfig>,
     pub store: StoreLimits,
@@ -39,12 +47,19 @@ pub struct CustomerConfig {
     /// What its decisions are made from.
     pub settings: Settings,
     pub origin: OriginGroupConfig,
+    pub limits: CustomerLimits,
 }
 
 impl CustomerConfig {
     /// The customer of an edge that has only one: whatever the host.
     pub fn new(origin: OriginGroupConfig) -> Self {
-        Self { name: "default".into(), hosts: vec![Host::Any], settings: Settings::default(), origin }
+        Self {
+            name: "default".into(),
+            hosts: vec![Host::Any],
+            settings: Settings::default(),
+            origin,
+            limits: CustomerLimits::default(),
+        }
     }
 }
 
@@ -97,6 +112,10 @@ impl Config {
             listen,
             connections: 10_000,
             client: ConnectionLimits::default(),
+            http2: Http2Limits::default(),
+            tls: None,
+            per_client: ClientLimits::default(),
+            stray_rate: Rate::default(),
             customers: vec![CustomerConfig::new(OriginGroupConfig::new(OriginConfig::new(origin)))],
             store: StoreLimits::default(),
             admin: None,
@@ -118,6 +137,18 @@ impl Default for ConnectionLimits {
             request_content: 1 << 30,
             unread_content: 256 * 1024,
             drain_time: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            connections: 0,
+            lengths: Lengths { ipv4: 32, ipv6: 64 },
+            remembered: 65_536,
+            exempt: Vec::new(),
+            proxies: Vec::new(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http_cache::Decisions;
 
 use crate::config::{CustomerConfig, Host};
+use crate::limits::{CustomerLimits, Load};
 use crate::origin::Origins;
 
 /// Longest host name that can be anybody's (RFC 1035 section 2.3.4).
@@ -18,6 +19,24 @@ pub struct Customer {
     pub name: Arc<str>,
     pub decisions: Arc<dyn Decisions>,
     pub origin: Arc<Origins>,
+    /// Which customer of this edge it is, counted from 0.
+    pub number: u32,
+    pub limits: CustomerLimits,
+    pub load: Load,
+}
+
+impl Customer {
+    /// The customer with this configuration and this number, its decisions made and its origin reached as given.
+    pub fn new(
+        config: &CustomerConfig,
+        number: usize,
+        decisions: Arc<dyn Decisions>,
+        origin: Arc<Origins>,
+    ) -> Self {
+        let number = u32::try_from(number).unwrap_or(u32::MAX - 1);
+        let (name, limits) = (config.name.as_str().into(), config.limits);
+        Self { name, decisions, origin, number, limits, load: Load::default() }
+    }
 }
 
 /// All customers of an edge, by host.
@@ -105,7 +124,7 @@ mod tests {
             let (clock, mut system) = (Clock::system(), SystemAuthorities::default());
             let origin = Origins::new(name, config.origin.clone(), clock, 0, &mut system);
             let decisions = Arc::new(Standard::new(Settings::default()));
-            let customer = Customer { name: (*name).into(), decisions, origin: origin.expect("an origin") };
+            let customer = Customer::new(&config, 0, decisions, origin.expect("an origin"));
             (config, Arc::new(customer))
         }))
     }

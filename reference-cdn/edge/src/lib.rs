@@ -8,10 +8,13 @@ mod access_log;
 mod admin;
 mod answer;
 mod ask;
+pub mod client;
 mod clock;
 mod config;
 mod customer;
 pub mod http1;
+pub mod http2;
+pub mod limits;
 mod lonely;
 mod metrics;
 mod origin;
@@ -25,6 +28,7 @@ pub mod store;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
+pub mod tls;
 
 #[cfg(test)]
 extern crate self as edge;
@@ -32,6 +36,7 @@ extern crate self as edge;
 pub use clock::Clock;
 pub use config::{AdminConfig, Config, CustomerConfig, Host, Token};
 pub use customer::{Customer, Customers};
+pub use limits::{ClientLimits, CustomerLimits, Limit, Prefix, PrefixError, Rate};
 pub use metrics::Sample;
 pub use origin::{
     Bound, EjectionRules, MOST_ORIGINS, Names, OriginConfig, OriginGroupConfig, OriginLimits,
@@ -40,3 +45,4 @@ pub use origin::{
 };
 pub use server::{Server, StartError, Stopped, bind};
 pub use state::Edge;
+pub use tls::{CertificateFiles, Certificates, TlsConfig};

@@ -7,11 +7,10 @@ use std::sync::atomic::Ordering;
 use http_cache::Request as View;
 
 use crate::access_log::{AccessLog, Record};
+use crate::client::{Downstream, HeadError, Request, RequestHead, Service, Stop};
 use crate::clock::Clock;
 use crate::customer::Customers;
-use crate::http1::connection::{Request, Service};
-use crate::http1::head::{HeadError, RequestHead};
-use crate::http1::respond::{Downstream, Stop};
+use crate::limits::{Limit, Limits};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
 use crate::origin::samples as origin_samples;
@@ -28,11 +27,12 @@ pub struct Edge {
     pub(crate) log: AccessLog,
     pub(crate) lonely: Lonely,
     pub(crate) cuttings: Cuttings,
+    pub(crate) limits: Limits,
 }
 
 /// What `http-cache` looks at.
 pub(crate) fn view(head: &RequestHead) -> View<'_> {
-    View { method: &head.method, target: &head.target, headers: &head.headers }
+    View { method: &head.method, target: &head.target, headers: &head.headers, version: head.version }
 }
 
 impl Edge {
@@ -42,6 +42,7 @@ impl Edge {
         clock: Clock,
         metrics: Arc<Metrics>,
         log: AccessLog,
+        limits: Limits,
     ) -> Arc<Self> {
         Arc::new(Self {
             customers,
@@ -51,6 +52,7 @@ impl Edge {
             log,
             lonely: Lonely::new(),
             cuttings: Cuttings::default(),
+            limits,
         })
     }
 
@@ -89,7 +91,29 @@ impl Edge {
                 "Clients cut off because they fell behind content too large to keep.",
                 count(&counters.overrun_readers),
             ),
+            Sample::gauge(
+                "edge_clients_connected",
+                "Clients with a connection open, where connections per client are limited.",
+                self.limits.clients_connected() as u64,
+            ),
         ]);
+        let customers = self.customers.all();
+        samples.extend(customers.iter().map(|customer| Sample {
+            label: Some(("customer", customer.name.to_string())),
+            ..Sample::gauge(
+                "edge_customer_requests_in_flight",
+                "Requests being answered, by customer.",
+                customer.load.in_flight(),
+            )
+        }));
+        samples.extend(customers.iter().map(|customer| Sample {
+            label: Some(("customer", customer.name.to_string())),
+            ..Sample::counter(
+                "edge_customer_requests_refused_total",
+                "Requests refused for a limit on the customer or on its clients, by customer.",
+                customer.load.refused.get(),
+            )
+        }));
         samples.extend(origin_samples(self.customers.all().iter().map(|customer| &*customer.origin)));
         samples
     }
@@ -112,6 +136,15 @@ impl Service for EdgeService {
 
     fn refused(&self, peer: SocketAddr, error: HeadError) {
         self.0.metrics.heads_refused.add(1);
+        let limit = match error {
+            HeadError::TooLarge => Some(Limit::Head),
+            HeadError::TargetTooLong => Some(Limit::Target),
+            HeadError::TooManyFields => Some(Limit::Fields),
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            self.0.metrics.reached(limit);
+        }
         tracing::debug!(%peer, %error, "request head refused");
     }
 }

@@ -316,3 +316,92 @@ async fn a_slow_client_does_not_make_the_edge_take_in_everything() {
     })
     .await;
 }
+
+/// Octet `at` of a file too long to hold: each word says where it is.
+fn word(at: u64) -> [u8; 8] {
+    (at / 8).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()
+}
+
+fn long_file(first: u64, octets: usize) -> Vec<u8> {
+    (first..first + octets as u64).step_by(8).flat_map(word).collect()
+}
+
+/// Resident memory of this process, in octets.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
+/// Origin, edge and client in one process: `cargo test -p edge --profile quick --test slices -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "moves 10 GiB twice"]
+async fn ten_gibibytes_stream_through_bounded_memory() {
+    const LENGTH: u64 = 10 << 30;
+    const PIECE: usize = 256 * KIB;
+    let origin = Origin::start(|seen, mut wire| async move {
+        let common = "ETag: \"long\"\r\nCache-Control: max-age=600\r\nAccept-Ranges: bytes";
+        let range = seen.field("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+        let (first, end) = match range {
+            None => {
+                wire.send(format!("HTTP/1.1 200 OK\r\n{common}\r\nContent-Length: {LENGTH}\r\n\r\n")).await;
+                (0, LENGTH)
+            }
+            Some((first, last)) => {
+                let first: u64 = first.parse().expect("a first octet");
+                let end = last.parse::<u64>().map_or(LENGTH, |last| LENGTH.min(last + 1));
+                wire.send(format!(
+                    "HTTP/1.1 206 Partial Content\r\n{common}\r\nContent-Range: bytes {first}-{}/{LENGTH}\r\n\
+                     Content-Length: {}\r\n\r\n",
+                    end - 1,
+                    end - first
+                ))
+                .await;
+                (first, end)
+            }
+        };
+        for at in (first..end).step_by(PIECE) {
+            wire.send(long_file(at, PIECE.min((end - at) as usize))).await;
+        }
+        (wire, After::Keep)
+    })
+    .await;
+    let edge = TestEdge::with(origin.address, |config| config.store.memory = 64 << 20).await;
+    let before = resident();
+    // The first time the response is cut as it passes; the second, slices are fetched, as most have been evicted.
+    for turn in ["cut", "fetched"] {
+        let mut client = edge.client().await;
+        client.send("GET /long HTTP/1.1\r\nHost: site.test\r\n\r\n").await;
+        client.head().await.expect("a head");
+        let mut most = 0;
+        let mut at = 0_u64;
+        let mut piece = std::mem::take(&mut client.buffer);
+        while at < LENGTH {
+            let whole = piece.len() / 8 * 8;
+            assert!(piece[..whole] == long_file(at, whole), "wrong octets from {at} on");
+            let next = at + whole as u64;
+            if at / (64 << 20) != next / (64 << 20) {
+                most = most.max(resident());
+            }
+            at = next;
+            piece.drain(..whole);
+            piece.reserve(PIECE);
+            if at + (piece.len() as u64) < LENGTH {
+                let read =
+                    soon("content", tokio::io::AsyncReadExt::read_buf(&mut client.stream, &mut piece)).await;
+                assert!(read.expect("content") > 0, "broken off at {at}");
+            }
+        }
+        let grown = most.saturating_sub(before) >> 20;
+        println!("{turn}: {} origin requests, {grown} MiB more resident than before", origin.requests());
+        // The store, what readers pin, and the buffers of origin, edge and client.
+        assert!(grown < 200, "{grown} MiB");
+    }
+    assert!(range_of_long(&edge).await, "a range from the middle");
+}
+
+async fn range_of_long(edge: &TestEdge) -> bool {
+    let at = 7 << 30;
+    let response = edge.exchange("GET", "/long", &format!("Range: bytes={at}-{}\r\n", at + 99_999)).await;
+    response.complete && response.body == long_file(at, 100_000)
+}

@@ -52,6 +52,7 @@ pub use handling::{ForwardReason, Handling, Outcome};
 pub use key::Key;
 pub use message::{Request, Response};
 pub use plan::{Collapsing, Ended, Failure, Fetch, Keep, Lookup, NotStored, Plan, Received, Refusal, Slices};
+pub use range::has_greedy_ranges;
 pub use reply::{Part, Reply, Selection};
 pub use standard::{ClientDirectives, Settings, Standard};
 pub use stored::{Extent, Stored};

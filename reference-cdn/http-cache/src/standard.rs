@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, DATE, IF_RANGE, RANGE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::directives::RequestDirectives;
 use crate::validation::{self, CONDITIONS, Match};
@@ -58,8 +58,9 @@ pub enum ClientDirectives {
 #[derive(Clone, Debug)]
 pub struct Standard {
     settings: Settings,
-    /// This cache's member of Via.
+    /// This cache's member of Via for what came in HTTP/1.1; and in HTTP/1.0 and HTTP/2.
     via: HeaderValue,
+    via_others: [HeaderValue; 2],
     /// Its member of CDN-Loop.
     cdn: HeaderValue,
 }
@@ -123,8 +124,10 @@ impl Standard {
         let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("cdn"));
         settings.edge = settings.edge.filter(|id| is_edge_id(id));
         let cdn = cdn_loop::member(&settings.name, settings.edge.as_deref());
+        let via = |version: &str| value(&format!("{version} {}", settings.name));
         Self {
-            via: value(&format!("1.1 {}", settings.name)),
+            via: via("1.1"),
+            via_others: [via("1.0"), via("2")],
             cdn: cdn.unwrap_or(HeaderValue::from_static("cdn")),
             settings,
         }
@@ -361,7 +364,8 @@ impl Decisions for Standard {
     }
 
     fn collapsing(&self, request: &Request<'_>, fetch: &Fetch) -> Collapsing {
-        let own = validation::is_conditional(request.headers) || request.headers.contains_key(RANGE);
+        let ranged = request.headers.contains_key(RANGE) && !range::has_greedy_ranges(request.headers);
+        let own = validation::is_conditional(request.headers) || ranged;
         let get = *request.method == Method::GET;
         // A request with credentials rarely brings a response for others, and each such request would wait
         // for one that does not help it.
@@ -377,6 +381,10 @@ impl Decisions for Standard {
     fn origin_request(&self, request: &Request<'_>, fetch: &Fetch, stored: Option<&Stored>) -> HeaderMap {
         let mut headers = fields::end_to_end(request.headers);
         headers.remove(CONTENT_LENGTH);
+        if range::has_greedy_ranges(request.headers) {
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
+        }
         if fetch.whole {
             for name in &CONDITIONS {
                 headers.remove(name);
@@ -400,7 +408,12 @@ impl Decisions for Standard {
             headers.insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
         }
         // A map that is full cannot take more: the edge's limit on fields is far below.
-        let _ = headers.try_append(http::header::VIA, self.via.clone());
+        let via = match request.version {
+            Version::HTTP_10 => &self.via_others[0],
+            Version::HTTP_2 => &self.via_others[1],
+            _ => &self.via,
+        };
+        let _ = headers.try_append(http::header::VIA, via.clone());
         let _ = headers.try_append(fields::CDN_LOOP, self.cdn.clone());
         headers
     }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Origin;
 use super::group::Attempt;
 use super::pool::{Connection, Stream};
-use crate::http1::body::{BodyError, RequestBody};
+use crate::client::{BodyError, RequestBody};
 
 /// Content of a request to the origin.
 #[derive(Debug)]

@@ -26,7 +26,7 @@ use super::response::{Answer, TransferCoding, announced, fault, is_bodiless};
 use super::retry::{Reached, is_idempotent};
 use super::select::Role;
 use super::tls::Tls;
-use crate::http1::body::RequestBody;
+use crate::client::RequestBody;
 
 /// An origin and the connections to it.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use super::content::OutboundContent;
 use super::error::OriginError;
 use super::multiplex::{Multiplexed, Place};
 use super::stream::{Received, Watched};
-use crate::http1::head::has_token;
+use crate::client::request::has_token;
 
 /// How long to wait for a kept connection whose last response has just been read to become ready.
 const SETTLE: Duration = Duration::from_millis(20);

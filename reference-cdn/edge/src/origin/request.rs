@@ -5,7 +5,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, StatusCode, Uri};
 
 use super::content::{OutboundContent, Progress};
-use crate::http1::body::RequestBody;
+use crate::client::RequestBody;
 
 /// A request to the origin.
 pub struct Outbound<'a, F, I> {

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use hyper::ext::ReasonPhrase;
 
 use super::content::OriginContent;
-use crate::http1::head::content_length;
+use crate::client::request::content_length;
 
 /// A response of the origin: its head, and content still to come.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use edge::{
-    CustomerConfig, Host, MOST_ORIGINS, OriginConfig, OriginGroupConfig, OriginTls, ProbeConfig, Protocol,
-    Role,
+    CustomerConfig, CustomerLimits, Host, MOST_ORIGINS, OriginConfig, OriginGroupConfig, OriginTls,
+    ProbeConfig, Protocol, Rate, Role,
 };
 use http::StatusCode;
 use http_cache::{ClientDirectives, Settings};
@@ -22,6 +22,11 @@ pub struct CustomerDraft {
     pub probe_host: Option<String>,
     pub failure_statuses: Option<Vec<StatusCode>>,
     pub origins: Vec<OriginDraft>,
+    pub client_rate: Option<u32>,
+    pub client_burst: Option<u32>,
+    pub rate: Option<u32>,
+    pub burst: Option<u32>,
+    pub in_flight: Option<u32>,
 }
 
 /// What has been set of one of its origins, or of that of the section `[origin]`.
@@ -43,6 +48,7 @@ impl CustomerDraft {
     pub fn finish(
         self,
         settings: &Settings,
+        limits: CustomerLimits,
         group: &OriginGroupConfig,
         shared: &OriginDraft,
         probe: &ProbeConfig,
@@ -50,6 +56,11 @@ impl CustomerDraft {
         let mut wrongs = Vec::new();
         let mut wrong = |path: &str, message: &str, hint: &str| {
             wrongs.push((path.to_owned(), Wrong::new(message).hint(hint)))
+        };
+        let limits = CustomerLimits {
+            client_rate: rate(limits.client_rate, self.client_rate, self.client_burst),
+            rate: rate(limits.rate, self.rate, self.burst),
+            in_flight: self.in_flight.unwrap_or(limits.in_flight),
         };
         if self.name.is_none() {
             wrong("name", "this customer has no name", "give it one: `name = \"...\"`");
@@ -82,6 +93,16 @@ impl CustomerDraft {
                 }
             }
         }
+        // One that the edge has is told there.
+        for (burst, rate, given, own) in [
+            ("client-burst", "client-rate", limits.client_rate, self.client_burst),
+            ("burst", "rate", limits.rate, self.burst),
+        ] {
+            if own.is_some() && given.has_idle_burst() {
+                let message = format!("a burst of {} requests without a rate limits nothing", given.burst);
+                wrongs.push((burst.to_owned(), Wrong::new(message).hint(format!("set `{rate}` as well"))));
+            }
+        }
         let (Some(name), true) = (self.name, wrongs.is_empty()) else { return Err(wrongs) };
         let mut settings = settings.clone();
         settings.client_directives = self.client_directives.unwrap_or(settings.client_directives);
@@ -95,7 +116,15 @@ impl CustomerDraft {
         if let (Some(probe), Some(host)) = (&mut group.probe, self.probe_host) {
             probe.host = Some(host);
         }
-        Ok(CustomerConfig { name, hosts: self.hosts, settings, origin: group })
+        Ok(CustomerConfig { name, hosts: self.hosts, settings, origin: group, limits })
+    }
+}
+
+/// A customer's own rate comes with its own burst: the edge's was chosen for another rate.
+fn rate(edge: Rate, per_second: Option<u32>, burst: Option<u32>) -> Rate {
+    Rate {
+        per_second: per_second.unwrap_or(edge.per_second),
+        burst: burst.unwrap_or(if per_second.is_some() { 0 } else { edge.burst }),
     }
 }
 

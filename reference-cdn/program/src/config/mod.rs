@@ -8,16 +8,21 @@ pub mod explain;
 pub mod fields;
 pub mod file;
 pub mod origin_fields;
+pub mod tls;
 pub mod value;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use customer::{CustomerDraft, OriginDraft};
-use edge::{AdminConfig, Config, CustomerConfig, Host, OriginConfig, OriginGroupConfig, ProbeConfig, Token};
+use edge::{
+    AdminConfig, Config, CustomerConfig, CustomerLimits, Host, OriginConfig, OriginGroupConfig, ProbeConfig,
+    Token,
+};
 use fields::FIELDS;
 use http::uri::Authority;
 use http_cache::Settings;
+use tls::TlsDraft;
 use value::{Given, Wrong};
 
 /// Shortest admin token. 16 random characters are beyond guessing over a network.
@@ -32,6 +37,8 @@ pub struct Draft {
     /// What customers have unless they say otherwise.
     pub settings: Settings,
     pub origin_defaults: OriginGroupConfig,
+    /// The same for limits on what customers' requests may take.
+    pub limits: CustomerLimits,
     /// How origins are probed if they are, which takes a path.
     pub probe: ProbeConfig,
     pub probe_path: Option<String>,
@@ -40,6 +47,7 @@ pub struct Draft {
     pub customers: Vec<CustomerDraft>,
     pub admin: Option<SocketAddr>,
     pub admin_token_file: Option<PathBuf>,
+    pub tls: TlsDraft,
 }
 
 impl Default for Draft {
@@ -50,12 +58,14 @@ impl Default for Draft {
             config: Config::new(listen, nowhere.clone()),
             settings: Settings::default(),
             origin_defaults: OriginGroupConfig::new(OriginConfig::new(nowhere)),
+            limits: CustomerLimits::default(),
             probe: ProbeConfig::default(),
             probe_path: None,
             origin: OriginDraft::default(),
             customers: Vec::new(),
             admin: None,
             admin_token_file: None,
+            tls: TlsDraft::default(),
         }
     }
 }
@@ -87,6 +97,7 @@ impl Draft {
         let mut wrongs: Vec<(About, Wrong)> = Vec::new();
         let about = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<About>();
         self.config.customers.clear();
+        self.config.stray_rate = self.limits.client_rate;
         if let Some(path) = self.probe_path.take() {
             self.origin_defaults.probe = Some(ProbeConfig { path, ..self.probe.clone() });
         }
@@ -97,6 +108,7 @@ impl Draft {
                     group.origins = vec![origin];
                     let mut rest = CustomerConfig::new(group);
                     rest.settings = self.settings.clone();
+                    rest.limits = self.limits;
                     self.config.customers.push(rest);
                 }
                 Err(of_it) => {
@@ -113,7 +125,13 @@ impl Draft {
         }
         for (index, customer) in self.customers.drain(..).enumerate() {
             let within = |path: &str| format!("customer[{index}].{path}");
-            match customer.finish(&self.settings, &self.origin_defaults, &self.origin, &self.probe) {
+            match customer.finish(
+                &self.settings,
+                self.limits,
+                &self.origin_defaults,
+                &self.origin,
+                &self.probe,
+            ) {
                 Ok(customer) => {
                     wrongs.extend(
                         taken(&self.config.customers, &customer)
@@ -126,6 +144,14 @@ impl Draft {
                     wrongs.extend(of_it.into_iter().map(|(path, wrong)| (vec![within(&path)], wrong)))
                 }
             }
+        }
+        let bursts = [
+            ("per-client.burst", "per-client.rate", self.limits.client_rate),
+            ("per-customer.burst", "per-customer.rate", self.limits.rate),
+        ];
+        for (burst, rate, given) in bursts.into_iter().filter(|(_, _, given)| given.has_idle_burst()) {
+            let wrong = format!("a burst of {} requests without a rate limits nothing", given.burst);
+            wrongs.push((about(&[burst, rate]), Wrong::new(wrong).hint(format!("set {rate} as well"))));
         }
         if self.settings.tiers_below > 0 && self.settings.edge.is_none() {
             wrongs.push((
@@ -148,14 +174,10 @@ impl Draft {
                     .hint("keep store.slice at or below store.object"),
             ));
         }
-        if let Some(admin) = self.admin
-            && collide(self.config.listen, admin)
-        {
-            wrongs.push((
-                about(&["admin.listen", "listen"]),
-                Wrong::new(format!("{admin} is taken by `listen`, which is {}", self.config.listen))
-                    .hint("give operators a port of their own"),
-            ));
+        wrongs.extend(self.collisions());
+        match std::mem::take(&mut self.tls).finish() {
+            Ok(tls) => self.config.tls = tls,
+            Err(wrong) => wrongs.push(wrong),
         }
         match (self.admin, self.admin_token_file.take()) {
             (None, None) => {}
@@ -174,6 +196,26 @@ impl Draft {
             },
         }
         if wrongs.is_empty() { Ok(Checked { config: self.config }) } else { Err(wrongs) }
+    }
+}
+
+impl Draft {
+    /// Listeners that want the same address.
+    fn collisions(&self) -> Vec<(About, Wrong)> {
+        let (listen, tls) = (Some(self.config.listen), self.tls.listen);
+        [
+            ("admin.listen", self.admin, "listen", listen),
+            ("admin.listen", self.admin, "tls.listen", tls),
+            ("tls.listen", tls, "listen", listen),
+        ]
+        .into_iter()
+        .filter_map(|(path, given, other, by)| {
+            let (given, by) = given.zip(by).filter(|(given, by)| collide(*by, *given))?;
+            let wrong = Wrong::new(format!("{given} is taken by `{other}`, which is {by}"));
+            let about = vec![path.to_owned(), other.to_owned()];
+            Some((about, wrong.hint("give each listener a port of its own")))
+        })
+        .collect()
     }
 }
 

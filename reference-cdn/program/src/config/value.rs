@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use edge::Host;
+use edge::{Host, Prefix, PrefixError};
 use http::Uri;
 use http::uri::Authority;
 
@@ -260,6 +260,17 @@ pub fn host(text: &str) -> Result<Host, Wrong> {
         ));
     }
     Ok(if under { Host::Under(name) } else { Host::Exact(name) })
+}
+
+/// An address, or an address and a number of bits.
+pub fn prefix(text: &str) -> Result<Prefix, Wrong> {
+    text.parse().map_err(|error: PrefixError| {
+        let wrong = Wrong::new(format!("\"{text}\" is not a prefix: {error}"));
+        match error {
+            PrefixError::Beyond(prefix) => wrong.hint(format!("did you mean \"{prefix}\"?")),
+            _ => wrong.hint("write it as \"10.0.0.0/8\", \"2001:db8::/32\", or a single address"),
+        }
+    })
 }
 
 /// Where an origin is.
