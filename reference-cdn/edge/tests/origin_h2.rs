@@ -93,6 +93,32 @@ async fn tls_agrees_on_http2_or_http11() {
     }
 }
 
+/// With a name of its own for each, connections are many; how many of them are kept is bounded.
+#[tokio::test]
+async fn names_that_clients_choose_keep_few_connections_open() {
+    let authority = Authority::new();
+    let hosts: Vec<String> = (0..12).map(|n| format!("host-{n}.test")).collect();
+    let names: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let acceptor = authority.acceptor(authority.issue(&names), &["h2"], false);
+    let script =
+        |_, _, mut reply| async move { respond(&mut reply, 200, &[("cache-control", "no-store")], "page") };
+    let origin = H2Origin::start(Some(acceptor), 100, script).await;
+    let edge = TestEdge::with(origin.address, |config| {
+        let group = &mut config.customers[0].origin;
+        group.origins = vec![authority.origin(origin.address, Protocol::Auto)];
+        group.limits.idle_connections = 3;
+    })
+    .await;
+    for host in &hosts {
+        let mut client = edge.client().await;
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(client.response().await.status, 200);
+    }
+    assert_eq!(origin.connections(), 12);
+    let idle = edge.metric("edge_origin_idle_connections");
+    assert!(idle <= 4, "{idle}: three, and the last");
+}
+
 #[tokio::test]
 async fn a_cold_crowd_opens_one_connection() {
     let (door, opened) = door();
