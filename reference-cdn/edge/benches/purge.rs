@@ -84,7 +84,8 @@ fn judging(criterion: &mut Criterion) {
     fields.insert("surrogate-key", HeaderValue::from_str(&tags.join(" ")).expect("tags"));
     let it = Identity { customer: "default", key: &key, fields: Some(&fields) };
     let mut group = criterion.benchmark_group("judge");
-    let kinds: [(&str, usize, fn(usize) -> String); 6] = [
+    type Kind = (&'static str, usize, fn(usize) -> String);
+    let kinds: [Kind; 6] = [
         ("nothing outstanding", 0, |_| String::new()),
         ("10 000 patterns that begin otherwise", 10_000, |n| {
             format!("{{\"pattern\": \"http://www.example.com/images/{n}/*.png\"}}")

@@ -300,7 +300,7 @@ impl Book {
     }
 
     /// What is to be appended to the log, the purges that are in force once it is, and the numbers set aside by then.
-    pub fn to_write(&mut self) -> (Vec<u8>, Vec<u64>, u64) {
+    pub fn take_queue(&mut self) -> (Vec<u8>, Vec<u64>, u64) {
         (std::mem::take(&mut self.queue), std::mem::take(&mut self.batch), self.asked)
     }
 
@@ -354,7 +354,7 @@ impl Book {
         let force = self.number()?;
         self.schedules.remove(&(since, number));
         let purge = self.purges.get_mut(&number)?;
-        let Some(schedule) = purge.accepted.schedule else { return None };
+        let schedule = purge.accepted.schedule?;
         purge.fired = schedule.due(now).max(purge.fired + 1);
         purge.came_into_force(force, since);
         let next = purge.next();
@@ -413,38 +413,6 @@ impl Book {
         for number in over {
             self.retire(number);
         }
-    }
-
-    /// All that the log has to hold.
-    pub fn snapshot(&self) -> Vec<Record> {
-        let mut records = Vec::with_capacity(self.purges.len() * 2 + 2);
-        records.push(Record::Numbers { to: self.asked.max(self.last) });
-        for (&number, purge) in &self.purges {
-            records.push(Record::Purge(purge.accepted.clone()));
-            if purge.accepted.schedule.is_some()
-                && let Some(force) = purge.force
-            {
-                let fired = |(force, since): (u64, Time)| Record::Fired {
-                    number,
-                    force,
-                    since: since.as_millis(),
-                    fired: purge.fired,
-                };
-                if force.first != force.last {
-                    records.push(fired(force.first));
-                }
-                records.push(fired(force.last));
-            }
-            if let Some(purged) = purge.purged {
-                records.push(Record::Result { number, purged });
-            }
-            if let Some((at, by)) = &purge.cancelled {
-                records.push(Record::Cancelled { number, at: at.as_millis(), by: by.clone() });
-            }
-        }
-        let (to, at) = self.complete;
-        records.push(Record::Complete { to, at: at.as_millis() });
-        records
     }
 
     /// A purge that was accepted.
