@@ -83,7 +83,8 @@ impl Admin {
                 }
             }
             Err(refusal) => {
-                tracing::warn!(by = %asker.name, %refusal, "purge refused");
+                // Escaped: an order may be quoted in it.
+                tracing::warn!(by = %asker.name, refusal = ?refusal.to_string(), "purge refused");
                 refused(&refusal)
             }
         }
@@ -116,7 +117,7 @@ impl Admin {
         let (edge, asker, now) = (Arc::clone(&self.edge), asker.clone(), self.edge.clock.now());
         let done = tokio::task::spawn_blocking(move || {
             let result = edge.store().purges().cancel(&asker, owner.as_deref(), &id, now, &*edge);
-            tracing::info!(by = %asker.name, id, done = result.is_ok(), "a purge is to be cancelled");
+            tracing::info!(by = %asker.name, ?id, done = result.is_ok(), "a purge is to be cancelled");
             result
         });
         done.await.unwrap_or_else(|error| Err(Refusal::Log(std::io::Error::other(error))))

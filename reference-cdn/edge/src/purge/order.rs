@@ -85,7 +85,7 @@ impl Order {
     /// What is wrong with it, for people.
     pub fn parse(content: &[u8], now: Time, keys: impl FnOnce(&Uri) -> Vec<Key>) -> Result<Self, Refusal> {
         let form: Form =
-            serde_json::from_slice(content).map_err(|error| wrong(format!("{error}; {USAGE}")))?;
+            serde_json::from_slice(content).map_err(|error| wrong(format!("{}; {USAGE}", told(&error))))?;
         let digest = form.digest();
         let schedule = form.schedule(now)?;
         let what = form.what(keys)?;
@@ -152,6 +152,21 @@ fn wrong(text: impl Into<String>) -> Refusal {
     Refusal::Order(text.into())
 }
 
+/// An error of the JSON parser, which may quote what was sent.
+fn told(error: &serde_json::Error) -> String {
+    const MOST: usize = 200;
+    error.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).take(MOST).collect()
+}
+
+/// What was sent, as it may stand in an answer and in a log: in quotes, without control characters, not too long.
+fn shown(text: &str) -> String {
+    const MOST: usize = 120;
+    match text.char_indices().nth(MOST) {
+        None => format!("{text:?}"),
+        Some((end, _)) => format!("{:?}…", &text[..end]),
+    }
+}
+
 /// A name of something, as people give names: visible, without space around it.
 fn name(what: &str, text: &str, longest: usize) -> Result<(), Refusal> {
     let bad = if text.is_empty() {
@@ -195,7 +210,10 @@ impl Form {
             let Some(text) = text else { return Ok(None) };
             let time = timestamp::parse(text).filter(|time| *time <= END_OF_TIME);
             time.map(Some).ok_or_else(|| {
-                wrong(format!("{what}: \"{text}\" is no time in UTC such as 2026-11-27T10:00:00Z (RFC 3339)"))
+                wrong(format!(
+                    "{what}: {} is no time in UTC such as 2026-11-27T10:00:00Z (RFC 3339)",
+                    shown(text)
+                ))
             })
         };
         let (at, until) = (time("at", &self.at)?, time("until", &self.until)?);
@@ -209,7 +227,12 @@ impl Form {
         };
         let interval = interval(every)
             .filter(|it| (SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(it))
-            .ok_or_else(|| wrong(format!("every: \"{every}\" is no interval such as \"30s\", \"10m\", \"1h\" or \"1d\", from 1s to 366d")))?;
+            .ok_or_else(|| {
+                wrong(format!(
+                    "every: {} is no interval such as \"30s\", \"10m\", \"1h\" or \"1d\", from 1s to 366d",
+                    shown(every)
+                ))
+            })?;
         let end = match (until, self.times) {
             (Some(until), None) => End::At(until),
             (None, Some(times)) => End::After(times),
@@ -257,7 +280,8 @@ impl Form {
                 let (authority, path) = place("prefix", text, LONGEST_PATH)?;
                 if path.contains(['?', '*']) {
                     return Err(wrong(format!(
-                        "prefix: \"{text}\" has a query or a star; a prefix is a path, use pattern or url"
+                        "prefix: {} has a query or a star; a prefix is a path, use pattern or url",
+                        shown(text)
                     )));
                 }
                 Ok(What::Prefix { authority, path })
@@ -306,10 +330,11 @@ fn names(what: &str, one: &Option<String>, several: &Option<Vec<String>>) -> Res
 
 fn absolute(what: &str, text: &str) -> Result<Uri, Refusal> {
     let hint = "write it as http://host/path, as clients send it";
-    let uri: Uri = text.parse().map_err(|error| wrong(format!("{what}: \"{text}\": {error}; {hint}")))?;
+    let uri: Uri =
+        text.parse().map_err(|error| wrong(format!("{what}: {}: {error}; {hint}", shown(text))))?;
     let of_http = uri.scheme_str().is_some_and(|scheme| matches!(scheme, "http" | "https"));
     if !of_http || uri.authority().is_none() {
-        return Err(wrong(format!("{what}: \"{text}\" is not an absolute URL; {hint}")));
+        return Err(wrong(format!("{what}: {} is not an absolute URL; {hint}", shown(text))));
     }
     Ok(uri)
 }
@@ -326,7 +351,10 @@ fn groups(origin: Option<&str>, names: Vec<String>) -> Result<What, Refusal> {
     })?;
     let uri = absolute("origin", origin)?;
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err(wrong(format!("origin: \"{origin}\" has a path; scheme, host and port are the origin")));
+        return Err(wrong(format!(
+            "origin: {} has a path; scheme, host and port are the origin",
+            shown(origin)
+        )));
     }
     Ok(What::Groups { origin: Key::of(&uri).origin().to_owned(), names })
 }
@@ -335,7 +363,7 @@ fn groups(origin: Option<&str>, names: Vec<String>) -> Result<What, Refusal> {
 /// port that it implies.
 fn place(what: &str, text: &str, longest: usize) -> Result<(Option<String>, String), Refusal> {
     let hint = "write it as http://host/path, or /path for every host";
-    let bad = |why: &str| wrong(format!("{what}: \"{text}\" {why}; {hint}"));
+    let bad = |why: &str| wrong(format!("{what}: {} {why}; {hint}", shown(text)));
     if text.len() > longest + LONGEST_HOST {
         return Err(wrong(format!("{what}: longer than {longest} octets")));
     }
@@ -364,7 +392,7 @@ fn place(what: &str, text: &str, longest: usize) -> Result<(Option<String>, Stri
 
 fn host(text: &str) -> Result<What, Refusal> {
     let hint = "write it as www.example.com, or *.example.com for those below it";
-    let bad = |why: &str| wrong(format!("host: \"{text}\" {why}; {hint}"));
+    let bad = |why: &str| wrong(format!("host: {} {why}; {hint}", shown(text)));
     let (star, name) = text.strip_prefix("*.").map_or(("", text), |name| ("*.", name));
     if name.is_empty() || name.len() > LONGEST_HOST {
         return Err(bad(&format!("does not have 1 to {LONGEST_HOST} octets")));

@@ -145,6 +145,24 @@ fn what_is_wrong_is_said() {
 }
 
 #[test]
+fn what_is_quoted_is_escaped_and_not_too_long() {
+    for text in [
+        r#"{"url": "\n2026 INFO forged"}"#.to_owned(),
+        r#"{"\n2026 INFO forged": 1}"#.to_owned(),
+        format!("{{\"{}\": 1}}", "x".repeat(50_000)),
+        format!("{{\"prefix\": \"{}\"}}", "x".repeat(50_000)),
+        format!("{{\"tag\": \"t\", \"at\": \"{}\"}}", "é".repeat(20_000)),
+    ] {
+        match read(&text) {
+            Err(Refusal::Order(error)) => {
+                assert!(error.len() < 600 && !error.contains(char::is_control), "{error:?}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn when_it_comes_into_force() {
     let schedule = |text: &str| draft(text).schedule;
     assert_eq!(schedule(r#"{"tag": "t"}"#), None);
