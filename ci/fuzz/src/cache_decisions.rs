@@ -150,7 +150,7 @@ pub(crate) fn run(input: &[u8]) {
         let method = &methods[usize::from(method) % methods.len()];
         let target = Uri::from_static("http://h/a?b");
         let headers = fields(section(2 * at));
-        let request = Request { method, target: &target, headers: &headers };
+        let request = Request { method, target: &target, headers: &headers, version: http::Version::HTTP_11 };
         let status = StatusCode::from_u16(STATUS[usize::from(status) % STATUS.len()]).unwrap();
         step(&decisions, &request, status, &fields(section(2 * at + 1)), &mut stored, now);
     }
@@ -195,6 +195,7 @@ fn step(
     let sent = decisions.origin_request(request, &fetch, fetch.validate.map(|index| &*stored[index]));
     end_to_end("a request", &sent, request.headers);
     assert!(sent.contains_key(VIA));
+    assert!(!http_cache::has_greedy_ranges(&sent), "the origin is asked for too much: {sent:?}");
     for failure in [Failure::Connect, Failure::Response, Failure::Timeout] {
         let stand_in = decisions.failed(request, &fetch, failure, stored, now);
         assert!(stand_in.is_none_or(|index| index < stored.len()));

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use edge::client::HeadLimits;
 use edge::http1::chunked::{Decoded, Decoder};
-use edge::http1::head::{HeadLimits, HeadScan, parse};
+use edge::http1::head::{HeadScan, parse};
 use edge::store::{End, Next, Object, Store, StoreLimits};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -65,7 +66,8 @@ fn uri(path: &str) -> http::Uri {
 
 fn head() -> Arc<http_cache::Stored> {
     let (method, none, target) = (Method::GET, HeaderMap::new(), uri("/"));
-    let request = Request { method: &method, target: &target, headers: &none };
+    let request =
+        Request { method: &method, target: &target, headers: &none, version: http::Version::HTTP_11 };
     let fetch = Fetch::forward(ForwardReason::UriMiss);
     let mut headers = HeaderMap::new();
     headers.insert("cache-control", HeaderValue::from_static("max-age=600"));

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RANGE, RETRY_AFTER,
+};
 use http::uri::Scheme;
 use http::{Method, StatusCode, Uri};
 use http_cache::{
@@ -18,12 +20,10 @@ use tokio::time::sleep;
 
 use crate::access_log::Record;
 use crate::ask::{Outcome, Question, Relayed};
+use crate::client::{Downstream, Framing, Request, RequestBody, RequestHead, Stop};
 use crate::customer::Customer;
 use crate::digests;
-use crate::http1::body::RequestBody;
-use crate::http1::connection::Request;
-use crate::http1::head::{Framing, RequestHead};
-use crate::http1::respond::{Downstream, Stop};
+use crate::limits::{Limit, Refused};
 use crate::metrics::Answered;
 use crate::send::{self, NotSent};
 use crate::slices::{SliceError, Slices};
@@ -71,22 +71,43 @@ impl Edge {
         down: &mut D,
         record: &mut Record,
     ) -> Result<(), Stop> {
-        let Request { mut head, content, .. } = request;
+        let Request { mut head, content, peer } = request;
         let customer = match self.customer(&mut head) {
             Ok(customer) => customer,
             Err((status, text)) => {
+                if let Err(refused) =
+                    self.limits.stray((peer.ip(), &head.headers), record.start, &self.metrics)
+                {
+                    return self.refuse(refused, None, &head, down, record).await;
+                }
                 record.answered = Answered::Generated;
-                let page =
-                    Page { status, text, proxy: ProxyStatus::of(ProxyError::HttpRequestError), fields: &[] };
-                return self.respond(&head.method, HeaderMap::new(), page, down, record).await;
+                let proxy = rejected(ProxyError::HttpRequestError, status);
+                let page = Page { status, text, proxy, fields: &[] };
+                return self.respond(&head.method, self.made(None, &head, proxy), page, down, record).await;
             }
         };
+        let taken = (customer.number, customer.limits, &customer.load);
+        let _in_flight =
+            match self.limits.request(taken, (peer.ip(), &head.headers), record.start, &self.metrics) {
+                Ok(in_flight) => in_flight,
+                Err(refused) => {
+                    customer.load.refused.add(1);
+                    return self.refuse(refused, Some(&customer), &head, down, record).await;
+                }
+            };
         let handled = self.by_itself(&head);
         let head = Arc::new(head);
         let mut call = Call { customer: &customer, head: &head, down, record };
         if let Err(refusal) = call.decisions().admit(&call.view()) {
             let error = match refusal.status {
-                StatusCode::LOOP_DETECTED => ProxyError::ProxyLoopDetected,
+                StatusCode::LOOP_DETECTED => {
+                    self.metrics.reached(Limit::Loop);
+                    ProxyError::ProxyLoopDetected
+                }
+                StatusCode::RANGE_NOT_SATISFIABLE => {
+                    self.metrics.reached(Limit::Ranges);
+                    ProxyError::HttpRequestError
+                }
                 _ => ProxyError::HttpRequestError,
             };
             return self.generate(refusal.status, refusal.reason, error, &[], &mut call).await;
@@ -98,6 +119,9 @@ impl Edge {
                 _ => ProxyError::HttpRequestError,
             };
             return self.generate(status, text, error, &allow, &mut call).await;
+        }
+        if head.headers.contains_key(RANGE) && http_cache::has_greedy_ranges(&head.headers) {
+            self.metrics.reached(Limit::Ranges);
         }
         match call.decisions().lookup(&call.view()) {
             Lookup::Store => self.look_up(content, &mut call).await,
@@ -119,6 +143,40 @@ impl Edge {
                 }
             }
         }
+    }
+
+    /// Says that there were too many requests. Retry-After tells when to come again (RFC 9110 section 10.2.3); what is left
+    /// of the limit is nobody's business, and the fields that would tell it (RateLimit) are still a draft.
+    async fn refuse<D: Downstream>(
+        &self,
+        refused: Refused,
+        customer: Option<&Customer>,
+        head: &RequestHead,
+        down: &mut D,
+        record: &mut Record,
+    ) -> Result<(), Stop> {
+        self.metrics.reached(refused.limit);
+        record.answered = Answered::Limited;
+        record.error = Some(refused.limit.name());
+        let retry = [(RETRY_AFTER, HeaderValue::from(refused.retry_after()))];
+        let status = refused.status();
+        let error = match status {
+            StatusCode::TOO_MANY_REQUESTS => ProxyError::HttpRequestError,
+            _ => ProxyError::HttpRequestDenied,
+        };
+        let proxy = rejected(error, status);
+        let page = Page { status, text: refused.text(), proxy, fields: &retry };
+        self.respond(&head.method, self.made(customer, head, proxy), page, down, record).await
+    }
+
+    /// The fields of an answer of the edge's own making. Where nobody's site was asked for, this CDN has the name that it has
+    /// for any customer.
+    fn made(&self, customer: Option<&Customer>, head: &RequestHead, proxy: ProxyStatus) -> HeaderMap {
+        let Some(customer) = customer.or(self.customers.all().first().map(|first| &**first)) else {
+            return HeaderMap::new();
+        };
+        let handling = Handling { proxy: Some(proxy), ..Handling::of(From::Generated) };
+        customer.decisions.generated(&view(head), self.clock.now(), &handling)
     }
 
     /// Whose content the request is for. A target without authority (HTTP/1.0 without Host) gets one.
@@ -276,6 +334,12 @@ impl Edge {
                 }
             }
         };
+        // Those that came in one read with the response.
+        while let Some((status, fields)) = flight.next_interim(&mut interims) {
+            if status != StatusCode::CONTINUE || awaits_continue {
+                call.down.interim(status, &fields).await?;
+            }
+        }
         match outcome {
             Outcome::Object { object, status, confirmed, unstored } => {
                 call.record.answered = match (confirmed, unstored) {
@@ -441,13 +505,12 @@ impl Edge {
         call: &mut Call<'_, D>,
     ) -> Result<(), Stop> {
         call.record.answered = Answered::Generated;
-        let proxy = ProxyStatus { generated: Some(status), ..ProxyStatus::of(error) };
+        let proxy = rejected(error, status);
         self.page(Page { status, text, proxy, fields }, call).await
     }
 
     async fn page<D: Downstream>(&self, page: Page<'_>, call: &mut Call<'_, D>) -> Result<(), Stop> {
-        let handling = Handling { proxy: Some(page.proxy), ..Handling::of(From::Generated) };
-        let headers = call.decisions().generated(&call.view(), self.clock.now(), &handling);
+        let headers = self.made(Some(call.customer), call.head, page.proxy);
         self.respond(&call.head.method, headers, page, call.down, call.record).await
     }
 
@@ -521,6 +584,10 @@ impl std::convert::From<Stop> for Unsent {
     fn from(stop: Stop) -> Self {
         Self::Stop(stop)
     }
+}
+
+fn rejected(error: ProxyError, status: StatusCode) -> ProxyStatus {
+    ProxyStatus { generated: Some(status), ..ProxyStatus::of(error) }
 }
 
 /// What is told of a stored response that stands in for the origin's, which had `status` or did not come.

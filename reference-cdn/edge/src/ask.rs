@@ -10,10 +10,10 @@ use http_cache::{
 };
 use hyper::ext::ReasonPhrase;
 
+use crate::client::{RequestBody, RequestHead};
 use crate::customer::Customer;
 use crate::digests::{Check, CheckedContent, Spoiled};
-use crate::http1::body::RequestBody;
-use crate::http1::head::RequestHead;
+use crate::limits::Limit;
 use crate::origin::{Answer, ContentError, Outbound};
 use crate::state::{Edge, view};
 use crate::store::{Body, End, Filler, Landing, Next, Object, Registration, Variants};
@@ -46,7 +46,7 @@ pub struct Incoming {
 
 impl From<Answer> for Incoming {
     fn from(answer: Answer) -> Self {
-        let Answer { status, reason, headers, content, length } = answer;
+        let Answer { status, reason, headers, content, length, .. } = answer;
         Self { status, reason, headers, content: CheckedContent::new(content), length }
     }
 }
@@ -87,6 +87,7 @@ impl Edge {
                 expects_continue: request.expects_continue && content.is_some(),
                 content: content.take(),
                 interim: relay_interim(&customer, &request, &registration),
+                key: registration.key().key.as_str(),
             };
             let failed = |failure, error| {
                 let now = self.clock.now();
@@ -98,6 +99,9 @@ impl Edge {
                 Err(error) => {
                     self.metrics.origin_failures.add(1);
                     tracing::warn!(target = %request.target, proxy_status = error.proxy_status(), %error);
+                    if let Some(limit) = Limit::of_origin(error.proxy_status()) {
+                        self.metrics.reached(limit);
+                    }
                     let name = ProxyError::from_name(error.proxy_status());
                     return failed(error.failure(), name.unwrap_or(ProxyError::ProxyInternalError));
                 }

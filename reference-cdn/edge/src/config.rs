@@ -7,10 +7,12 @@ use std::time::Duration;
 use http::uri::Authority;
 use http_cache::Settings;
 
-use crate::http1::connection::ConnectionLimits;
-use crate::http1::head::HeadLimits;
-use crate::origin::OriginLimits;
+use crate::client::{ConnectionLimits, HeadLimits};
+use crate::http2::Http2Limits;
+use crate::limits::{ClientLimits, CustomerLimits, Lengths, Rate};
+use crate::origin::{OriginConfig, OriginGroupConfig};
 use crate::store::StoreLimits;
+use crate::tls::TlsConfig;
 
 /// Everything about one edge.
 #[derive(Clone, Debug)]
@@ -20,6 +22,12 @@ pub struct Config {
     /// Client connections open at once.
     pub connections: usize,
     pub client: ConnectionLimits,
+    pub http2: Http2Limits,
+    /// A second listener for clients, with TLS.
+    pub tls: Option<TlsConfig>,
+    pub per_client: ClientLimits,
+    /// Requests of one client for hosts that nobody has.
+    pub stray_rate: Rate,
     /// Whose content it serves; of two that claim a host the first has it.
     pub customers: Vec<CustomerConfig>,
     pub store: StoreLimits,
@@ -38,13 +46,20 @@ pub struct CustomerConfig {
     pub hosts: Vec<Host>,
     /// What its decisions are made from.
     pub settings: Settings,
-    pub origin: OriginConfig,
+    pub origin: OriginGroupConfig,
+    pub limits: CustomerLimits,
 }
 
 impl CustomerConfig {
     /// The customer of an edge that has only one: whatever the host.
-    pub fn new(origin: OriginConfig) -> Self {
-        Self { name: "default".into(), hosts: vec![Host::Any], settings: Settings::default(), origin }
+    pub fn new(origin: OriginGroupConfig) -> Self {
+        Self {
+            name: "default".into(),
+            hosts: vec![Host::Any],
+            settings: Settings::default(),
+            origin,
+            limits: CustomerLimits::default(),
+        }
     }
 }
 
@@ -56,21 +71,6 @@ pub enum Host {
     Exact(String),
     /// Every name below this domain, not the domain itself.
     Under(String),
-}
-
-#[derive(Clone, Debug)]
-pub struct OriginConfig {
-    /// Host and port to connect to.
-    pub authority: Authority,
-    /// Send the client's Host rather than the origin's.
-    pub keep_host: bool,
-    pub limits: OriginLimits,
-}
-
-impl OriginConfig {
-    pub fn new(authority: Authority) -> Self {
-        Self { authority, keep_host: true, limits: OriginLimits::default() }
-    }
 }
 
 #[derive(Clone, Debug)]
@@ -112,7 +112,11 @@ impl Config {
             listen,
             connections: 10_000,
             client: ConnectionLimits::default(),
-            customers: vec![CustomerConfig::new(OriginConfig::new(origin))],
+            http2: Http2Limits::default(),
+            tls: None,
+            per_client: ClientLimits::default(),
+            stray_rate: Rate::default(),
+            customers: vec![CustomerConfig::new(OriginGroupConfig::new(OriginConfig::new(origin)))],
             store: StoreLimits::default(),
             admin: None,
             access_log: None,
@@ -137,17 +141,14 @@ impl Default for ConnectionLimits {
     }
 }
 
-impl Default for OriginLimits {
+impl Default for ClientLimits {
     fn default() -> Self {
         Self {
-            connections: 512,
-            idle_connections: 64,
-            idle: Duration::from_secs(30),
-            connect: Duration::from_secs(5),
-            response: Duration::from_secs(30),
-            content_stall: Duration::from_secs(30),
-            head_bytes: 64 * 1024,
-            fields: 128,
+            connections: 0,
+            lengths: Lengths { ipv4: 32, ipv6: 64 },
+            remembered: 65_536,
+            exempt: Vec::new(),
+            proxies: Vec::new(),
         }
     }
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use http_cache::Decisions;
 
 use crate::config::{CustomerConfig, Host};
-use crate::origin::Origin;
+use crate::limits::{CustomerLimits, Load};
+use crate::origin::Origins;
 
 /// Longest host name that can be anybody's (RFC 1035 section 2.3.4).
 const LONGEST_HOST: usize = 255;
@@ -17,7 +18,25 @@ pub struct Customer {
     /// Part of every key: what is one customer's never answers for another, whatever the name or route.
     pub name: Arc<str>,
     pub decisions: Arc<dyn Decisions>,
-    pub origin: Arc<Origin>,
+    pub origin: Arc<Origins>,
+    /// Which customer of this edge it is, counted from 0.
+    pub number: u32,
+    pub limits: CustomerLimits,
+    pub load: Load,
+}
+
+impl Customer {
+    /// The customer with this configuration and this number, its decisions made and its origin reached as given.
+    pub fn new(
+        config: &CustomerConfig,
+        number: usize,
+        decisions: Arc<dyn Decisions>,
+        origin: Arc<Origins>,
+    ) -> Self {
+        let number = u32::try_from(number).unwrap_or(u32::MAX - 1);
+        let (name, limits) = (config.name.as_str().into(), config.limits);
+        Self { name, decisions, origin, number, limits, load: Load::default() }
+    }
 }
 
 /// All customers of an edge, by host.
@@ -93,16 +112,19 @@ mod tests {
     use http_cache::{Settings, Standard};
 
     use super::*;
-    use crate::OriginConfig;
+    use crate::clock::Clock;
+    use crate::origin::{OriginConfig, OriginGroupConfig, SystemAuthorities};
 
     fn customers(given: &[(&str, &[Host])]) -> Customers {
         Customers::new(given.iter().map(|(name, hosts)| {
-            let mut config = CustomerConfig::new(OriginConfig::new(Authority::from_static("origin.test")));
+            let origin = OriginConfig::new(Authority::from_static("origin.test"));
+            let mut config = CustomerConfig::new(OriginGroupConfig::new(origin));
             config.name = (*name).to_owned();
             config.hosts = hosts.to_vec();
-            let origin = Origin::new(config.origin.authority.clone(), true, config.origin.limits);
+            let (clock, mut system) = (Clock::system(), SystemAuthorities::default());
+            let origin = Origins::new(name, config.origin.clone(), clock, 0, &mut system);
             let decisions = Arc::new(Standard::new(Settings::default()));
-            let customer = Customer { name: (*name).into(), decisions, origin: origin.expect("an origin") };
+            let customer = Customer::new(&config, 0, decisions, origin.expect("an origin"));
             (config, Arc::new(customer))
         }))
     }

@@ -8,11 +8,14 @@ mod access_log;
 mod admin;
 mod answer;
 mod ask;
+pub mod client;
 mod clock;
 mod config;
 mod customer;
 mod digests;
 pub mod http1;
+pub mod http2;
+pub mod limits;
 mod lonely;
 mod metrics;
 mod origin;
@@ -26,13 +29,21 @@ pub mod store;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
+pub mod tls;
 
 #[cfg(test)]
 extern crate self as edge;
 
 pub use clock::Clock;
-pub use config::{AdminConfig, Config, CustomerConfig, Host, OriginConfig, Token};
+pub use config::{AdminConfig, Config, CustomerConfig, Host, Token};
 pub use customer::{Customer, Customers};
-pub use origin::{Origin, OriginLimits};
+pub use limits::{ClientLimits, CustomerLimits, Limit, Prefix, PrefixError, Rate};
+pub use metrics::Sample;
+pub use origin::{
+    Bound, EjectionRules, MOST_ORIGINS, Names, OriginConfig, OriginGroupConfig, OriginLimits,
+    OriginSetupError, OriginTls, Origins, ParentRules, ProbeConfig, Protocol, RetryRules, Role, Thresholds,
+    TlsSetupError,
+};
 pub use server::{Server, StartError, Stopped, bind};
 pub use state::Edge;
+pub use tls::{CertificateFiles, Certificates, TlsConfig};

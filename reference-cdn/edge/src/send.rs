@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use http_cache::{Decisions, Reply, Selection, Stored};
 
 use crate::access_log::Record;
 use crate::ask::{Incoming, error_of};
-use crate::http1::head::{RequestHead, content_length};
-use crate::http1::respond::{Downstream, ENOUGH, Stop};
+use crate::client::request::content_length;
+use crate::client::{Downstream, ENOUGH, RequestHead, Stop};
 use crate::slices::{SliceError, Slices};
 use crate::state::Edge;
 use crate::store::{Body, Fault, Next, Object, Reader};
@@ -77,10 +77,10 @@ pub async fn stored<D: Downstream>(
             _ => break,
         }
     }
-    // Stored trailer fields need the chunked coding to travel in.
+    // Stored trailer fields need the chunked coding to travel in; in HTTP/2 there is always a place for them.
     if let Ok(Step::Done(Some(trailers))) = &step
         && !trailers.is_empty()
-        && request.http11
+        && request.version == Version::HTTP_11
         && matches!(feed.selection, Kind::Whole)
     {
         length = None;

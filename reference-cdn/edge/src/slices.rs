@@ -18,9 +18,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::ask::{Fill, FillPlan, Incoming, error_of};
+use crate::client::RequestHead;
 use crate::customer::Customer;
 use crate::digests::{CheckedContent, Spoiled};
-use crate::http1::head::RequestHead;
 use crate::origin::Outbound;
 use crate::state::{Edge, view};
 use crate::store::{Body, End, HashedKey, Landing, Object, Registration, Sight};
@@ -28,8 +28,10 @@ use crate::store::{Body, End, HashedKey, Landing, Object, Registration, Sight};
 /// How often one request tries to get a slice whose fetch fails.
 const TRIES: usize = 3;
 /// Octets that a response being cut may be ahead of whoever reads it: what the origin sends faster than clients take
-/// would push other content out of the store before anybody wants it.
+/// would push other content out of the store before anybody wants it. In a small store, this part of it: slices that
+/// nobody has read yet are the first to go.
 const AHEAD: u64 = 8 << 20;
+const AHEAD_SHARE: u64 = 16;
 /// How long a response being cut waits for its first reader.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -206,6 +208,8 @@ impl Edge {
             expects_continue: false,
             content: None,
             interim: |_: StatusCode, _: &http::HeaderMap| {},
+            // All slices of one representation have one parent.
+            key: key.key.as_str(),
         };
         let failed = |failure, error| {
             registration.close();
@@ -329,6 +333,9 @@ impl Cutter {
             }
             let piece = data.split_to(room.min(data.len()));
             self.at += piece.len() as u64;
+            // The next one begins before the last octets of this one can be read: whoever comes to its end finds it.
+            let index = self.at / self.size;
+            let next = (self.at == end && end < self.complete).then(|| self.begin(index));
             if let Some((fill, _)) = &mut self.current
                 && fill.append(&piece).await.is_err()
             {
@@ -336,13 +343,11 @@ impl Cutter {
                 self.current = None;
             }
             if self.at == end {
-                let index = self.at / self.size;
-                // The next one begins before this one ends: whoever comes to its end finds the other.
-                let next = if self.at < self.complete { self.begin(index) } else { None };
-                if let Some((fill, plan)) = std::mem::replace(&mut self.current, next) {
+                if let Some((fill, plan)) = std::mem::replace(&mut self.current, next.flatten()) {
                     fill.end(plan, Ended::Complete);
                 }
-                if self.at < self.complete && !self.cutting.wanted(index, AHEAD / self.size).await {
+                let ahead = AHEAD.min(self.edge.store.limits().memory / AHEAD_SHARE) / self.size;
+                if self.at < self.complete && !self.cutting.wanted(index, ahead.max(1)).await {
                     return false;
                 }
             }

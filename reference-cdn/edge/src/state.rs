@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 use http_cache::Request as View;
 
 use crate::access_log::{AccessLog, Record};
+use crate::client::{Downstream, HeadError, Request, RequestHead, Service, Stop};
 use crate::clock::Clock;
 use crate::customer::Customers;
-use crate::http1::connection::{Request, Service};
-use crate::http1::head::{HeadError, RequestHead};
-use crate::http1::respond::{Downstream, Stop};
+use crate::limits::{Limit, Limits};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
+use crate::origin::samples as origin_samples;
 use crate::slices::Cuttings;
 use crate::store::Store;
 
@@ -27,11 +27,12 @@ pub struct Edge {
     pub(crate) log: AccessLog,
     pub(crate) lonely: Lonely,
     pub(crate) cuttings: Cuttings,
+    pub(crate) limits: Limits,
 }
 
 /// What `http-cache` looks at.
 pub(crate) fn view(head: &RequestHead) -> View<'_> {
-    View { method: &head.method, target: &head.target, headers: &head.headers }
+    View { method: &head.method, target: &head.target, headers: &head.headers, version: head.version }
 }
 
 impl Edge {
@@ -41,6 +42,7 @@ impl Edge {
         clock: Clock,
         metrics: Arc<Metrics>,
         log: AccessLog,
+        limits: Limits,
     ) -> Arc<Self> {
         Arc::new(Self {
             customers,
@@ -50,6 +52,7 @@ impl Edge {
             log,
             lonely: Lonely::new(),
             cuttings: Cuttings::default(),
+            limits,
         })
     }
 
@@ -63,7 +66,6 @@ impl Edge {
         let accounts = self.store.accounts();
         let counters = self.store.counters();
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let origins = || self.customers.all().iter().map(|customer| &customer.origin);
         samples.extend([
             Sample::gauge("edge_store_objects", "Responses in the store.", self.store.objects()),
             Sample::gauge(
@@ -95,16 +97,29 @@ impl Edge {
                 count(&counters.overrun_readers),
             ),
             Sample::gauge(
-                "edge_origin_idle_connections",
-                "Connections to origins kept open for later.",
-                origins().map(|origin| origin.idle_connections() as u64).sum(),
-            ),
-            Sample::counter(
-                "edge_origin_connections_opened_total",
-                "Connections opened to origins.",
-                origins().map(|origin| origin.opened()).sum(),
+                "edge_clients_connected",
+                "Clients with a connection open, where connections per client are limited.",
+                self.limits.clients_connected() as u64,
             ),
         ]);
+        let customers = self.customers.all();
+        samples.extend(customers.iter().map(|customer| Sample {
+            label: Some(("customer", customer.name.to_string())),
+            ..Sample::gauge(
+                "edge_customer_requests_in_flight",
+                "Requests being answered, by customer.",
+                customer.load.in_flight(),
+            )
+        }));
+        samples.extend(customers.iter().map(|customer| Sample {
+            label: Some(("customer", customer.name.to_string())),
+            ..Sample::counter(
+                "edge_customer_requests_refused_total",
+                "Requests refused for a limit on the customer or on its clients, by customer.",
+                customer.load.refused.get(),
+            )
+        }));
+        samples.extend(origin_samples(self.customers.all().iter().map(|customer| &*customer.origin)));
         samples
     }
 }
@@ -126,6 +141,15 @@ impl Service for EdgeService {
 
     fn refused(&self, peer: SocketAddr, error: HeadError) {
         self.0.metrics.heads_refused.add(1);
+        let limit = match error {
+            HeadError::TooLarge => Some(Limit::Head),
+            HeadError::TargetTooLong => Some(Limit::Target),
+            HeadError::TooManyFields => Some(Limit::Fields),
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            self.0.metrics.reached(limit);
+        }
         tracing::debug!(%peer, %error, "request head refused");
     }
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use edge::{Config, CustomerConfig, Host, OriginConfig};
+use edge::{Config, CustomerConfig, Host, OriginConfig, OriginGroupConfig};
 use support::{After, Origin, TestEdge};
 
 async fn origin(text: &'static str) -> Origin {
@@ -16,7 +16,7 @@ async fn origin(text: &'static str) -> Origin {
 
 fn customer(name: &str, hosts: &[Host], origin: &Origin) -> CustomerConfig {
     let authority = origin.address.to_string().parse().expect("authority");
-    let mut config = CustomerConfig::new(OriginConfig::new(authority));
+    let mut config = CustomerConfig::new(OriginGroupConfig::new(OriginConfig::new(authority)));
     config.name = name.into();
     config.hosts = hosts.to_vec();
     config

@@ -394,7 +394,8 @@ async fn ten_gibibytes_stream_through_bounded_memory() {
         }
         let grown = most.saturating_sub(before) >> 20;
         println!("{turn}: {} origin requests, {grown} MiB more resident than before", origin.requests());
-        assert!(grown < 110, "{grown} MiB");
+        // The store, what readers pin, and the buffers of origin, edge and client.
+        assert!(grown < 200, "{grown} MiB");
     }
     assert!(range_of_long(&edge).await, "a range from the middle");
 }

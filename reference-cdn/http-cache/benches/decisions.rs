@@ -54,7 +54,12 @@ fn decisions(criterion: &mut Criterion) {
     let standard = Standard::new(Settings::default());
     let target: Uri = "https://www.example.com/assets/site.css?v=20261121".parse().unwrap();
     let request_headers = headers(REQUEST);
-    let request = Request { method: &Method::GET, target: &target, headers: &request_headers };
+    let request = Request {
+        method: &Method::GET,
+        target: &target,
+        headers: &request_headers,
+        version: http::Version::HTTP_11,
+    };
     let response_headers = headers(RESPONSE);
     let response = Response {
         status: StatusCode::OK,

@@ -48,6 +48,7 @@ mod time;
 mod validation;
 mod vary;
 
+pub use cdn_loop::is_edge_id;
 pub use decisions::Decisions;
 pub use digest::{
     Digest, DigestAlgorithm, DigestField, DigestMismatch, ExpectedDigests, WantedDigest, add_digest,
@@ -59,6 +60,7 @@ pub use key::Key;
 pub use message::{Request, Response};
 pub use plan::{Collapsing, Ended, Failure, Fetch, Keep, Lookup, NotStored, Plan, Received, Refusal, Slices};
 pub use proxy_status::{ProxyError, ProxyStatus};
+pub use range::has_greedy_ranges;
 pub use reply::{Part, Reply, Selection};
 pub use standard::{ClientDirectives, Settings, Standard};
 pub use stored::{Extent, Stored};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, DATE, IF_RANGE, RANGE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::directives::{CDN_CACHE_CONTROL, MAX_DELTA, RequestDirectives, ResponseDirectives};
 use crate::storing::Policy;
@@ -27,6 +27,10 @@ pub struct Settings {
     /// How long past its lifetime a response may be served when the origin does not answer at all and the
     /// response says nothing about it (RFC 9111 section 4.2.4). Zero: never.
     pub stale_when_disconnected: Duration,
+    /// This edge's id among the edges of its CDN, a token ([`is_edge_id`]), sent in CDN-Loop.
+    pub edge: Option<String>,
+    /// Tiers of edges of this CDN that may stand between clients and this edge; beyond them a request is a loop.
+    pub tiers_below: u32,
     /// Octets of a slice: range requests that the store cannot answer fetch aligned slices of this size, and what is too
     /// large to be stored in one piece is kept in them. `None`: ranges go to the origin as they are.
     pub slice: Option<NonZeroU64>,
@@ -40,6 +44,8 @@ impl Default for Settings {
             targeted: None,
             heuristic: Heuristic::default(),
             stale_when_disconnected: Duration::from_secs(86_400),
+            edge: None,
+            tiers_below: 0,
             slice: NonZeroU64::new(1 << 20),
         }
     }
@@ -58,8 +64,9 @@ pub enum ClientDirectives {
 #[derive(Clone, Debug)]
 pub struct Standard {
     settings: Settings,
-    /// This cache's member of Via.
+    /// This cache's member of Via for what came in HTTP/1.1; and in HTTP/1.0 and HTTP/2.
     via: HeaderValue,
+    via_others: [HeaderValue; 2],
     /// Its member of CDN-Loop.
     cdn: HeaderValue,
     targets: Vec<HeaderName>,
@@ -115,7 +122,7 @@ const NOT_IN_TRAILERS: [&str; 22] = [
 const MAX_FORWARDS: HeaderName = http::header::MAX_FORWARDS;
 
 impl Standard {
-    /// A name that cannot stand in a field is replaced by `cdn`.
+    /// A name that cannot stand in a field is replaced by `cdn`; an id that cannot is left out.
     pub fn new(mut settings: Settings) -> Self {
         let is_token = !settings.name.is_empty() && settings.name.bytes().all(directives::is_token);
         if !is_token {
@@ -126,7 +133,15 @@ impl Standard {
             let own = HeaderName::try_from(format!("{}-cache-control", settings.name)).ok();
             own.into_iter().chain([CDN_CACHE_CONTROL]).collect()
         });
-        Self { via: value(&format!("1.1 {}", settings.name)), cdn: value(&settings.name), targets, settings }
+        let cdn = cdn_loop::member(&settings.name, settings.edge.as_deref());
+        let via = |version: &str| value(&format!("{version} {}", settings.name));
+        Self {
+            via: via("1.1"),
+            via_others: [via("1.0"), via("2")],
+            cdn: cdn.unwrap_or(HeaderValue::from_static("cdn")),
+            targets,
+            settings,
+        }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -354,7 +369,8 @@ impl Decisions for Standard {
                 reason: "method not supported here",
             });
         }
-        if cdn_loop::contains(request.headers, &self.settings.name) {
+        let Settings { name, edge, tiers_below, .. } = &self.settings;
+        if cdn_loop::is_loop(request.headers, name, edge.as_deref(), *tiers_below) {
             return Err(Refusal {
                 status: StatusCode::LOOP_DETECTED,
                 reason: "the request has passed this CDN before",
@@ -453,7 +469,8 @@ impl Decisions for Standard {
     }
 
     fn collapsing(&self, request: &Request<'_>, fetch: &Fetch) -> Collapsing {
-        let own = validation::is_conditional(request.headers) || request.headers.contains_key(RANGE);
+        let ranged = request.headers.contains_key(RANGE) && !range::has_greedy_ranges(request.headers);
+        let own = validation::is_conditional(request.headers) || ranged;
         let get = *request.method == Method::GET;
         // A request with credentials rarely brings a response for others, and each such request would wait
         // for one that does not help it.
@@ -469,6 +486,10 @@ impl Decisions for Standard {
     fn origin_request(&self, request: &Request<'_>, fetch: &Fetch, stored: Option<&Stored>) -> HeaderMap {
         let mut headers = fields::end_to_end(request.headers);
         headers.remove(CONTENT_LENGTH);
+        if range::has_greedy_ranges(request.headers) {
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
+        }
         if fetch.whole {
             for name in &CONDITIONS {
                 headers.remove(name);
@@ -504,7 +525,12 @@ impl Decisions for Standard {
             headers.insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
         }
         // A map that is full cannot take more: the edge's limit on fields is far below.
-        let _ = headers.try_append(http::header::VIA, self.via.clone());
+        let via = match request.version {
+            Version::HTTP_10 => &self.via_others[0],
+            Version::HTTP_2 => &self.via_others[1],
+            _ => &self.via,
+        };
+        let _ = headers.try_append(http::header::VIA, via.clone());
         let _ = headers.try_append(fields::CDN_LOOP, self.cdn.clone());
         headers
     }

@@ -24,8 +24,11 @@ fn judged(text: &str) -> String {
 
 #[test]
 fn the_shipped_example_is_the_generated_one_with_an_origin_and_is_valid() {
-    let with_origin =
-        example().replacen("# url = \"http://HOST:PORT\"", "url = \"http://127.0.0.1:9000\"", 1);
+    let with_origin = example().replacen(
+        "# url = \"http://HOST:PORT\" or \"https://HOST:PORT\"",
+        "url = \"http://127.0.0.1:9000\"",
+        1,
+    );
     assert_eq!(
         shipped(),
         with_origin,
@@ -62,6 +65,11 @@ fn hold<D: Default + std::fmt::Debug>(fields: &[Field<D>]) {
             }
             Kind::Text { form, .. } if form.contains("http") => "http://h:1".to_owned(),
             Kind::Text { form, .. } if form.contains("ADDRESS") => "[::1]:1".to_owned(),
+            Kind::List { form, .. } if form.contains("prefixes") => "10.0.0.0/8".to_owned(),
+            Kind::Text { form, .. } if form.contains("PATH") => "/other".to_owned(),
+            Kind::Text { form, .. } | Kind::List { form, .. } if form.contains("statuses") => {
+                "503".to_owned()
+            }
             Kind::List { .. } | Kind::Text { .. } => "other".to_owned(),
         };
         let given = match kind {
@@ -106,8 +114,8 @@ fn customers_have_their_own_hosts_origins_and_settings() {
             .iter()
             .map(|it| {
                 let (directives, origin) = (it.settings.client_directives, &it.origin);
-                let keep = origin.keep_host;
-                format!("{} {:?} {directives:?} {} {keep}", it.name, it.hosts, origin.authority)
+                let (keep, authority) = (origin.keep_host, &origin.origins[0].authority);
+                format!("{} {:?} {directives:?} {authority} {keep}", it.name, it.hosts)
             })
             .collect::<Vec<_>>()
     };
@@ -119,6 +127,45 @@ fn customers_have_their_own_hosts_origins_and_settings() {
     let with_rest = format!("[origin]\nurl = \"http://h:1\"\n{CUSTOMERS}");
     let rest = "default [Any] Ignore h:1 true";
     assert_eq!(shown(&read(&with_rest).expect("valid")), [rest, own[0], own[1]]);
+}
+
+#[test]
+fn customers_have_the_limits_of_the_edge_and_their_own() {
+    let text = r#"
+[origin]
+url = "http://h:1"
+[per-client]
+rate = 100
+burst = 500
+[per-customer]
+rate = 1000
+in-flight = 50
+
+[[customer]]
+name = "own"
+hosts = ["own.test"]
+client-rate = 10
+rate = 0
+in-flight = 7
+[[customer.origin]]
+url = "http://h:1"
+
+[[customer]]
+name = "bursts"
+hosts = ["bursts.test"]
+client-burst = 9
+burst = 3000
+[[customer.origin]]
+url = "http://h:1"
+"#;
+    let customers = Settings::parse("edge.toml", text).finish().expect("valid").config.customers;
+    let rate = |it: edge::Rate| format!("{}+{}", it.per_second, it.burst);
+    let shown = customers.iter().map(|it| {
+        let limits = it.limits;
+        format!("{} {} {} {}", it.name, rate(limits.client_rate), rate(limits.rate), limits.in_flight)
+    });
+    let expected = ["default 100+500 1000+0 50", "own 10+0 0+0 7", "bursts 100+9 1000+3000 50"];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -249,7 +296,64 @@ listen = "127.0.0.1:9001"
     insta::assert_snapshot!("twice", judged("[origin]\nidle = \"3s\"\nidle = \"4s\"\nconnect = 3\n"));
     insta::assert_snapshot!("no_origin", judged("[origin]\nidle = \"3s\"\n"));
     insta::assert_snapshot!("no_origin_section", judged("[store]\nmemory = \"64MiB\"\n"));
+    insta::assert_snapshot!(
+        "limits",
+        judged(
+            r#"
+[origin]
+url = "http://a"
+[per-client]
+burst = 10
+ipv6-prefix = 129
+exempt = ["10.0.0.1/8", "::1", "monitor.test"]
+proxies = ["::/129"]
+[[customer]]
+name = "a"
+hosts = ["a.test"]
+burst = 5
+[[customer.origin]]
+url = "http://h:1"
+"#
+        )
+    );
     insta::assert_snapshot!("section_as_value", judged("origin = \"http://a\"\n"));
+}
+
+#[test]
+fn what_tls_needs_is_asked_for() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("path").to_owned();
+    let made = rcgen::generate_simple_self_signed(["site.test".to_owned()]).expect("certificate");
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    std::fs::write(path("a.pem"), &certificate).expect("write");
+    std::fs::write(path("a.key"), &key).expect("write");
+    std::fs::write(path("both.pem"), certificate + &key).expect("write");
+    let (a, key, both) = (path("a.pem"), path("a.key"), path("both.pem"));
+    let listen = "listen = \"127.0.0.1:0\"";
+    for (tls, says) in [
+        (format!("{listen}\ncertificate = [\"{a}\"]\nkey = [\"{key}\"]"), "valid"),
+        (format!("{listen}\ncertificate = [\"{a}\", \"{a}\"]\nkey = [\"{key}\", \"{key}\"]"), "valid"),
+        (format!("{listen}\ncertificate = [\"{both}\"]"), "valid"),
+        (listen.to_owned(), "tls.listen: a TLS listener without a certificate"),
+        (
+            format!("certificate = [\"{a}\"]\nkey = [\"{key}\"]"),
+            "tls.certificate: a certificate or key without a TLS listener",
+        ),
+        (format!("{listen}\ncertificate = [\"{a}\"]"), "a.pem holds no private key"),
+        (
+            format!("{listen}\ncertificate = [\"{a}\", \"{both}\"]\nkey = [\"{key}\"]"),
+            "tls.key: 1 for 2 certificates",
+        ),
+        (format!("{listen}\ncertificate = [\"{key}\"]\nkey = [\"{key}\"]"), "a.key holds no certificate"),
+        (format!("{listen}\ncertificate = []"), "a path is missing"),
+        (format!("{listen}\ncertificate = [\"{a}\", 1]"), "expected a list of paths"),
+        (format!("{listen}\ncertificate = \"{a}\""), "write it as ["),
+        (format!("{listen}\ncertificate = [\"{a}\", \"\"]"), "a path is missing"),
+        ("listen = [\"127.0.0.1:0\"]".to_owned(), "expected \"ADDRESS:PORT\", found a list"),
+    ] {
+        let said = judged(&format!("[origin]\nurl = \"http://a\"\n[tls]\n{tls}\n"));
+        assert!(said.contains(says), "{tls}\n{said}");
+    }
 }
 
 #[test]
@@ -266,6 +370,23 @@ fn two_listeners_on_one_address_are_refused() {
         let text =
             format!("listen = \"{listen}\"\n[origin]\nurl = \"http://a\"\n[admin]\nlisten = \"{admin}\"\n");
         assert_eq!(judged(&text).contains("is taken by `listen`"), collide, "{listen} {admin}");
+    }
+    let text = "[origin]\nurl = \"http://a\"\n[tls]\nlisten = \"127.0.0.1:8080\"\n[admin]\nlisten = \"0.0.0.0:8080\"\n";
+    let said = judged(text);
+    for says in [
+        "tls.listen: 127.0.0.1:8080 is taken by `listen`",
+        "admin.listen: 0.0.0.0:8080 is taken by `listen`",
+        "admin.listen: 0.0.0.0:8080 is taken by `tls.listen`",
+    ] {
+        assert!(said.contains(says), "{says}\n{said}");
+    }
+}
+
+#[test]
+fn limits_are_counted_by_the_field_that_sets_them() {
+    for limit in edge::Limit::ALL {
+        let named = FIELDS.iter().any(|field| field.path == limit.name());
+        assert_ne!(named, matches!(limit.name(), "http2-excess" | "ranges" | "loop"), "{}", limit.name());
     }
 }
 

@@ -23,7 +23,8 @@ fn head() -> Arc<Stored> {
     };
     let target = "http://a/".parse().expect("uri");
     let (method, none) = (http::Method::GET, HeaderMap::new());
-    let request = Request { method: &method, target: &target, headers: &none };
+    let request =
+        Request { method: &method, target: &target, headers: &none, version: http::Version::HTTP_11 };
     let fetch = Fetch::forward(ForwardReason::UriMiss);
     let mut headers = HeaderMap::new();
     headers.insert("cache-control", http::HeaderValue::from_static("max-age=60"));

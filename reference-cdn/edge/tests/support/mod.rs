@@ -1,6 +1,8 @@
 //! A scripted origin, a client and an edge, on real sockets. Every wait has a deadline and says what it waited for.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod tls;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -271,6 +273,11 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// What went wrong, as Proxy-Status tells it.
+    pub fn proxy_status(&self) -> &str {
+        self.field("proxy-status").unwrap_or("none")
+    }
+
     /// The parameters of Cache-Status.
     pub fn cache_status(&self) -> &str {
         self.field("cache-status").unwrap_or("none")
@@ -370,6 +377,8 @@ impl Client {
 /// An edge under test.
 pub struct TestEdge {
     pub address: SocketAddr,
+    /// Nowhere, unless it was configured.
+    pub tls: SocketAddr,
     pub admin: SocketAddr,
     pub clock: Clock,
     pub edge: Arc<Edge>,
@@ -399,12 +408,13 @@ impl TestEdge {
         let decide = |settings: &Settings| Arc::new(Standard::new(settings.clone())) as Arc<dyn Decisions>;
         let server = bind(config, decide, clock.clone()).expect("bind");
         let (address, admin) = (server.listen(), server.admin().expect("admin"));
+        let tls = server.tls().unwrap_or(any);
         let edge = Arc::clone(server.edge());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.serve(async move {
             let _ = stopped.await;
         }));
-        Self { address, admin, clock, edge, stop: Some(stop), task: Some(task) }
+        Self { address, tls, admin, clock, edge, stop: Some(stop), task: Some(task) }
     }
 
     pub async fn client(&self) -> Client {
@@ -438,6 +448,14 @@ impl TestEdge {
     pub fn metric(&self, name: &str) -> u64 {
         let samples = self.edge.samples();
         samples.iter().find(|sample| sample.name == name).unwrap_or_else(|| panic!("no metric {name}")).value
+    }
+
+    /// The metric with this value of its label.
+    pub fn labelled(&self, name: &str, value: &str) -> u64 {
+        let samples = self.edge.samples();
+        let is_it = |label: &(&'static str, String)| label.1 == value;
+        let sample = samples.iter().find(|it| it.name == name && it.label.as_ref().is_some_and(is_it));
+        sample.unwrap_or_else(|| panic!("no metric {name} of {value}")).value
     }
 
     /// Waits until a metric has the value.

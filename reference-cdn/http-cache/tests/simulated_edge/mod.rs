@@ -81,7 +81,8 @@ impl<D: Decisions> Edge<D> {
         client: &ClientRequest,
         origin: &mut dyn FnMut(&HeaderMap) -> OriginAction,
     ) -> Answer {
-        let request = Request { method: &client.method, target: &client.target, headers: &client.headers };
+        let ClientRequest { method, target, headers } = client;
+        let request = Request { method, target, headers, version: http::Version::HTTP_11 };
         if let Err(refusal) = self.decisions.admit(&request) {
             return self.refuse(refusal);
         }
@@ -117,6 +118,7 @@ impl<D: Decisions> Edge<D> {
                 method: &Method::GET,
                 target: &Uri::from_static("http://x/"),
                 headers: &HeaderMap::new(),
+                version: http::Version::HTTP_11,
             },
             self.now,
             &handling,

@@ -131,8 +131,8 @@ impl Settings {
     }
 
     /// Sets the field `path` by the flag `flag`, whatever the file says.
-    pub fn flag(&mut self, flag: &str, path: &str, text: &str) {
-        match self.draft.set(path, Given::Text(text)) {
+    pub fn flag(&mut self, flag: &str, path: &str, given: Given<'_>) {
+        match self.draft.set(path, given) {
             Ok(()) => {
                 self.places.retain(|(set, _)| set != path);
                 self.places.push((path.to_owned(), None));

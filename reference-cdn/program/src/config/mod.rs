@@ -7,16 +7,22 @@ pub mod customer;
 pub mod explain;
 pub mod fields;
 pub mod file;
+pub mod origin_fields;
+pub mod tls;
 pub mod value;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use customer::CustomerDraft;
-use edge::{AdminConfig, Config, CustomerConfig, Host, OriginConfig, Token};
+use customer::{CustomerDraft, OriginDraft};
+use edge::{
+    AdminConfig, Config, CustomerConfig, CustomerLimits, Host, OriginConfig, OriginGroupConfig, ProbeConfig,
+    Token,
+};
 use fields::FIELDS;
 use http::uri::Authority;
 use http_cache::Settings;
+use tls::TlsDraft;
 use value::{Given, Wrong};
 
 /// Shortest admin token. 16 random characters are beyond guessing over a network.
@@ -30,11 +36,18 @@ pub struct Draft {
     pub config: Config,
     /// What customers have unless they say otherwise.
     pub settings: Settings,
-    pub origin_defaults: OriginConfig,
-    pub origin: Option<Authority>,
+    pub origin_defaults: OriginGroupConfig,
+    /// The same for limits on what customers' requests may take.
+    pub limits: CustomerLimits,
+    /// How origins are probed if they are, which takes a path.
+    pub probe: ProbeConfig,
+    pub probe_path: Option<String>,
+    /// That of the section `[origin]`; its protocol and trust are those of other origins that have none of their own.
+    pub origin: OriginDraft,
     pub customers: Vec<CustomerDraft>,
     pub admin: Option<SocketAddr>,
     pub admin_token_file: Option<PathBuf>,
+    pub tls: TlsDraft,
 }
 
 impl Default for Draft {
@@ -44,11 +57,15 @@ impl Default for Draft {
         Self {
             config: Config::new(listen, nowhere.clone()),
             settings: Settings::default(),
-            origin_defaults: OriginConfig::new(nowhere),
-            origin: None,
+            origin_defaults: OriginGroupConfig::new(OriginConfig::new(nowhere)),
+            limits: CustomerLimits::default(),
+            probe: ProbeConfig::default(),
+            probe_path: None,
+            origin: OriginDraft::default(),
             customers: Vec::new(),
             admin: None,
             admin_token_file: None,
+            tls: TlsDraft::default(),
         }
     }
 }
@@ -80,22 +97,41 @@ impl Draft {
         let mut wrongs: Vec<(About, Wrong)> = Vec::new();
         let about = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<About>();
         self.config.customers.clear();
-        match self.origin.take() {
-            Some(origin) => {
-                let mut rest = CustomerConfig::new(self.origin_defaults.clone());
-                rest.origin.authority = origin;
-                rest.settings = self.settings.clone();
-                self.config.customers.push(rest);
+        self.config.stray_rate = self.limits.client_rate;
+        if let Some(path) = self.probe_path.take() {
+            self.origin_defaults.probe = Some(ProbeConfig { path, ..self.probe.clone() });
+        }
+        if self.origin.url.is_some() {
+            match self.origin.clone().finish(&OriginDraft::default()) {
+                Ok(origin) => {
+                    let mut group = self.origin_defaults.clone();
+                    group.origins = vec![origin];
+                    let mut rest = CustomerConfig::new(group);
+                    rest.settings = self.settings.clone();
+                    rest.limits = self.limits;
+                    self.config.customers.push(rest);
+                }
+                Err(of_it) => {
+                    wrongs.extend(
+                        of_it.into_iter().map(|(path, wrong)| (vec![format!("origin.{path}")], wrong)),
+                    );
+                }
             }
-            None if self.customers.is_empty() => wrongs.push((
+        } else if self.customers.is_empty() {
+            wrongs.push((
                 about(&["origin.url", "customer"]),
                 Wrong::new("no origin is given").hint("say where the content comes from: `url = \"http://host:port\"` under [origin], or --origin"),
-            )),
-            None => {}
+            ));
         }
         for (index, customer) in self.customers.drain(..).enumerate() {
             let within = |path: &str| format!("customer[{index}].{path}");
-            match customer.finish(&self.settings, &self.origin_defaults) {
+            match customer.finish(
+                &self.settings,
+                self.limits,
+                &self.origin_defaults,
+                &self.origin,
+                &self.probe,
+            ) {
                 Ok(customer) => {
                     wrongs.extend(
                         taken(&self.config.customers, &customer)
@@ -105,9 +141,24 @@ impl Draft {
                     self.config.customers.push(customer);
                 }
                 Err(of_it) => {
-                    wrongs.extend(of_it.into_iter().map(|(path, wrong)| (vec![within(path)], wrong)))
+                    wrongs.extend(of_it.into_iter().map(|(path, wrong)| (vec![within(&path)], wrong)))
                 }
             }
+        }
+        let bursts = [
+            ("per-client.burst", "per-client.rate", self.limits.client_rate),
+            ("per-customer.burst", "per-customer.rate", self.limits.rate),
+        ];
+        for (burst, rate, given) in bursts.into_iter().filter(|(_, _, given)| given.has_idle_burst()) {
+            let wrong = format!("a burst of {} requests without a rate limits nothing", given.burst);
+            wrongs.push((about(&[burst, rate]), Wrong::new(wrong).hint(format!("set {rate} as well"))));
+        }
+        if self.settings.tiers_below > 0 && self.settings.edge.is_none() {
+            wrongs.push((
+                about(&["tiers-below", "edge-id"]),
+                Wrong::new("an edge with tiers below it has no id")
+                    .hint("set edge-id: without it, a request that came back would wait for the fetch made for itself"),
+            ));
         }
         if self.config.store.object > self.config.store.memory {
             wrongs.push((
@@ -123,14 +174,10 @@ impl Draft {
                     .hint("keep store.slice at or below store.object"),
             ));
         }
-        if let Some(admin) = self.admin
-            && collide(self.config.listen, admin)
-        {
-            wrongs.push((
-                about(&["admin.listen", "listen"]),
-                Wrong::new(format!("{admin} is taken by `listen`, which is {}", self.config.listen))
-                    .hint("give operators a port of their own"),
-            ));
+        wrongs.extend(self.collisions());
+        match std::mem::take(&mut self.tls).finish() {
+            Ok(tls) => self.config.tls = tls,
+            Err(wrong) => wrongs.push(wrong),
         }
         match (self.admin, self.admin_token_file.take()) {
             (None, None) => {}
@@ -149,6 +196,26 @@ impl Draft {
             },
         }
         if wrongs.is_empty() { Ok(Checked { config: self.config }) } else { Err(wrongs) }
+    }
+}
+
+impl Draft {
+    /// Listeners that want the same address.
+    fn collisions(&self) -> Vec<(About, Wrong)> {
+        let (listen, tls) = (Some(self.config.listen), self.tls.listen);
+        [
+            ("admin.listen", self.admin, "listen", listen),
+            ("admin.listen", self.admin, "tls.listen", tls),
+            ("tls.listen", tls, "listen", listen),
+        ]
+        .into_iter()
+        .filter_map(|(path, given, other, by)| {
+            let (given, by) = given.zip(by).filter(|(given, by)| collide(*by, *given))?;
+            let wrong = Wrong::new(format!("{given} is taken by `{other}`, which is {by}"));
+            let about = vec![path.to_owned(), other.to_owned()];
+            Some((about, wrong.hint("give each listener a port of its own")))
+        })
+        .collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use edge::Host;
+use edge::{Host, Prefix, PrefixError};
 use http::Uri;
 use http::uri::Authority;
 
@@ -69,6 +69,14 @@ pub enum Kind<D> {
         set: fn(&mut D, &str) -> Result<(), Wrong>,
     },
 }
+
+impl<D> Clone for Kind<D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for Kind<D> {}
 
 impl<D> Kind<D> {
     /// Checks a value and puts it in its place.
@@ -254,21 +262,37 @@ pub fn host(text: &str) -> Result<Host, Wrong> {
     Ok(if under { Host::Under(name) } else { Host::Exact(name) })
 }
 
-/// `http://HOST[:PORT]`, nothing more.
-pub fn origin(text: &str) -> Result<Authority, Wrong> {
+/// An address, or an address and a number of bits.
+pub fn prefix(text: &str) -> Result<Prefix, Wrong> {
+    text.parse().map_err(|error: PrefixError| {
+        let wrong = Wrong::new(format!("\"{text}\" is not a prefix: {error}"));
+        match error {
+            PrefixError::Beyond(prefix) => wrong.hint(format!("did you mean \"{prefix}\"?")),
+            _ => wrong.hint("write it as \"10.0.0.0/8\", \"2001:db8::/32\", or a single address"),
+        }
+    })
+}
+
+/// Where an origin is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginUrl {
+    pub https: bool,
+    pub authority: Authority,
+}
+
+/// `http://HOST[:PORT]` or `https://HOST[:PORT]`, nothing more.
+pub fn origin(text: &str) -> Result<OriginUrl, Wrong> {
     let wrong = |why: &str, hint: &str| {
         Wrong::new(format!("\"{text}\" is not an origin: {why}")).hint(hint.to_owned())
     };
     let uri: Uri =
         text.parse().map_err(|error| wrong(&format!("{error}"), "write it as \"http://host:port\""))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err(wrong("https is not supported yet", "use http, over a network you trust"));
-        }
+    let https = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
         Some(_) => return Err(wrong("unknown scheme", "write it as \"http://host:port\"")),
         None => return Err(wrong("no scheme", "write it as \"http://host:port\"")),
-    }
+    };
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err(wrong("it has a path", "leave the path out: each request brings its own"));
     }
@@ -280,7 +304,7 @@ pub fn origin(text: &str) -> Result<Authority, Wrong> {
     if authority.as_str().ends_with(':') || (authority.port().is_none() && has_port(authority.as_str())) {
         return Err(wrong("the port is not a number up to 65535", "write it as \"http://host:port\""));
     }
-    Ok(authority)
+    Ok(OriginUrl { https, authority })
 }
 
 fn has_port(authority: &str) -> bool {
@@ -350,7 +374,8 @@ mod tests {
             "",
             "localhost",
             "http://",
-            "https://a",
+            "https://",
+            "https://a/b",
             "ftp://a",
             "http://a/b",
             "http://a?b",
@@ -363,8 +388,11 @@ mod tests {
         ] {
             assert!(origin(text).is_err(), "{text}");
         }
-        for text in ["http://a", "http://a/", "http://a:1", "http://[::1]:80", "http://127.0.0.1:0"] {
-            assert!(origin(text).is_ok(), "{text}");
+        for text in
+            ["http://a", "http://a/", "http://a:1", "http://[::1]:80", "http://127.0.0.1:0", "https://a"]
+        {
+            let origin = origin(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
+            assert_eq!(origin.https, text.starts_with("https"), "{text}");
         }
     }
 }
