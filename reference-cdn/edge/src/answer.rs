@@ -28,7 +28,7 @@ use crate::metrics::Answered;
 use crate::send::{self, NotSent};
 use crate::slices::{SliceError, Slices};
 use crate::state::{Edge, view};
-use crate::store::{Flight, HashedKey, Landing, Object, Registration, Sight, Variants};
+use crate::store::{Flight, Grounded, HashedKey, Landing, Object, Registration, Sight, Variants};
 
 const MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
 /// How many fetches made for others a request waits for before it asks on its own.
@@ -128,9 +128,12 @@ impl Edge {
             Lookup::Forward(reason) => {
                 let fetch = Fetch::forward(reason);
                 let key = self.key(&call);
-                let variants = self.store.find(&key).unwrap_or_default();
-                let Ok(registration) = self.store.take_off(&key, false, |_| false) else {
-                    return Err(Stop::Content);
+                let (variants, registration) = loop {
+                    let born = self.store.purges().at(self.clock.now());
+                    let variants = self.store.find(&key).unwrap_or_default();
+                    if let Ok(registration) = self.store.take_off(&key, born, false, |_| false) {
+                        break (variants, registration);
+                    }
                 };
                 let question = call.question(fetch, variants, content);
                 match Box::pin(self.fetch(registration, question, false, &mut call)).await {
@@ -230,8 +233,10 @@ impl Edge {
         let mut alone = with_content;
         let mut passed_over: Vec<Arc<Flight>> = Vec::new();
         for _ in 0..MOST_ROUNDS {
-            let variants = self.store.find(&key).unwrap_or_default();
             let now = self.clock.now();
+            // Before anything is looked up: a purge that comes from here on counts as later than what is found.
+            let born = self.store.purges().at(now);
+            let variants = self.store.find(&key).unwrap_or_default();
             let fetch = match call.decisions().plan(&call.view(), &variants.stored, now) {
                 Plan::Refuse(refusal) => {
                     let error = ProxyError::ProxyInternalResponse;
@@ -241,7 +246,7 @@ impl Edge {
                     let Some(object) = variants.object(index) else { continue };
                     object.body.touch();
                     if let Some(fetch) = refresh {
-                        self.refresh(&key, call.question(fetch, Arc::clone(&variants), None));
+                        self.refresh(&key, born, call.question(fetch, Arc::clone(&variants), None));
                     }
                     call.record.answered = if stale { Answered::Stale } else { Answered::Hit };
                     match self.serve(&key, &object, &Handling::of(From::Hit), call).await {
@@ -267,7 +272,7 @@ impl Edge {
                     }
             };
             let open = collapsing.lead && !with_content;
-            match self.store.take_off(&key, open, join) {
+            match self.store.take_off(&key, born, open, join) {
                 Ok(registration) => {
                     let question = call.question(fetch, variants, content.take());
                     // In a box, so that a hit does not carry the room that a miss needs.
@@ -277,7 +282,9 @@ impl Edge {
                         Err(Unsent::Nothing) => {}
                     }
                 }
-                Err(flight) => match self.wait(&key, &flight, &fetch, &variants, call).await? {
+                Err(Grounded::Late) => {}
+                Err(Grounded::Join(flight)) => match self.wait(&key, &flight, &fetch, &variants, call).await?
+                {
                     Waited::Answered => return Ok(()),
                     Waited::Alone => alone = true,
                     Waited::PassOver => {
@@ -473,8 +480,8 @@ impl Edge {
     }
 
     /// Starts a fetch in the background, unless one is under way.
-    fn refresh(self: &Arc<Self>, key: &HashedKey, question: Question) {
-        if let Ok(registration) = self.store.take_off(key, true, |_| true) {
+    fn refresh(self: &Arc<Self>, key: &HashedKey, born: u64, question: Question) {
+        if let Ok(registration) = self.store.take_off(key, born, true, |_| true) {
             self.metrics.background_refreshes.add(1);
             tokio::spawn(Arc::clone(self).ask(registration, question));
         }

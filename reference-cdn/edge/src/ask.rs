@@ -117,6 +117,9 @@ impl Edge {
                 self.spoiled(&request.target, &spoiled);
                 return failed(Failure::Response, error_of(&spoiled));
             }
+            let groups = decisions.invalidated_groups(&seen, &response);
+            let origin = registration.key().key.origin();
+            self.store.purges().invalidate_groups(&customer.name, origin, &groups);
             let status = answer.status;
             match decisions.received(&seen, &fetch, &response, &variants.stored) {
                 Received::Store { stored, replaces } => {
@@ -144,8 +147,12 @@ impl Edge {
                     let slices = head.stored.slices().map(|slices| (slices.id, range.start / slices.size));
                     // If somebody else fetches that slice, theirs is as good.
                     if let Some((id, index)) = slices
-                        && let Ok(registration) =
-                            self.store.take_off(&self.slice_key(key, id, index), true, |_| true)
+                        && let Ok(registration) = self.store.take_off(
+                            &self.slice_key(key, id, index),
+                            registration.born(),
+                            true,
+                            |_| true,
+                        )
                     {
                         self.receive(&customer, registration, answer, FillPlan::slice(slice), false);
                     }

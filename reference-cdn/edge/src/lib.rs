@@ -19,6 +19,7 @@ pub mod limits;
 mod lonely;
 mod metrics;
 mod origin;
+pub mod purge;
 mod send;
 mod server;
 mod slices;
@@ -29,6 +30,7 @@ pub mod store;
 #[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
+mod timestamp;
 pub mod tls;
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use crate::customer::{Customer, Customers};
 use crate::limits::{Limits, OpenConnection};
 use crate::metrics::{Count, Metrics};
 use crate::origin::{OriginSetupError, Origins, SystemAuthorities};
+use crate::purge::{self, LogError, Purges};
 use crate::state::{Edge, EdgeService};
 use crate::store::Store;
 use crate::tls::accept::{Accepted, Handshakes};
@@ -38,7 +39,7 @@ const BACKLOG: u32 = 4096;
 const ADMIN_CONNECTIONS: usize = 64;
 /// How long accepting rests when the machine has no descriptor left.
 const BREATH: Duration = Duration::from_millis(50);
-/// How long writing the last lines of the access log may take.
+/// How long writing the last lines of a log may take.
 const LOG_TIME: Duration = Duration::from_secs(5);
 
 /// Why an edge did not start.
@@ -48,6 +49,8 @@ pub enum StartError {
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot open the access log {}: {source}", .path.display())]
     AccessLog { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    PurgeLog(#[from] LogError),
     #[error(transparent)]
     Origin(#[from] OriginSetupError),
     #[error("{0}")]
@@ -119,6 +122,8 @@ pub fn bind(
             (log, Some(thread))
         }
     };
+    // What was purged before is purged before anybody can ask for it.
+    let purges = Purges::open(&config.purge, fresh_number())?;
     let certificates = match &config.tls {
         None => None,
         Some(tls) => Some(Arc::new(Certificates::read(tls.certificates.clone(), Arc::clone(&metrics))?)),
@@ -134,17 +139,24 @@ pub fn bind(
     let (listener, listen) = listen(config.listen, "for clients")?;
     let rates = config.customers.iter().map(|customer| customer.limits.client_rate);
     let limits = Limits::new(config.per_client.clone(), config.stray_rate, rates);
-    let edge = Edge::new(customers, Arc::new(Store::new(config.store)), clock, metrics, log, limits);
+    let store = Arc::new(Store::with_purges(config.store, purges));
+    let edge = Edge::new(customers, store, clock, metrics, log, limits);
     let admin = match &config.admin {
         None => None,
         Some(admin) => {
             let (admin_listener, address) = self::listen(admin.listen, "for operators")?;
-            let admin = Admin::new(Arc::clone(&edge), admin.token.clone(), listen)
+            let admin = Admin::new(Arc::clone(&edge), &config, admin.token.clone(), listen)
                 .with_certificates(certificates.as_ref().map(Arc::clone));
             Some((admin_listener, address, admin))
         }
     };
     Ok(Server { edge, listener, listen, tls, certificates, admin, log_writer, config })
+}
+
+/// A number that no other start has.
+fn fresh_number() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0)
 }
 
 fn listen(address: SocketAddr, what: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -233,12 +245,14 @@ impl Server {
                     None => std::future::pending().await,
                 }
             };
+            let purge = purge::keep(Arc::clone(edge.store().purges()), Arc::clone(&edge), edge.clock.clone());
             let mut tending = JoinSet::new();
             for customer in edge.customers.all() {
                 tending.spawn(Arc::clone(&customer.origin).tend());
             }
             tokio::select! {
                 () = stop => {}
+                () = purge => {}
                 () = accept_clients => {}
                 () = accept_secured => {}
                 () = accept_operators => {}
@@ -256,6 +270,9 @@ impl Server {
         connections.shutdown().await;
         secured_connections.shutdown().await;
         admin_connections.shutdown().await;
+        let closing = Arc::clone(&edge);
+        let close = tokio::task::spawn_blocking(move || closing.store().purges().close(&*closing));
+        let _ = timeout(LOG_TIME, close).await;
         if let Some(writer) = log_writer {
             // What was logged is on disk when the edge says that it has stopped, unless the disk hangs.
             let flush = tokio::task::spawn_blocking(move || {

@@ -119,6 +119,7 @@ impl Edge {
                 customer.load.refused.get(),
             )
         }));
+        samples.extend(self.store.purges().samples());
         samples.extend(origin_samples(self.customers.all().iter().map(|customer| &*customer.origin)));
         samples
     }

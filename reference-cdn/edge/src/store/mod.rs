@@ -3,12 +3,15 @@
 //! Keys are compared in full. Locks are held for a few steps, never across an await. A response being received is
 //! reachable only through its [`Flight`] until it is complete; then [`Store::keep`] puts it in the
 //! store, in one step with the question whether a purge came meanwhile.
+//!
+//! What purges ([`crate::purge`]) took is dropped, or made stale, when it is next found, or by the walk in the background.
 
 mod accounts;
 mod block;
 mod body;
 mod eviction;
 mod flight;
+mod purged;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http_cache::{Keep, Key, Stored};
 
+use crate::purge::{Limits, Purges, Ticket, Verdict};
 pub use accounts::{Accounts, Counters};
 pub use block::BLOCK;
 pub use body::{Body, Deserted, End, Fault, Filler, Next, Reader};
@@ -54,6 +58,8 @@ pub struct Object {
 pub struct Variants {
     pub stored: Vec<Arc<Stored>>,
     pub bodies: Vec<Arc<Body>>,
+    /// How many purges had come when the fetch of each began that brought or confirmed it.
+    born: Vec<u64>,
 }
 
 impl Variants {
@@ -63,9 +69,19 @@ impl Variants {
     }
 
     fn without(&self, gone: impl Fn(&Arc<Body>) -> bool) -> Self {
-        let kept = self.stored.iter().zip(&self.bodies).filter(|(_, body)| !gone(body));
-        let (stored, bodies) = kept.map(|(stored, body)| (Arc::clone(stored), Arc::clone(body))).unzip();
-        Self { stored, bodies }
+        let mut kept = Self::default();
+        for ((stored, body), born) in self.stored.iter().zip(&self.bodies).zip(&self.born) {
+            if !gone(body) {
+                kept.push(Arc::clone(stored), Arc::clone(body), *born);
+            }
+        }
+        kept
+    }
+
+    fn push(&mut self, stored: Arc<Stored>, body: Arc<Body>, born: u64) {
+        self.stored.push(stored);
+        self.bodies.push(body);
+        self.born.push(born);
     }
 }
 
@@ -109,6 +125,8 @@ struct Shard {
 struct Resource {
     variants: Arc<Variants>,
     flights: Vec<Joinable>,
+    /// The version of the purges at which the variants were last judged.
+    checked: u64,
 }
 
 #[derive(Debug)]
@@ -128,10 +146,16 @@ pub struct Store {
     generations: AtomicU64,
     objects: AtomicU64,
     fetches: AtomicU64,
+    purges: Arc<Purges>,
 }
 
 impl Store {
+    /// A store with purges of its own.
     pub fn new(limits: StoreLimits) -> Self {
+        Self::with_purges(limits, Purges::in_memory(Limits::default(), 0))
+    }
+
+    pub fn with_purges(limits: StoreLimits, purges: Arc<Purges>) -> Self {
         // Enough that threads rarely meet; few enough that each holds many responses, for eviction to choose from.
         let shards = (limits.memory / SHARD).clamp(1, 64);
         let shards = (0..shards).map(|_| Mutex::default()).collect();
@@ -143,7 +167,12 @@ impl Store {
             generations: AtomicU64::new(0),
             objects: AtomicU64::new(0),
             fetches: AtomicU64::new(0),
+            purges,
         }
+    }
+
+    pub fn purges(&self) -> &Arc<Purges> {
+        &self.purges
     }
 
     pub fn limits(&self) -> &StoreLimits {
@@ -187,11 +216,22 @@ impl Store {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The responses stored under a key.
+    /// The responses stored under a key that no purge took.
     pub fn find(&self, key: &HashedKey) -> Option<Arc<Variants>> {
-        let shard = self.shard(key);
-        let resource = shard.resources.get(key)?;
-        (!resource.variants.bodies.is_empty()).then(|| Arc::clone(&resource.variants))
+        loop {
+            let (variants, checked) = {
+                let shard = self.shard(key);
+                let resource = shard.resources.get(key)?;
+                (Arc::clone(&resource.variants), resource.checked)
+            };
+            if variants.bodies.is_empty() {
+                return None;
+            }
+            if checked == self.purges.version() {
+                return Some(variants);
+            }
+            self.judge(key, &variants, checked);
+        }
     }
 
     /// The fetches for a key that may be waited for, oldest first.
@@ -202,22 +242,29 @@ impl Store {
     }
 
     /// Announces a fetch, so that a purge reaches it and, if `open`, others can wait for it. If `unless` finds a
-    /// flight to wait for at that moment, that one is given instead.
+    /// flight to wait for at that moment, that one is given instead. `born`: how many purges had come before the
+    /// request looked anything up ([`Purges::at`]).
     pub fn take_off(
         self: &Arc<Self>,
         key: &HashedKey,
+        born: u64,
         open: bool,
         unless: impl Fn(&Arc<Flight>) -> bool,
-    ) -> Result<Registration, Arc<Flight>> {
+    ) -> Result<Registration, Grounded> {
+        let ticket = self.purges.ticket(born).ok_or(Grounded::Late)?;
         let mut shard = self.shard(key);
         let resource = shard.resources.entry(key.clone()).or_default();
-        if let Some(other) = resource.flights.iter().find(|other| other.open && unless(&other.flight)) {
-            return Err(Arc::clone(&other.flight));
+        for other in resource.flights.iter_mut().filter(|other| other.open) {
+            // Who asks after a purge gets what the origin says after it.
+            other.open = self.is_current(key, &other.flight);
+            if other.open && unless(&other.flight) {
+                return Err(Grounded::Join(Arc::clone(&other.flight)));
+            }
         }
-        let flight = Arc::new(Flight::default());
+        let flight = Arc::new(Flight::new(born));
         resource.flights.push(Joinable { flight: Arc::clone(&flight), open });
         self.fetches.fetch_add(1, Ordering::Relaxed);
-        Ok(Registration { store: Arc::clone(self), key: key.clone(), flight })
+        Ok(Registration { store: Arc::clone(self), key: key.clone(), flight, ticket })
     }
 
     /// A place for content about to be received.
@@ -238,9 +285,12 @@ impl Store {
     ) -> bool {
         let key = &registration.key;
         let head = object.stored.weight();
+        let born = registration.born();
+        let (verdict, version) = self.arriving(key, &object.stored, born);
         let mut shard = self.shard(key);
         let shard = &mut *shard;
-        let wanted = object.body.is_held() && decide(registration.flight.is_purged()) == Keep::Store;
+        let purged = registration.flight.is_purged() || verdict == Verdict::Gone;
+        let wanted = object.body.is_held() && decide(purged) == Keep::Store;
         if !wanted {
             object.body.let_go();
             return false;
@@ -252,10 +302,11 @@ impl Store {
         while variants.bodies.len() >= self.limits.variants.max(1) {
             variants.bodies.remove(0);
             variants.stored.remove(0);
+            variants.born.remove(0);
         }
         let before = Arc::clone(&resource.variants);
-        variants.bodies.push(Arc::clone(&object.body));
-        variants.stored.push(Arc::clone(&object.stored));
+        resource.checked = if variants.bodies.is_empty() { version } else { resource.checked.min(version) };
+        variants.push(purged::under(verdict, &object.stored), Arc::clone(&object.body), born);
         resource.variants = Arc::new(variants);
         self.objects.fetch_add(1, Ordering::Relaxed);
         self.left(&mut shard.queues, &before, &resource.variants);
@@ -279,18 +330,29 @@ impl Store {
 
     /// Gives stored responses new heads (after a 304 or the like), unless they or their key were purged meanwhile.
     pub fn freshen(&self, registration: &Registration, objects: &[Object]) {
-        let mut shard = self.shard(&registration.key);
+        let key = &registration.key;
+        let born = registration.born();
+        let judged: Vec<_> =
+            objects.iter().map(|object| (object, self.arriving(key, &object.stored, born))).collect();
+        let mut shard = self.shard(key);
         if registration.flight.is_purged() {
             return;
         }
-        let Some(resource) = shard.resources.get_mut(&registration.key) else { return };
+        let Some(resource) = shard.resources.get_mut(key) else { return };
         let mut variants = Variants::clone(&resource.variants);
-        for object in objects {
+        let mut gone = Vec::new();
+        for (object, (verdict, version)) in judged {
             if let Some(index) = variants.bodies.iter().position(|body| Arc::ptr_eq(body, &object.body)) {
-                variants.stored[index] = Arc::clone(&object.stored);
+                variants.stored[index] = purged::under(verdict, &object.stored);
+                variants.born[index] = born;
+                resource.checked = resource.checked.min(version);
+                if verdict == Verdict::Gone {
+                    gone.push(&object.body);
+                }
             }
         }
         resource.variants = Arc::new(variants);
+        self.remove(&mut shard, key, |body| gone.iter().any(|other| Arc::ptr_eq(body, other)));
     }
 
     /// Removes some of the responses under a key.
@@ -358,11 +420,27 @@ pub struct Registration {
     store: Arc<Store>,
     key: HashedKey,
     flight: Arc<Flight>,
+    /// Held until what it brought is in the store, so that no purge that it has to meet is forgotten.
+    ticket: Ticket,
+}
+
+/// Why a fetch does not begin.
+#[derive(Clone, Debug)]
+pub enum Grounded {
+    /// There is one to wait for.
+    Join(Arc<Flight>),
+    /// Purges were forgotten since the request looked anything up; it has to look again.
+    Late,
 }
 
 impl Registration {
     pub fn key(&self) -> &HashedKey {
         &self.key
+    }
+
+    /// How many purges had come before the request looked anything up.
+    pub fn born(&self) -> u64 {
+        self.ticket.born()
     }
 
     pub fn flight(&self) -> &Arc<Flight> {
