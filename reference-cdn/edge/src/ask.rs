@@ -112,14 +112,14 @@ impl Edge {
             for key in decisions.invalidated(&seen, &response) {
                 self.store.purge(&self.store.hashed(&customer.name, key), Some(registration.flight()));
             }
+            let groups = decisions.invalidated_groups(&seen, &response);
+            let origin = registration.key().key.origin();
+            self.store.purges().invalidate_groups(&customer.name, origin, &groups);
             let expected = ExpectedDigests::of(&seen, &response);
             if let Err(spoiled) = answer.content.expect(expected, answer.length).await {
                 self.spoiled(&request.target, &spoiled);
                 return failed(Failure::Response, error_of(&spoiled));
             }
-            let groups = decisions.invalidated_groups(&seen, &response);
-            let origin = registration.key().key.origin();
-            self.store.purges().invalidate_groups(&customer.name, origin, &groups);
             let status = answer.status;
             match decisions.received(&seen, &fetch, &response, &variants.stored) {
                 Received::Store { stored, replaces } => {

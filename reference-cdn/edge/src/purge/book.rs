@@ -415,38 +415,6 @@ impl Book {
         }
     }
 
-    /// All that the log has to hold.
-    pub fn snapshot(&self) -> Vec<Record> {
-        let mut records = Vec::with_capacity(self.purges.len() * 2 + 2);
-        records.push(Record::Numbers { to: self.asked.max(self.last) });
-        for (&number, purge) in &self.purges {
-            records.push(Record::Purge(purge.accepted.clone()));
-            if purge.accepted.schedule.is_some()
-                && let Some(force) = purge.force
-            {
-                let fired = |(force, since): (u64, Time)| Record::Fired {
-                    number,
-                    force,
-                    since: since.as_millis(),
-                    fired: purge.fired,
-                };
-                if force.first != force.last {
-                    records.push(fired(force.first));
-                }
-                records.push(fired(force.last));
-            }
-            if let Some(purged) = purge.purged {
-                records.push(Record::Result { number, purged });
-            }
-            if let Some((at, by)) = &purge.cancelled {
-                records.push(Record::Cancelled { number, at: at.as_millis(), by: by.clone() });
-            }
-        }
-        let (to, at) = self.complete;
-        records.push(Record::Complete { to, at: at.as_millis() });
-        records
-    }
-
     /// A purge that was accepted.
     pub fn get(&self, number: u64) -> Option<&Purge> {
         self.purges.get(&number).filter(|_| !self.writing.contains(&number))

@@ -8,7 +8,7 @@
 //! - [`scope`] says what a purge takes, [`order`] reads it from JSON, [`schedule`] says when it comes into force.
 //! - [`tables`] holds the purges in force, by what they take, and judges responses.
 //! - [`book`] holds all purges that are known and hands out the numbers; [`record`] and [`log`] make it survive crashes.
-//! - [`sweep`] walks the store in the background. After a full walk everything that was in the store has met the
+//! - [`walk`] and [`sweep`] walk the store in the background. After a full walk everything that was in the store has met the
 //!   purges that were in force when it began, so they are dropped from tables and log: memory is bounded by what comes
 //!   between two walks.
 //! - [`tokens`] and [`rate`] say who may purge what, and how often.
@@ -17,9 +17,11 @@
 //! A store judges a response when it puts it in or changes its head ([`Purges::judge_arriving`]), and when it finds it and
 //! [`Purges::version`] is not the one at which it was last judged. A request asks [`Purges::at`] *before* it looks
 //! anything up, and what it fetches is born then. A store that survives a restart keeps [`Purges::epoch`] and the birth
-//! with each response: under another epoch, everything counts as purged.
+//! with each response: under another epoch, everything counts as purged. It also keeps what a walk did to it, a response that
+//! left and a lifetime that ended ([`Walked::settle`]): once a walk has ended, the purges that did it are forgotten.
 
 mod book;
+mod carry_out;
 mod generation;
 mod log;
 mod order;
@@ -33,6 +35,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod walk;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -42,9 +45,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use http_cache::{Key, Time};
-use serde_json::Value;
 
-use book::{Book, Occurrence, Taken};
+use book::{Book, Occurrence};
+pub use carry_out::Answer;
 pub use generation::{Mode, Verdict};
 pub use log::LogError;
 use log::{Folder, Log, Nowhere};
@@ -56,6 +59,7 @@ pub use sweep::{Walked, keep};
 pub use tables::Identity;
 use tables::Tables;
 pub use tokens::{Asker, Keyring, PurgeToken};
+pub use walk::{Ticket, Walk};
 
 /// How purging is set up.
 #[derive(Clone, Debug, Default)]
@@ -147,39 +151,6 @@ struct Counters {
     groups: AtomicU64,
     walks: AtomicU64,
     log_failures: AtomicU64,
-}
-
-/// A fetch under way, until this is dropped: purges that came since it began are not forgotten before, within reason.
-#[derive(Debug)]
-pub struct Ticket {
-    purges: Arc<Purges>,
-    born: u64,
-}
-
-impl Ticket {
-    /// How many purges had come when the fetch began.
-    pub fn born(&self) -> u64 {
-        self.born
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let mut fetches = locked(&self.purges.fetches);
-        if let Some(count) = fetches.get_mut(&self.born) {
-            *count -= 1;
-            if *count == 0 {
-                fetches.remove(&self.born);
-            }
-        }
-    }
-}
-
-/// A walk through the store: purges up to a number meet all that is there.
-#[derive(Clone, Copy, Debug)]
-pub struct Walk {
-    to: u64,
-    at: Time,
 }
 
 /// A panic elsewhere leaves what these locks guard as it was between two steps.
@@ -304,14 +275,6 @@ impl Purges {
         (tables.judge_arriving(it, born), tables.version())
     }
 
-    /// Announces a fetch by a request that asked [`at`](Self::at) and got `born`. `None`: so much has happened since that
-    /// what it found stored may have been purged; look it up again.
-    pub fn ticket(self: &Arc<Self>, born: u64) -> Option<Ticket> {
-        *locked(&self.fetches).entry(born).or_default() += 1;
-        let ticket = Ticket { purges: Arc::clone(self), born };
-        (born >= self.tables().horizon()).then_some(ticket)
-    }
-
     fn raise(&self, it: &Occurrence) {
         let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
         tables.raise(&it.scope, it.number, it.mode, it.since);
@@ -361,201 +324,6 @@ impl Purges {
         self.work.notify_one();
     }
 
-    /// Carries an order out: once this returns, it is in force (or scheduled) and survives a crash, if there is a log for
-    /// that. Waits for the disk.
-    ///
-    /// # Errors
-    /// When it was not accepted.
-    pub fn order(
-        &self,
-        order: Order,
-        by: &Asker,
-        now: Time,
-        at_once: &dyn AtOnce,
-    ) -> Result<Answer, Refusal> {
-        let refused = |refusal| {
-            self.counters.refused.fetch_add(1, Ordering::Relaxed);
-            refusal
-        };
-        let draft = order.draft(by).map_err(refused)?;
-        let scheduled = draft.schedule.is_some();
-        let taken = locked(&self.book).take(draft, now).map_err(refused)?;
-        let (number, known) = match taken {
-            Taken::New(number) => (number, false),
-            Taken::Known(number) => (number, true),
-        };
-        self.flush(at_once).map_err(|error| refused(Refusal::Log(error)))?;
-        if scheduled {
-            // It may be due already.
-            self.at(now);
-        }
-        let book = locked(&self.book);
-        let Some(purge) = book.get(number) else {
-            let error = io::Error::other("another purge failed to be written at the same time");
-            return Err(refused(Refusal::Log(error)));
-        };
-        if !known {
-            self.counters.accepted.fetch_add(1, Ordering::Relaxed);
-        }
-        let value = order::answer(purge, self.durable);
-        drop(book);
-        self.work.notify_one();
-        Ok(Answer { value, scheduled, known })
-    }
-
-    /// True if the log lacks something, or has to be made good.
-    fn has_to_write(&self) -> bool {
-        // Whoever has the lock is writing.
-        locked(&self.book).has_to_write() || self.log.try_lock().is_ok_and(|log| log.is_broken())
-    }
-
-    /// Writes what has to be written; purges among it are then in force.
-    fn flush(&self, at_once: &dyn AtOnce) -> io::Result<()> {
-        let mut log = locked(&self.log);
-        let (octets, batch, set_aside) = locked(&self.book).take_queue();
-        let mut written = match (log.is_broken(), octets.is_empty()) {
-            (true, _) => Err(io::Error::other("an earlier write failed")),
-            (false, true) => Ok(()),
-            (false, false) => log.append(&octets, true),
-        };
-        if written.is_err() {
-            // A new file may do where the old one does not.
-            let records = locked(&self.book).snapshot();
-            written = log.rewrite(&records);
-        }
-        if let Err(error) = written {
-            self.counters.log_failures.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(%error, "the purge log cannot be written; purges are refused until it can");
-            let mut book = locked(&self.book);
-            batch.iter().for_each(|number| book.fail(*number));
-            self.publish(&book);
-            return Err(error);
-        }
-        locked(&self.book).set_aside(set_aside);
-        for number in batch {
-            let occurrence = locked(&self.book).written(number);
-            let purged = occurrence.as_ref().and_then(|it| self.bring_into_force(it, at_once));
-            let mut book = locked(&self.book);
-            book.settle(number, purged);
-            self.publish(&book);
-        }
-        if log.is_worth_rewriting() {
-            let records = locked(&self.book).snapshot();
-            if let Err(error) = log.rewrite(&records) {
-                tracing::error!(%error, "the purge log cannot be rewritten");
-            }
-        }
-        Ok(())
-    }
-
-    fn bring_into_force(&self, it: &Occurrence, at_once: &dyn AtOnce) -> Option<u64> {
-        let keys = match &it.scope.what {
-            scope::What::Url { keys, .. } => keys.iter().map(|key| Key::from_text(key)),
-            _ => {
-                self.raise(it);
-                return None;
-            }
-        };
-        let customer = it.scope.customer.as_deref();
-        let reach = |mode| keys.map(|key| at_once.reach(customer, &key, mode)).sum();
-        match it.mode {
-            // Before look-ups drop the same responses, so that they are counted.
-            Mode::Hard => {
-                let count = reach(Mode::Hard);
-                self.raise(it);
-                Some(count)
-            }
-            Mode::Soft => {
-                self.raise(it);
-                Some(reach(Mode::Soft))
-            }
-        }
-    }
-
-    /// Writes what is left, and lets go of the folder: another edge may open it. Purges are refused from now on. Waits for
-    /// the disk.
-    pub fn close(&self, at_once: &dyn AtOnce) {
-        // An error was counted and told; scheduled purges whose end is not written come into force once more.
-        let _ = self.flush(at_once);
-        locked(&self.log).close();
-    }
-
-    /// A purge by its id, as its owner may see it. The operator may name the owner.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn show(&self, by: &Asker, owner: Option<&str>, id: &str) -> Result<Value, Refusal> {
-        let book = locked(&self.book);
-        let purge = book.find(by.owner(owner)?, id).and_then(|number| book.get(number));
-        purge.map(|purge| order::answer(purge, self.durable)).ok_or(Refusal::Unknown)
-    }
-
-    /// Cancels a scheduled purge. Waits for the disk.
-    ///
-    /// # Errors
-    /// When there is none, or it is in force.
-    pub fn cancel(
-        &self,
-        by: &Asker,
-        owner: Option<&str>,
-        id: &str,
-        now: Time,
-        at_once: &dyn AtOnce,
-    ) -> Result<Value, Refusal> {
-        let owner = by.owner(owner)?;
-        // One that is due at this moment is in force, and cannot be cancelled any more.
-        self.at(now);
-        let mut book = locked(&self.book);
-        let number =
-            book.find(owner, id).filter(|number| book.get(*number).is_some()).ok_or(Refusal::Unknown)?;
-        book.cancel(number, &by.name, now)?;
-        self.publish(&book);
-        drop(book);
-        self.flush(at_once).map_err(Refusal::Log)?;
-        self.show(by, owner, id)
-    }
-
-    /// The newest purges, at most `limit`, with numbers below `before`.
-    pub fn list(&self, by: &Asker, before: u64, limit: usize) -> Value {
-        let book = locked(&self.book);
-        let seen = |purge: &&book::Purge| by.customer.is_none() || purge.accepted.owner == by.customer;
-        let mut purges = book.newest(before).filter(seen);
-        let mut last = 0;
-        let shown: Vec<Value> = (&mut purges)
-            .take(limit)
-            .map(|purge| {
-                last = purge.accepted.number;
-                order::answer(purge, self.durable)
-            })
-            .collect();
-        let more = purges.next().is_some();
-        serde_json::json!({ "purges": shown, "before": more.then_some(last) })
-    }
-
-    /// Begins a walk: whatever is in the store now and is judged from now on meets every purge up to this moment.
-    /// `None`: no purge is outstanding.
-    pub fn begin_walk(&self, now: Time) -> Option<Walk> {
-        let to = self.at(now);
-        (!self.tables().is_empty()).then_some(Walk { to, at: now })
-    }
-
-    /// The walk is over, and what it removed stays removed after a crash: forgets the purges that all have met. False if
-    /// fetches are under way that have yet to meet them. With `anyway`, these fetches are not stored.
-    pub fn end_walk(&self, walk: Walk, anyway: bool) -> bool {
-        let oldest = locked(&self.fetches).keys().next().copied();
-        if !anyway && oldest.is_some_and(|oldest| oldest < walk.to) {
-            return false;
-        }
-        let mut book = locked(&self.book);
-        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
-        tables.forget(walk.to, walk.at);
-        drop(tables);
-        book.complete(walk.to, walk.at);
-        drop(book);
-        self.counters.walks.fetch_add(1, Ordering::Relaxed);
-        true
-    }
-
     /// Everything that is counted.
     pub fn samples(&self) -> Vec<crate::metrics::Sample> {
         use crate::metrics::Sample;
@@ -590,16 +358,6 @@ impl Purges {
             ),
         ]
     }
-}
-
-/// What came of an order.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    pub value: Value,
-    /// It comes into force later.
-    pub scheduled: bool,
-    /// It had come before.
-    pub known: bool,
 }
 
 /// There is no store yet.

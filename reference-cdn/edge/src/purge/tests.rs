@@ -6,7 +6,7 @@ mod disk;
 use std::sync::atomic::AtomicU64;
 
 use http::{HeaderMap, HeaderValue};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 use disk::Disk;

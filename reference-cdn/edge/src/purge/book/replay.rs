@@ -1,4 +1,4 @@
-//! The book as a log tells it.
+//! The book as a log tells it, and the log as the book would have it.
 
 use http_cache::Time;
 
@@ -54,6 +54,38 @@ impl Book {
             in_force.push(Occurrence { number: book.last, scope, mode: Mode::Hard, since: Time::default() });
         }
         (book, in_force)
+    }
+
+    /// All that the log has to hold.
+    pub fn snapshot(&self) -> Vec<Record> {
+        let mut records = Vec::with_capacity(self.purges.len() * 2 + 2);
+        records.push(Record::Numbers { to: self.asked.max(self.last) });
+        for (&number, purge) in &self.purges {
+            records.push(Record::Purge(purge.accepted.clone()));
+            if purge.accepted.schedule.is_some()
+                && let Some(force) = purge.force
+            {
+                let fired = |(force, since): (u64, Time)| Record::Fired {
+                    number,
+                    force,
+                    since: since.as_millis(),
+                    fired: purge.fired,
+                };
+                if force.first != force.last {
+                    records.push(fired(force.first));
+                }
+                records.push(fired(force.last));
+            }
+            if let Some(purged) = purge.purged {
+                records.push(Record::Result { number, purged });
+            }
+            if let Some((at, by)) = &purge.cancelled {
+                records.push(Record::Cancelled { number, at: at.as_millis(), by: by.clone() });
+            }
+        }
+        let (to, at) = self.complete;
+        records.push(Record::Complete { to, at: at.as_millis() });
+        records
     }
 
     fn note(&mut self, record: &Record) {
