@@ -10,7 +10,7 @@ use crate::digest::{self, CONTENT_DIGEST, REPR_DIGEST};
 use crate::directives::ResponseDirectives;
 use crate::storing::Policy;
 use crate::vary::{Selecting, Vary};
-use crate::{Request, Response, Stored, fields, storing};
+use crate::{Request, Response, Stored, fields, storing, validation};
 
 /// Fields that describe the stored octets themselves: a response without content cannot change them (section
 /// 3.2). Its Content-Digest is about its own (no) content (RFC 9530 section 2).
@@ -45,6 +45,9 @@ pub(crate) fn freshen(
     let mut merged = stored.headers.clone();
     // A Date of the past would make the response seem older than this confirmation of it.
     merged.remove(DATE);
+    if validation::is_stronger(&update, &stored.headers) {
+        update.remove(ETAG);
+    }
     for name in update.keys().filter(|name| !BOUND_TO_CONTENT.contains(name)) {
         merged.remove(name);
     }
