@@ -10,7 +10,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RANGE, RETRY_AFTER,
 };
 use http::uri::Scheme;
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode, Uri, Version};
 use http_cache::{
     Decisions, Failure, Fetch, ForwardReason, Handling, Lookup, NotStored, Outcome as From, Plan, ProxyError,
     ProxyStatus, Request as View, Response,
@@ -83,7 +83,9 @@ impl Edge {
                 record.answered = Answered::Generated;
                 let proxy = rejected(ProxyError::HttpRequestError, status);
                 let page = Page { status, text, proxy, fields: &[] };
-                return self.respond(&head.method, self.made(None, &head, proxy), page, down, record).await;
+                return self
+                    .respond(&head.method, self.made(None, &view(&head), proxy), page, down, record)
+                    .await;
             }
         };
         let taken = (customer.number, customer.limits, &customer.load);
@@ -163,23 +165,32 @@ impl Edge {
         record.error = Some(refused.limit.name());
         let retry = [(RETRY_AFTER, HeaderValue::from(refused.retry_after()))];
         let status = refused.status();
+        // RFC 9209 names 429 among those of the first (section 2.3.16), and keeps the second for what configuration rejects.
         let error = match status {
             StatusCode::TOO_MANY_REQUESTS => ProxyError::HttpRequestError,
             _ => ProxyError::HttpRequestDenied,
         };
         let proxy = rejected(error, status);
         let page = Page { status, text: refused.text(), proxy, fields: &retry };
-        self.respond(&head.method, self.made(customer, head, proxy), page, down, record).await
+        self.respond(&head.method, self.made(customer, &view(head), proxy), page, down, record).await
     }
 
     /// The fields of an answer of the edge's own making. Where nobody's site was asked for, this CDN has the name that it has
     /// for any customer.
-    fn made(&self, customer: Option<&Customer>, head: &RequestHead, proxy: ProxyStatus) -> HeaderMap {
+    fn made(&self, customer: Option<&Customer>, request: &View<'_>, proxy: ProxyStatus) -> HeaderMap {
         let Some(customer) = customer.or(self.customers.all().first().map(|first| &**first)) else {
             return HeaderMap::new();
         };
         let handling = Handling { proxy: Some(proxy), ..Handling::of(From::Generated) };
-        customer.decisions.generated(&view(head), self.clock.now(), &handling)
+        customer.decisions.generated(request, self.clock.now(), &handling)
+    }
+
+    /// The fields of a refusal of what is hardly a request.
+    pub(crate) fn refusal(&self, status: StatusCode) -> HeaderMap {
+        let (target, headers) = (Uri::default(), HeaderMap::new());
+        let request =
+            View { method: &Method::GET, target: &target, version: Version::HTTP_11, headers: &headers };
+        self.made(None, &request, rejected(ProxyError::HttpRequestError, status))
     }
 
     /// Whose content the request is for. A target without authority (HTTP/1.0 without Host) gets one.
@@ -517,7 +528,7 @@ impl Edge {
     }
 
     async fn page<D: Downstream>(&self, page: Page<'_>, call: &mut Call<'_, D>) -> Result<(), Stop> {
-        let headers = self.made(Some(call.customer), call.head, page.proxy);
+        let headers = self.made(Some(call.customer), &call.view(), page.proxy);
         self.respond(&call.head.method, headers, page, call.down, call.record).await
     }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use http::{HeaderMap, StatusCode};
 use http_cache::Request as View;
 
 use crate::access_log::{AccessLog, Record};
@@ -152,6 +153,10 @@ impl Service for EdgeService {
             self.0.metrics.reached(limit);
         }
         tracing::debug!(%peer, %error, "request head refused");
+    }
+
+    fn refusal(&self, status: StatusCode) -> HeaderMap {
+        self.0.refusal(status)
     }
 }
 
