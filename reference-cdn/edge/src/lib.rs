@@ -12,6 +12,7 @@ pub mod client;
 mod clock;
 mod config;
 mod customer;
+mod digests;
 pub mod http1;
 pub mod http2;
 pub mod limits;

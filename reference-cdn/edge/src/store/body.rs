@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http_cache::Digest;
 use tokio::sync::Notify;
 
 use super::accounts::Accounts;
@@ -48,6 +49,8 @@ pub struct Body {
     held: AtomicBool,
     /// How often it was read lately, for eviction: 0 to 3.
     pub(super) frequency: AtomicU8,
+    /// Of all of it, once somebody wanted one.
+    digest: OnceLock<Box<Digest>>,
 }
 
 #[derive(Debug, Default)]
@@ -84,12 +87,23 @@ impl Body {
             charged: AtomicU64::new(0),
             held: AtomicBool::new(true),
             frequency: AtomicU8::new(0),
+            digest: OnceLock::new(),
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves the state as it was between two steps; the checksums vouch for the content.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A digest of all of it that was computed before.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.get().map(|digest| &**digest)
+    }
+
+    /// Keeps a digest of all of it, the first that is given.
+    pub fn keep_digest(&self, digest: &Digest) {
+        self.digest.get_or_init(|| Box::new(digest.clone()));
     }
 
     /// Octets received so far.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, StatusCode};
-use http_cache::Failure;
+use http_cache::{Failure, ProxyError};
 use tokio::sync::Notify;
 
 use super::Object;
@@ -21,8 +21,8 @@ pub enum Landing {
     Stale(Object),
     /// Its response is for one client only: everybody else asks the origin on their own.
     Alone,
-    /// No response head came.
-    Failed(Failure),
+    /// No response came, for this reason in the words of RFC 9209.
+    Failed(Failure, ProxyError),
 }
 
 /// A fetch under way.

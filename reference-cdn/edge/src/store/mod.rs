@@ -127,6 +127,7 @@ pub struct Store {
     limits: StoreLimits,
     generations: AtomicU64,
     objects: AtomicU64,
+    fetches: AtomicU64,
 }
 
 impl Store {
@@ -141,6 +142,7 @@ impl Store {
             limits,
             generations: AtomicU64::new(0),
             objects: AtomicU64::new(0),
+            fetches: AtomicU64::new(0),
         }
     }
 
@@ -159,6 +161,11 @@ impl Store {
     /// Responses in the store.
     pub fn objects(&self) -> u64 {
         self.objects.load(Ordering::Relaxed)
+    }
+
+    /// Fetches under way, from their announcement until their content is stored or let go.
+    pub fn fetches(&self) -> u64 {
+        self.fetches.load(Ordering::Acquire)
     }
 
     pub fn hashed(&self, customer: &Arc<str>, key: Key) -> HashedKey {
@@ -209,6 +216,7 @@ impl Store {
         }
         let flight = Arc::new(Flight::default());
         resource.flights.push(Joinable { flight: Arc::clone(&flight), open });
+        self.fetches.fetch_add(1, Ordering::Relaxed);
         Ok(Registration { store: Arc::clone(self), key: key.clone(), flight })
     }
 
@@ -385,7 +393,9 @@ impl Drop for Registration {
                 }
             }
         }
+        self.store.fetches.fetch_sub(1, Ordering::Release);
         // Whoever waits must not wait for ever, however the fetch ended (even by a panic).
-        self.flight.land(Landing::Failed(http_cache::Failure::Response));
+        self.flight
+            .land(Landing::Failed(http_cache::Failure::Response, http_cache::ProxyError::ProxyInternalError));
     }
 }

@@ -273,6 +273,11 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// What went wrong, as Proxy-Status tells it.
+    pub fn proxy_status(&self) -> &str {
+        self.field("proxy-status").unwrap_or("none")
+    }
+
     /// The parameters of Cache-Status.
     pub fn cache_status(&self) -> &str {
         self.field("cache-status").unwrap_or("none")
