@@ -243,8 +243,8 @@ impl Edge {
         let with_content = content.is_some();
         let mut alone = with_content;
         let mut passed_over: Vec<Arc<Flight>> = Vec::new();
-        for _ in 0..MOST_ROUNDS {
-            let now = self.clock.now();
+        for round in 0..MOST_ROUNDS {
+            let now = if round == 0 { call.record.start } else { self.clock.now() };
             // Before anything is looked up: a purge that comes from here on counts as later than what is found.
             let born = self.store.purges().at(now);
             let variants = self.store.find(&key).unwrap_or_default();
@@ -269,7 +269,8 @@ impl Edge {
                 Plan::Fetch(fetch) => fetch,
             };
             let collapsing = call.decisions().collapsing(&call.view(), &fetch);
-            let sociable = !alone && !self.lonely.is_noted(key.hash, now);
+            let lonely = self.lonely.is_noted(key.hash, now);
+            let sociable = !alone && !lonely;
             let join = |flight: &Arc<Flight>| {
                 let passed = passed_over.iter().any(|other| Arc::ptr_eq(other, flight));
                 // One that brought a response which this request cannot have is no use waiting for.
@@ -282,7 +283,8 @@ impl Edge {
                         Some(_) => false,
                     }
             };
-            let open = collapsing.lead && !with_content;
+            // Nobody waits for what nobody else can have: such a fetch needs no task of its own, and ends with its client.
+            let open = collapsing.lead && !with_content && !lonely;
             match self.store.take_off(&key, born, open, join) {
                 Ok(registration) => {
                     let question = call.question(fetch, variants, content.take());

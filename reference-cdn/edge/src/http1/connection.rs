@@ -1,12 +1,14 @@
 //! One client connection: reads requests, has them answered, and decides whether another may follow.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::body::{Intake, content};
 use super::chunked::ChunkError;
@@ -18,6 +20,9 @@ use crate::client::{
 use crate::http2::PREFACE;
 use crate::limits::Limit;
 use crate::tls;
+
+/// Octets read at once while a head is awaited. Most heads are smaller, and an idle connection holds as much.
+const ROOM: usize = 4096;
 
 /// Serves one connection until it ends. Where it turns out to speak HTTP/2, and the listener does, gives back what was
 /// read: the client's preface and what came with it (RFC 9113 section 3.3).
@@ -34,11 +39,19 @@ where
     S: Service,
 {
     let responder = Responder::new(writer, &shared.limits);
-    let buffer = BytesMut::with_capacity(8 * 1024);
+    let buffer = BytesMut::with_capacity(ROOM);
     // Over TLS the version is agreed on with ALPN, and a preface that was not agreed on is an error.
     let may_be_http2 = shared.http2.is_some() && shared.secured.is_none();
-    let mut connection =
-        Connection { reader, responder, buffer, peer, shared, undecided: may_be_http2, may_be_http2 };
+    let mut connection = Connection {
+        reader,
+        responder,
+        buffer,
+        peer,
+        shared,
+        idle: None,
+        undecided: may_be_http2,
+        may_be_http2,
+    };
     connection.run(service).await
 }
 
@@ -48,6 +61,8 @@ struct Connection<R, W> {
     buffer: BytesMut,
     peer: SocketAddr,
     shared: Shared,
+    /// Runs out when the connection may have been idle for too long.
+    idle: Option<Pin<Box<Sleep>>>,
     /// The client did not choose HTTP/1.1 by any agreement, and nothing shows yet that it did: as long as that is so,
     /// octets may be those of an HTTP/2 connection, or of something else that is owed no answer.
     undecided: bool,
@@ -117,30 +132,19 @@ where
         self.wait_for_octets().await?;
         let limits = Arc::clone(&self.shared.limits);
         let mut scan = HeadScan::default();
-        let whole = async {
-            loop {
-                if self.may_be_http2 && self.buffer.starts_with(PREFACE) {
-                    return Err(NoRequest::Http2);
-                }
-                // As long as the preface may become whole, what is there is no request.
-                self.may_be_http2 &= PREFACE.starts_with(&self.buffer);
-                if !self.may_be_http2
-                    && let Some(end) =
-                        scan.find_end(&self.buffer, &limits.head).map_err(NoRequest::Refused)?
-                {
-                    return Ok(end);
-                }
-                self.buffer.reserve(4096);
-                if !matches!(self.reader.read_buf(&mut self.buffer).await, Ok(read) if read > 0) {
-                    return Err(NoRequest::Over);
+        let end = match self.scan(&mut scan)? {
+            Some(end) => end,
+            None => {
+                let make_room = Arc::clone(&self.shared.make_room);
+                tokio::select! {
+                    biased;
+                    end = timeout(limits.head_time, self.rest_of_head(&mut scan)) => {
+                        end.map_err(|_| NoRequest::Late)??
+                    }
+                    // Heads that are long in coming make room like connections that are idle: they may be all there are.
+                    () = make_room.notified() => return Err(NoRequest::Over),
                 }
             }
-        };
-        let end = tokio::select! {
-            biased;
-            end = timeout(limits.head_time, whole) => end.map_err(|_| NoRequest::Late)??,
-            // Heads that are long in coming make room like connections that are idle: they may be all there are.
-            () = self.shared.make_room.notified() => return Err(NoRequest::Over),
         };
         let head = self.buffer.split_to(end).freeze();
         if std::mem::take(&mut self.undecided) && !resembles_request(&head) {
@@ -149,6 +153,32 @@ where
         let head = parse(head, &self.shared.scheme, &limits.head).map_err(NoRequest::Refused)?;
         tls::admit(&head, self.shared.secured.as_deref()).map_err(NoRequest::Refused)?;
         Ok(head)
+    }
+
+    /// Where the head ends, if all of it is there.
+    fn scan(&mut self, scan: &mut HeadScan) -> Result<Option<usize>, NoRequest> {
+        if self.may_be_http2 && self.buffer.starts_with(PREFACE) {
+            return Err(NoRequest::Http2);
+        }
+        // As long as the preface may become whole, what is there is no request.
+        self.may_be_http2 &= PREFACE.starts_with(&self.buffer);
+        if self.may_be_http2 {
+            return Ok(None);
+        }
+        scan.find_end(&self.buffer, &self.shared.limits.head).map_err(NoRequest::Refused)
+    }
+
+    /// Reads on to the end of the head.
+    async fn rest_of_head(&mut self, scan: &mut HeadScan) -> Result<usize, NoRequest> {
+        loop {
+            self.buffer.reserve(ROOM);
+            if !matches!(self.reader.read_buf(&mut self.buffer).await, Ok(read) if read > 0) {
+                return Err(NoRequest::Over);
+            }
+            if let Some(end) = self.scan(scan)? {
+                return Ok(end);
+            }
+        }
     }
 
     /// Until the first octet of a request is there.
@@ -160,19 +190,19 @@ where
             if !self.buffer.is_empty() && self.buffer[..] != b"\r"[..] {
                 return Ok(());
             }
-            self.buffer.reserve(4096);
-            let idle = self.shared.limits.idle;
-            let Shared { stopping, make_room, metrics, .. } = &mut self.shared;
+            self.buffer.reserve(ROOM);
+            let Shared { stopping, make_room, metrics, limits, .. } = &mut self.shared;
             let read = tokio::select! {
                 biased;
-                read = timeout(idle, self.reader.read_buf(&mut self.buffer)) => read,
+                read = self.reader.read_buf(&mut self.buffer) => read,
+                () = idle_for(&mut self.idle, limits.idle) => {
+                    metrics.reached(Limit::Idle);
+                    return Err(NoRequest::Over);
+                }
                 _ = stopping.wait_for(|stopping| *stopping) => return Err(NoRequest::Over),
                 () = make_room.notified() => return Err(NoRequest::Over),
             };
-            if read.is_err() {
-                metrics.reached(Limit::Idle);
-            }
-            if !matches!(read, Ok(Ok(octets)) if octets > 0) {
+            if !matches!(read, Ok(octets) if octets > 0) {
                 return Err(NoRequest::Over);
             }
         }
@@ -289,6 +319,20 @@ where
     }
 }
 
+/// Comes back when this was waited for as long as `limit`. The timer is set anew where it runs out too early rather than
+/// at each wait: a busy connection waits a thousand times for it to run out once.
+async fn idle_for(timer: &mut Option<Pin<Box<Sleep>>>, limit: Duration) {
+    let due = Instant::now() + limit;
+    let timer = timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+    loop {
+        timer.as_mut().await;
+        if timer.deadline() >= due {
+            return;
+        }
+        timer.as_mut().reset(due);
+    }
+}
+
 /// What the client's side of a connection did while its request was being answered.
 enum Received {
     /// Its content is not what it announced: there is nothing to answer but that.
@@ -313,7 +357,7 @@ async fn receive<R: AsyncRead + Unpin>(
     // Pipelined requests wait in the buffer. An end of file is a client that has only finished sending; a reset is one
     // that has gone.
     while buffer.len() < limits.head.bytes {
-        buffer.reserve(4096);
+        buffer.reserve(ROOM);
         match reader.read_buf(buffer).await {
             Ok(0) => return Ok(()),
             Ok(_) => {}

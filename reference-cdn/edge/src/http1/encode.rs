@@ -104,6 +104,14 @@ fn field(out: &mut BytesMut, name: &HeaderName, value: &[u8]) {
     let name = name.as_str().as_bytes();
     out.reserve(name.len() + value.len() + 4);
     match name {
+        // Those that nearly every response has, and those that are written otherwise than the rule says.
+        b"age" => out.extend_from_slice(b"Age"),
+        b"cache-control" => out.extend_from_slice(b"Cache-Control"),
+        b"cache-status" => out.extend_from_slice(b"Cache-Status"),
+        b"content-type" => out.extend_from_slice(b"Content-Type"),
+        b"date" => out.extend_from_slice(b"Date"),
+        b"last-modified" => out.extend_from_slice(b"Last-Modified"),
+        b"via" => out.extend_from_slice(b"Via"),
         b"etag" => out.extend_from_slice(b"ETag"),
         b"www-authenticate" => out.extend_from_slice(b"WWW-Authenticate"),
         b"te" => out.extend_from_slice(b"TE"),

@@ -1,7 +1,10 @@
 //! Sends responses on an HTTP/1.1 connection.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::IoSlice;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -15,12 +18,18 @@ use crate::limits::Limit;
 
 /// Buffers handed to the kernel in one call.
 const SLICES: usize = 32;
+/// A head and content that fit here together are copied into one buffer and sent by a plain write, which costs less than
+/// naming two places to the kernel.
+const LEAD: usize = 4096;
+
 /// The writing side of a connection.
 #[derive(Debug)]
 pub struct Responder<W> {
     writer: W,
     stall: Duration,
     time: Duration,
+    /// What is sent before all in `queue`: heads, and content as small as they are.
+    lead: BytesMut,
     scratch: BytesMut,
     queue: VecDeque<Bytes>,
     queued: usize,
@@ -50,8 +59,9 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
             writer,
             stall: limits.write_stall,
             time: limits.write_time,
-            scratch: BytesMut::with_capacity(4096),
-            queue: VecDeque::with_capacity(SLICES),
+            lead: BytesMut::with_capacity(LEAD),
+            scratch: BytesMut::new(),
+            queue: VecDeque::new(),
             queued: 0,
             sent: 0,
             reached: None,
@@ -73,6 +83,11 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
         self.sent
     }
 
+    #[cfg(test)]
+    pub(super) fn into_writer(self) -> W {
+        self.writer
+    }
+
     /// Tells the client that nothing more comes.
     pub(super) async fn shut_down(&mut self) {
         let _ = timeout(self.stall, self.writer.shutdown()).await;
@@ -83,12 +98,24 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
         self.queue.push_back(data);
     }
 
-    fn queue_scratch(&mut self) {
-        let data = self.scratch.split().freeze();
-        self.queue(data);
+    /// Queues what `encode` writes.
+    fn encode(&mut self, encode: impl FnOnce(&mut BytesMut)) {
+        if self.queue.is_empty() {
+            let before = self.lead.len();
+            encode(&mut self.lead);
+            self.queued += self.lead.len() - before;
+        } else {
+            encode(&mut self.scratch);
+            let data = self.scratch.split().freeze();
+            self.queue(data);
+        }
     }
 
     async fn write_queue(&mut self) -> Result<(), Stop> {
+        // What the kernel takes at once, as it nearly always does, needs no timer.
+        if poll_fn(|context| Poll::Ready(self.write_at_once(context))).await? {
+            return Ok(());
+        }
         let Ok(written) = timeout(self.time, self.write_all()).await else {
             self.reached = Some(Limit::WriteTime);
             return Err(Stop::Client);
@@ -96,35 +123,30 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
         written
     }
 
+    /// Writes without waiting. True when that was all.
+    fn write_at_once(&mut self, context: &mut Context<'_>) -> Result<bool, Stop> {
+        while self.queued > 0 {
+            match self.poll_write(context) {
+                Poll::Ready(written) => self.wrote(written?),
+                Poll::Pending => return Ok(false),
+            }
+        }
+        match Pin::new(&mut self.writer).poll_flush(context) {
+            Poll::Ready(flushed) => flushed.map(|()| true).map_err(|_| Stop::Client),
+            Poll::Pending => Ok(false),
+        }
+    }
+
     async fn write_all(&mut self) -> Result<(), Stop> {
         while self.queued > 0 {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut count = 0;
-            for (slice, data) in slices.iter_mut().zip(&self.queue) {
-                *slice = IoSlice::new(data);
-                count += 1;
-            }
-            let write = self.writer.write_vectored(&slices[..count]);
-            let mut written = match timeout(self.stall, write).await {
-                Ok(Ok(written)) if written > 0 => written,
-                Ok(_) => return Err(Stop::Client),
+            match timeout(self.stall, poll_fn(|context| self.poll_write(context))).await {
+                Ok(written) => self.wrote(written?),
                 Err(_) => {
                     self.reached = Some(Limit::WriteStall);
                     return Err(Stop::Client);
                 }
-            };
-            self.sent += written as u64;
-            self.queued -= written;
-            while let Some(front) = self.queue.front_mut() {
-                if written < front.len() {
-                    front.advance(written);
-                    break;
-                }
-                written -= front.len();
-                self.queue.pop_front();
             }
         }
-        self.queue.clear();
         // TLS may hold back what the socket had no room for.
         match timeout(self.stall, self.writer.flush()).await {
             Ok(flushed) => flushed.map_err(|_| Stop::Client),
@@ -132,6 +154,50 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
                 self.reached = Some(Limit::WriteStall);
                 Err(Stop::Client)
             }
+        }
+    }
+
+    /// Hands the kernel what is queued; says how much it took.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, Stop>> {
+        let writer = Pin::new(&mut self.writer);
+        let written = if self.queue.is_empty() {
+            writer.poll_write(context, &self.lead)
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let lead = Some(&self.lead[..]).filter(|lead| !lead.is_empty());
+            let queue = self.queue.iter().map(|data| &data[..]);
+            let mut count = 0;
+            for (slice, data) in slices.iter_mut().zip(lead.into_iter().chain(queue)) {
+                *slice = IoSlice::new(data);
+                count += 1;
+            }
+            writer.poll_write_vectored(context, &slices[..count])
+        };
+        written.map(|written| written.ok().filter(|written| *written > 0).ok_or(Stop::Client))
+    }
+
+    /// So many octets of what is queued are on their way.
+    fn wrote(&mut self, mut written: usize) {
+        self.sent += written as u64;
+        self.queued -= written;
+        let of_lead = written.min(self.lead.len());
+        if of_lead == self.lead.len() {
+            // Keeps its memory, unless a head was very large.
+            self.lead.clear();
+            if self.lead.capacity() > 4 * LEAD {
+                self.lead = BytesMut::with_capacity(LEAD);
+            }
+        } else {
+            self.lead.advance(of_lead);
+        }
+        written -= of_lead;
+        while let Some(front) = self.queue.front_mut() {
+            if written < front.len() {
+                front.advance(written);
+                break;
+            }
+            written -= front.len();
+            self.queue.pop_front();
         }
     }
 }
@@ -144,8 +210,7 @@ impl<W: AsyncWrite + Unpin + Send> Downstream for Responder<W> {
         if status == StatusCode::CONTINUE {
             self.current.awaits_continue = false;
         }
-        encode::interim(&mut self.scratch, status, fields);
-        self.queue_scratch();
+        self.encode(|out| encode::interim(out, status, fields));
         self.write_queue().await
     }
 
@@ -181,8 +246,7 @@ impl<W: AsyncWrite + Unpin + Send> Downstream for Responder<W> {
             (true, false) => Some("keep-alive"),
             (true, true) => None,
         };
-        encode::head(&mut self.scratch, status, reason, fields, delimiter, connection);
-        self.queue_scratch();
+        self.encode(|out| encode::head(out, status, reason, fields, delimiter, connection));
     }
 
     fn push(&mut self, data: Bytes) -> Result<(), Stop> {
@@ -191,13 +255,18 @@ impl<W: AsyncWrite + Unpin + Send> Downstream for Responder<W> {
         }
         let octets = data.len() as u64;
         self.current.left = self.current.left.checked_sub(octets).ok_or(Stop::Content)?;
-        if self.current.delimiter == Some(Delimiter::Chunked) {
-            encode::chunk_size(&mut self.scratch, data.len());
-            self.queue_scratch();
-            self.queue(data);
-            self.queue(Bytes::from_static(b"\r\n"));
+        let chunked = self.current.delimiter == Some(Delimiter::Chunked);
+        if chunked {
+            self.encode(|out| encode::chunk_size(out, data.len()));
+        }
+        if self.queue.is_empty() && self.lead.len() + data.len() <= LEAD {
+            self.queued += data.len();
+            self.lead.extend_from_slice(&data);
         } else {
             self.queue(data);
+        }
+        if chunked {
+            self.encode(|out| out.extend_from_slice(b"\r\n"));
         }
         Ok(())
     }
@@ -213,8 +282,7 @@ impl<W: AsyncWrite + Unpin + Send> Downstream for Responder<W> {
     async fn finish(&mut self, trailers: &HeaderMap) -> Result<(), Stop> {
         match self.current.delimiter {
             Some(Delimiter::Chunked) => {
-                encode::last_chunk(&mut self.scratch, trailers);
-                self.queue_scratch();
+                self.encode(|out| encode::last_chunk(out, trailers));
             }
             Some(Delimiter::Length(_)) if self.current.left > 0 => return Err(Stop::Content),
             _ => {}

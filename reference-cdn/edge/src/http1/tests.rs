@@ -1,13 +1,19 @@
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::uri::Scheme;
 use http::{Method, StatusCode};
 use proptest::prelude::*;
+use tokio::io::AsyncWrite;
 
 use super::chunked::{Decoded, Decoder};
 use super::encode::{self, Delimiter};
 use super::head::{HeadScan, parse};
-use crate::client::{Framing, HeadError, HeadLimits, RequestHead};
+use super::respond::{Exchange, Responder};
+use crate::client::{ConnectionLimits, Downstream, Framing, HeadError, HeadLimits, RequestHead};
 
 const LIMITS: HeadLimits = HeadLimits { bytes: 32 * 1024, target: 8192, fields: 100 };
 
@@ -67,8 +73,123 @@ fn odd() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
+/// A socket that takes a few octets at a time, and sometimes none for now.
+#[derive(Debug, Default)]
+struct Trickle {
+    written: Vec<u8>,
+    /// How much it takes, turn by turn; 0: not now.
+    takes: Vec<usize>,
+    turn: usize,
+}
+
+impl Trickle {
+    fn take(&mut self, slices: &[IoSlice<'_>], context: &Context<'_>) -> Poll<io::Result<usize>> {
+        self.turn += 1;
+        let most = self.takes[self.turn % self.takes.len()];
+        if most == 0 {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = self.written.len();
+        self.written.extend(slices.iter().flat_map(|slice| slice.iter().copied()).take(most));
+        Poll::Ready(Ok(self.written.len() - before))
+    }
+}
+
+impl AsyncWrite for Trickle {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        data: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.take(&[IoSlice::new(data)], context)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.take(slices, context)
+    }
+}
+
+/// A response to send.
+#[derive(Clone, Debug)]
+struct Sent {
+    /// Lengths of its pieces of content, and whether to flush after each.
+    pieces: Vec<(usize, bool)>,
+    chunked: bool,
+    /// Octets in its head.
+    padding: usize,
+}
+
+fn responses() -> impl Strategy<Value = Vec<Sent>> {
+    let pieces = prop::collection::vec((prop_oneof![1_usize..100, 1_usize..9000], any::<bool>()), 0..8);
+    let response = (pieces, any::<bool>(), 0_usize..6000);
+    let response = response.prop_map(|(pieces, chunked, padding)| Sent { pieces, chunked, padding });
+    prop::collection::vec(response, 1..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Whatever is copied, queued and taken piece by piece, what arrives is one response after the other.
+    #[test]
+    fn responses_arrive_in_order_however_they_are_taken(
+        responses in responses(),
+        mut takes in prop::collection::vec(prop_oneof![Just(0_usize), 1_usize..6000, Just(usize::MAX)], 1..20),
+    ) {
+        takes.push(1000);
+        let mut responder = Responder::new(Trickle { takes, ..Trickle::default() }, &ConnectionLimits::default());
+        let mut expected = Vec::new();
+        let send = async {
+            for Sent { pieces, chunked, padding } in &responses {
+                responder.begin(Exchange { http11: true, keep_alive: true, ..Exchange::default() });
+                let length = pieces.iter().map(|(length, _)| *length as u64).sum();
+                let mut fields = HeaderMap::new();
+                fields.insert("x-padding", HeaderValue::try_from("p".repeat(*padding)).expect("value"));
+                let delimiter = if *chunked { Delimiter::Chunked } else { Delimiter::Length(length) };
+                let mut head = BytesMut::new();
+                encode::head(&mut head, StatusCode::OK, None, &fields, delimiter, None);
+                expected.extend_from_slice(&head);
+                responder.start(StatusCode::OK, None, &fields, (!chunked).then_some(length), true);
+                for (number, (length, flush)) in pieces.iter().enumerate() {
+                    let data = vec![b'a' + number as u8; *length];
+                    let (before, after) = if *chunked { (format!("{length:x}\r\n"), "\r\n") } else { Default::default() };
+                    expected.extend_from_slice(&[before.as_bytes(), &data, after.as_bytes()].concat());
+                    responder.push(data.into()).expect("announced");
+                    if *flush {
+                        responder.flush().await.expect("taken");
+                        assert_eq!(responder.queued(), 0);
+                    }
+                }
+                expected.extend_from_slice(if *chunked { b"0\r\n\r\n" } else { b"" });
+                responder.finish(&HeaderMap::new()).await.expect("taken");
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime");
+        runtime.block_on(send);
+        prop_assert_eq!(responder.octets_sent(), expected.len() as u64);
+        prop_assert!(responder.into_writer().written == expected);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
+
 
     #[test]
     fn no_octets_make_it_panic(octets in prop::collection::vec(any::<u8>(), 0..300)) {
