@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::directives::{CDN_CACHE_CONTROL, ResponseDirectives};
 use crate::freshness::Heuristic;
+use crate::lines::Lines;
 use crate::vary::{Selecting, Vary};
 use crate::{Request, Response, Stored, fields, storing};
 
@@ -40,7 +41,7 @@ pub(crate) fn freshen(
             update.remove(&name);
         }
     }
-    let mut merged = stored.headers.clone();
+    let mut merged = stored.headers.to_map(4);
     // A Date of the past would make the response seem older than this confirmation of it.
     merged.remove(DATE);
     for name in update.keys().filter(|name| !BOUND_TO_CONTENT.contains(name)) {
@@ -61,10 +62,14 @@ pub(crate) fn freshen(
     };
     let response = Response { status: stored.status, headers: &merged, ..*response };
     let mut fresh = storing::head(&response, &directives, heuristic, merged.clone(), selecting);
-    for (name, value) in &withheld {
-        if !BOUND_TO_CONTENT.contains(name) && !merged.contains_key(name) {
-            let _ = fresh.once.try_append(name, value.clone());
+    if !withheld.is_empty() {
+        let mut once = fresh.once.to_map(withheld.len());
+        for (name, value) in &withheld {
+            if !BOUND_TO_CONTENT.contains(name) && !merged.contains_key(name) {
+                let _ = once.try_append(name, value.clone());
+            }
         }
+        fresh.once = Lines::of(&once);
     }
     fresh.extent = stored.extent;
     fresh.announced = stored.announced;
@@ -75,8 +80,9 @@ pub(crate) fn freshen(
 /// Does the 200 to a HEAD describe the stored response (section 4.3.5)? Validators and length that it gives
 /// must be the stored ones.
 pub(crate) fn head_describes(response: &HeaderMap, stored: &Stored) -> bool {
-    let same =
-        |name: HeaderName| response.get(&name).is_none_or(|value| stored.headers.get(&name) == Some(value));
+    let same = |name: HeaderName| {
+        response.get(&name).is_none_or(|value| stored.headers.get(&name) == Some(value.as_bytes()))
+    };
     let length = storing::content_length(response);
     same(ETAG) && same(LAST_MODIFIED) && length.is_none_or(|length| stored.extent.complete == Some(length))
 }

@@ -359,8 +359,8 @@ impl Decisions for Standard {
                 if let Ok(value) = HeaderValue::from_str(&format!("bytes={}-", range.start)) {
                     headers.insert(RANGE, value);
                 }
-                if let Some(tag) = stored.headers.get(http::header::ETAG) {
-                    headers.insert(IF_RANGE, tag.clone());
+                if let Some(tag) = stored.headers.value(&http::header::ETAG) {
+                    headers.insert(IF_RANGE, tag);
                 }
             } else {
                 validation::conditions_for(stored, &mut headers);
@@ -512,7 +512,7 @@ impl Decisions for Standard {
 
 /// A fetch that validates `stored`, or fetches anew if there is nothing to validate it by.
 fn validation_of(stored: &Stored, index: usize, reason: ForwardReason) -> Fetch {
-    let possible = stored.headers.contains_key(http::header::ETAG) || stored.last_modified.is_some();
+    let possible = stored.headers.contains_key(&http::header::ETAG) || stored.last_modified.is_some();
     Fetch { reason, validate: possible.then_some(index), complete: None, whole: possible }
 }
 
