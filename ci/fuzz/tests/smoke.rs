@@ -145,6 +145,7 @@ smoke! {
     capture_bytes
     compare_answers
     cache_decisions
+    stored_head
     report_json
     report_text
     text

@@ -18,7 +18,7 @@ const REPRESENTATION: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT
 /// The answer from a stored response, without the fields that name this cache.
 pub(crate) fn reply(request: &Request<'_>, stored: &Stored, now: Time, handling: &Handling) -> Reply {
     // With room for what is added here and by whoever signs the reply.
-    let mut headers = stored.headers.to_map(6);
+    let mut headers = stored.headers.to_map(10);
     let first_hand = matches!(handling.outcome, Outcome::Forward { .. }) && !handling.collapsed;
     if first_hand {
         stored.once.append_to(&mut headers);

@@ -129,18 +129,43 @@ static KNOWN: [HeaderName; 88] = [
     USER_AGENT,
 ];
 
-/// Places in KNOWN, by the spelling of what is there.
-static SORTED: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut places: Vec<u8> = (0..KNOWN.len() as u8).collect();
-    places.sort_unstable_by_key(|place| KNOWN[usize::from(*place)].as_str());
-    places
+/// Numbers of known names, each at the place that its spelling leads to or the next free one behind; 0 is free.
+static NUMBERS: LazyLock<[u8; PLACES]> = LazyLock::new(|| {
+    let mut numbers = [0; PLACES];
+    for (known, number) in KNOWN.iter().zip(1..) {
+        let mut place = place(known.as_str().as_bytes());
+        while numbers[place] != 0 {
+            place = (place + 1) % PLACES;
+        }
+        numbers[place] = number;
+    }
+    numbers
 });
 
+/// Several times as many as there are names, so that free ones are near.
+const PLACES: usize = 1024;
+
+fn place(name: &[u8]) -> usize {
+    let octet = |at: usize| name.get(at).copied().map_or(0, usize::from);
+    (name.len() * 331 + octet(0) * 37 + octet(name.len() / 2) * 11 + octet(name.len().wrapping_sub(1)))
+        % PLACES
+}
+
+fn number_of(name: &HeaderName) -> Option<u8> {
+    let mut place = place(name.as_str().as_bytes());
+    loop {
+        let number = NUMBERS[place];
+        match KNOWN.get(usize::from(number).checked_sub(1)?) {
+            Some(known) if known == name => return Some(number),
+            _ => place = (place + 1) % PLACES,
+        }
+    }
+}
+
 pub(crate) fn put_name(out: &mut Vec<u8>, name: &HeaderName) {
-    let found = SORTED.binary_search_by_key(&name.as_str(), |place| KNOWN[usize::from(*place)].as_str());
-    match found {
-        Ok(at) => out.push(SORTED[at] + 1),
-        Err(_) => {
+    match number_of(name) {
+        Some(number) => out.push(number),
+        None => {
             out.push(0);
             put_piece(out, name.as_str().as_bytes());
         }
@@ -171,6 +196,7 @@ impl Name<'_> {
     }
 }
 
+#[inline]
 pub(crate) fn take_name<'a>(octets: &mut Octets<'a>) -> Result<Name<'a>, Malformed> {
     match octets.octet()? {
         0 => Ok(Name::Spelled(octets.piece()?)),
@@ -183,7 +209,7 @@ pub(crate) fn take_valid_name<'a>(octets: &mut Octets<'a>) -> Result<Name<'a>, M
     let name = take_name(octets)?;
     if let Name::Spelled(spelled) = name {
         let valid = HeaderName::from_lowercase(spelled).map_err(|_| Malformed)?;
-        if KNOWN.contains(&valid) {
+        if number_of(&valid).is_some() {
             return Err(Malformed);
         }
     }
@@ -196,12 +222,11 @@ pub(crate) struct Lines(Box<[u8]>);
 
 impl Lines {
     pub fn of(map: &HeaderMap) -> Self {
-        let mut out =
-            Vec::with_capacity(map.iter().map(|(name, value)| name.as_str().len() + value.len() + 5).sum());
-        for (name, value) in map {
-            put_name(&mut out, name);
-            put_piece(&mut out, value.as_bytes());
+        if map.is_empty() {
+            return Self::default();
         }
+        let mut out = Vec::with_capacity(512);
+        encode_fields(map, &mut out);
         Self(out.into())
     }
 
@@ -247,7 +272,8 @@ impl Lines {
 
     /// Unpacked, with room for `more` lines.
     pub fn to_map(&self, more: usize) -> HeaderMap {
-        let mut map = HeaderMap::try_with_capacity(self.iter().count() + more).unwrap_or_default();
+        // A line takes some thirty octets: near enough, and counting costs a walk.
+        let mut map = HeaderMap::try_with_capacity(self.0.len() / 32 + more).unwrap_or_default();
         self.append_to(&mut map);
         map
     }
@@ -281,6 +307,7 @@ pub(crate) struct Iter<'a>(Octets<'a>);
 impl<'a> Iterator for Iter<'a> {
     type Item = (Name<'a>, &'a [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         // What was packed or checked reads to its end.
         Some((take_name(&mut self.0).ok()?, self.0.piece().ok()?))

@@ -28,6 +28,7 @@ impl<'a> Octets<'a> {
         self.0.is_empty()
     }
 
+    #[inline]
     pub fn octet(&mut self) -> Result<u8, Malformed> {
         let (&first, rest) = self.0.split_first().ok_or(Malformed)?;
         self.0 = rest;
@@ -35,7 +36,19 @@ impl<'a> Octets<'a> {
     }
 
     /// A number in its shortest form: each number has one spelling.
+    #[inline]
     pub fn number(&mut self) -> Result<u64, Malformed> {
+        match self.0 {
+            [short @ 0..0x80, rest @ ..] => {
+                self.0 = rest;
+                Ok(u64::from(*short))
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    #[cold]
+    fn long_number(&mut self) -> Result<u64, Malformed> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let octet = self.octet()?;
@@ -51,12 +64,14 @@ impl<'a> Octets<'a> {
         Err(Malformed)
     }
 
+    #[inline]
     pub fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (piece, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
         self.0 = rest;
         Ok(piece)
     }
 
+    #[inline]
     pub fn piece(&mut self) -> Result<&'a [u8], Malformed> {
         let length = usize::try_from(self.number()?).map_err(|_| Malformed)?;
         self.take(length)
