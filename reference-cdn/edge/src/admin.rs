@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
@@ -11,6 +12,7 @@ use http::header::{
 use http::{Method, StatusCode, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::config::Token;
 use crate::http1::connection::{Request, Service};
@@ -18,7 +20,10 @@ use crate::http1::head::HeadError;
 use crate::http1::respond::{Downstream, Stop};
 use crate::metrics::prometheus;
 use crate::state::Edge;
+use crate::store::Purged;
 
+/// How long a purge may take to be written.
+const PURGE_TIME: Duration = Duration::from_secs(10);
 /// Octets of a purge request's content.
 const MOST_CONTENT: usize = 64 * 1024;
 
@@ -133,8 +138,15 @@ impl Admin {
             }
         };
         let purged = self.edge.purge(&target);
-        tracing::info!(url = %target, purged, "purged");
-        Page::json(StatusCode::OK, &json!({ "url": order.url, "purged": purged }))
+        // The operator is told when it holds after a restart too.
+        let durable = timeout(PURGE_TIME, purged.removal.written()).await.unwrap_or(false);
+        tracing::info!(url = %target, purged = purged.count, durable, "purged");
+        if !durable {
+            let error = "purged in this process, but the disk store could not write that: a restart may bring it back";
+            let page = json!({ "url": order.url, "purged": purged.count, "error": error });
+            return Page::json(StatusCode::INTERNAL_SERVER_ERROR, &page);
+        }
+        Page::json(StatusCode::OK, &json!({ "url": order.url, "purged": purged.count }))
     }
 
     fn status(&self) -> Value {
@@ -165,14 +177,11 @@ impl Admin {
 }
 
 impl Edge {
-    /// Forgets everything stored for an absolute URL, all variants of it, also what a fetch under way will bring. Says
-    /// how many responses were dropped.
-    pub fn purge(&self, target: &Uri) -> u64 {
-        self.decisions
-            .purged(target)
-            .into_iter()
-            .map(|key| self.store.purge(&self.store.hashed(key), None))
-            .sum()
+    /// Forgets everything stored for an absolute URL, all variants of it, also what a fetch under way will bring.
+    pub fn purge(&self, target: &Uri) -> Purged {
+        let keys = self.decisions.purged(target).into_iter();
+        let purged = keys.map(|key| self.store.purge(&self.store.hashed(key), None));
+        purged.reduce(Purged::and).unwrap_or_default()
     }
 }
 

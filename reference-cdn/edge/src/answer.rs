@@ -65,7 +65,7 @@ impl Edge {
             Lookup::Forward(reason) => {
                 let fetch = Fetch { reason, validate: None, complete: None, whole: false };
                 let key = self.store.hashed(self.decisions.key(&view(&head)));
-                let variants = self.store.find(&key).unwrap_or_default();
+                let variants = self.store.look_up(&key).await;
                 let Ok(registration) = self.store.take_off(&key, false, |_| false) else {
                     return Err(Stop::Content);
                 };
@@ -74,7 +74,7 @@ impl Edge {
                 match Box::pin(self.fetch(registration, question, false, down, record)).await {
                     Ok(()) => Ok(()),
                     Err(Unsent::Stop(stop)) => Err(stop),
-                    Err(Unsent::BadBlock) => {
+                    Err(Unsent::BadBlock | Unsent::Unread) => {
                         let text = "a stored response failed its check".into();
                         self.generate(&head, StatusCode::BAD_GATEWAY, text, &[], down, record).await
                     }
@@ -127,8 +127,13 @@ impl Edge {
         let with_content = content.is_some();
         let mut alone = with_content;
         let mut passed_over: Vec<Arc<Flight>> = Vec::new();
+        // The disk could not be read in time: this request does without.
+        let mut past_disk = false;
         for _ in 0..MOST_ROUNDS {
-            let variants = self.store.find(&key).unwrap_or_default();
+            let variants = match past_disk {
+                false => self.store.look_up(&key).await,
+                true => self.store.find(&key).unwrap_or_default(),
+            };
             let now = self.clock.now();
             let fetch = match self.decisions.plan(&view(&head), &variants.stored, now) {
                 Plan::Refuse(refusal) => {
@@ -138,7 +143,7 @@ impl Edge {
                 }
                 Plan::Serve { index, stale, refresh } => {
                     let Some(object) = variants.object(index) else { continue };
-                    object.body.touch();
+                    self.store.touch(&object);
                     if let Some(fetch) = refresh {
                         self.refresh(&key, &head, fetch, &variants);
                     }
@@ -149,6 +154,10 @@ impl Edge {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
                         Err(Unsent::BadBlock) => continue,
+                        Err(Unsent::Unread) => {
+                            past_disk = true;
+                            continue;
+                        }
                     }
                 }
                 Plan::Fetch(fetch) => fetch,
@@ -177,6 +186,7 @@ impl Edge {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
                         Err(Unsent::BadBlock) => {}
+                        Err(Unsent::Unread) => past_disk = true,
                     }
                 }
                 Err(flight) => {
@@ -276,14 +286,21 @@ impl Edge {
         record: &mut Record,
     ) -> Result<(), Unsent> {
         let reply = self.decisions.reply(&view(head), &object.stored, self.clock.now(), handling);
-        let sent = send::stored(&*self.decisions, head, object, reply, down, record).await;
-        if matches!(sent, Err(NotSent::BadBlock | NotSent::BadBlockLater)) {
-            tracing::error!(key = %key.key, "a stored block failed its check; the response leaves the store");
-            self.store.forget(key, std::slice::from_ref(&object.body));
+        let patience = self.store.patience();
+        let sent = send::stored(&*self.decisions, head, object, reply, patience, down, record).await;
+        match &sent {
+            Err(NotSent::BadBlock | NotSent::BadBlockLater) => {
+                tracing::error!(key = %key.key, "a stored block failed its check; the response leaves the store");
+                // Nobody asked for its removal: nobody waits.
+                let _ = self.store.forget(key, std::slice::from_ref(&object.body));
+            }
+            Err(NotSent::Unread | NotSent::UnreadLater) => self.store.leave(key, &object.body),
+            Ok(()) | Err(NotSent::Stop(_)) => {}
         }
         sent.map_err(|not_sent| match not_sent {
             NotSent::BadBlock => Unsent::BadBlock,
-            NotSent::BadBlockLater => Unsent::Stop(Stop::Content),
+            NotSent::Unread => Unsent::Unread,
+            NotSent::BadBlockLater | NotSent::UnreadLater => Unsent::Stop(Stop::Content),
             NotSent::Stop(stop) => Unsent::Stop(stop),
         })
     }
@@ -361,7 +378,7 @@ impl Edge {
         match self.serve(key, head, &object, &handling, down, record).await {
             Ok(()) => Ok(Waited::Answered),
             Err(Unsent::Stop(stop)) => Err(stop),
-            Err(Unsent::BadBlock) => Ok(Waited::PassOver),
+            Err(Unsent::BadBlock | Unsent::Unread) => Ok(Waited::PassOver),
         }
     }
 
@@ -470,6 +487,8 @@ enum Unsent {
     Stop(Stop),
     /// A stored block failed its check before anything was sent: plan again.
     BadBlock,
+    /// The disk could not be read in time: plan again, without it.
+    Unread,
 }
 
 impl std::convert::From<Stop> for Unsent {

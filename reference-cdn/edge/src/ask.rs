@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_cache::{Ended, Failure, Fetch, NotStored, Received, Response, Stored, Time};
+use tokio::time::timeout;
 
 use crate::http1::body::RequestBody;
 use crate::http1::head::RequestHead;
 use crate::origin::{Answer, OriginContent, Outbound};
 use crate::state::{Edge, view};
-use crate::store::{Body, End, Filler, Landing, Next, Object, Registration, Variants};
+use crate::store::{Body, End, Filler, Landing, Next, Object, Purged, Registration, Variants};
 
 /// How often a response that answers nothing (a 304 to a question without conditions) is asked for again.
 const MOST_ROUNDS: usize = 3;
@@ -84,8 +85,11 @@ impl Edge {
             let response_time = self.clock.now();
             let response =
                 Response { status: answer.status, headers: &answer.headers, request_time, response_time };
-            for key in self.decisions.invalidated(&seen, &response) {
-                self.store.purge(&self.store.hashed(key), Some(registration.flight()));
+            let invalidated = self.decisions.invalidated(&seen, &response).into_iter();
+            let purge = |key| self.store.purge(&self.store.hashed(key), Some(registration.flight()));
+            if let Some(purged) = invalidated.map(purge).reduce(Purged::and) {
+                // It holds already. That it holds after a restart too is waited for, unless the disk hangs.
+                let _ = timeout(self.store.patience(), purged.removal.written()).await;
             }
             let status = answer.status;
             match self.decisions.received(&seen, &fetch, &response, &variants.stored) {
@@ -128,7 +132,7 @@ impl Edge {
                 }
                 Received::Again(next) => fetch = next,
                 Received::Relay { why, forget } => {
-                    self.store.forget(registration.key(), &bodies(&variants, &forget));
+                    let _ = self.store.forget(registration.key(), &bodies(&variants, &forget));
                     return self.relay(&registration, answer, (request_time, response_time), why);
                 }
             }
@@ -193,7 +197,7 @@ impl Edge {
     /// Begins to take in a response; readers may follow at once.
     fn receive(self: &Arc<Self>, registration: Registration, answer: Answer, plan: FillPlan) -> Outcome {
         let status = answer.status;
-        let filler = self.store.fill(registration.key());
+        let filler = self.store.fill(&registration);
         let object = Object { stored: Arc::new(plan.stored.clone()), body: Arc::clone(filler.body()) };
         self.lonely.clear(registration.key().hash);
         let shared =
@@ -263,18 +267,15 @@ impl Fill {
             }
         };
         let Self { edge, registration, filler, trailers } = self;
-        let stored = plan.stored.with_length(filler.body().received());
-        let object = Object { stored: Arc::new(stored), body: Arc::clone(filler.body()) };
-        // In the store before readers see the end: who asks again after that finds it.
-        edge.store.keep(&registration, &object, &plan.replaces, |purged| {
-            edge.decisions.keep(&object.stored, ended, purged)
+        let stored = Arc::new(plan.stored.with_length(filler.body().received()));
+        let end = match ended {
+            Ended::Complete => End::Complete(Arc::new(trailers)),
+            Ended::Truncated => End::Truncated,
+        };
+        edge.store.keep(&registration, filler, Arc::clone(&stored), end, &plan.replaces, |purged| {
+            edge.decisions.keep(&stored, ended, purged)
         });
         edge.store.make_room(registration.key());
-        drop(registration);
-        match ended {
-            Ended::Complete => filler.end(End::Complete(Arc::new(trailers))),
-            Ended::Truncated => filler.end(End::Truncated),
-        }
     }
 
     async fn take_in(&mut self, mut content: OriginContent, plan: &FillPlan) -> Result<(), Broken> {
@@ -313,7 +314,15 @@ impl Fill {
                     left -= data.len() as u64;
                     self.append(&data).await?;
                 }
-                Ok(Next::Wait) => reader.arrival().await,
+                Ok(Next::Wait) => {
+                    // From disk, or from an origin that has its own limits.
+                    let patience = self.edge.store.patience();
+                    if !piece.body.is_loading() {
+                        reader.arrival().await;
+                    } else if timeout(patience, reader.arrival()).await.is_err() {
+                        return Err(Broken::Content);
+                    }
+                }
                 Ok(Next::End(_)) | Err(_) => return Err(Broken::Content),
             }
         }

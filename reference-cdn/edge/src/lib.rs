@@ -21,8 +21,12 @@ mod spoiled_tests;
 mod state;
 pub mod store;
 #[cfg(test)]
+#[path = "store/tests.rs"]
+mod store_tests;
+#[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
+mod sync;
 
 #[cfg(test)]
 extern crate self as edge;

@@ -1,11 +1,13 @@
 //! Sends stored content, or content passing through, to a client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Method, StatusCode};
 use http_cache::{Decisions, Reply, Selection, Stored};
+use tokio::time::timeout;
 
 use crate::access_log::Record;
 use crate::http1::head::{RequestHead, content_length};
@@ -19,6 +21,10 @@ pub enum NotSent {
     BadBlock,
     /// A block failed its check after the response had begun.
     BadBlockLater,
+    /// The disk gave nothing in time, and nothing was sent.
+    Unread,
+    /// The same after the response had begun.
+    UnreadLater,
     Stop(Stop),
 }
 
@@ -30,12 +36,14 @@ impl From<Stop> for NotSent {
 
 /// Sends `reply`, its content from `object`.
 ///
-/// The blocks that go out with the head are verified before the head is sent.
+/// The blocks that go out with the head are verified before the head is sent. What comes from disk is waited for before
+/// that, for up to `patience` each time: nobody has seen anything yet, and the origin can still be asked.
 pub async fn stored<D: Downstream>(
     decisions: &dyn Decisions,
     request: &RequestHead,
     object: &Object,
     reply: Reply,
+    patience: Duration,
     down: &mut D,
     record: &mut Record,
 ) -> Result<(), NotSent> {
@@ -55,7 +63,14 @@ pub async fn stored<D: Downstream>(
                 first.push(data);
                 step = feed.step();
             }
+            Ok(Step::Wait) if object.body.is_loading() => {
+                if timeout(patience, feed.arrival()).await.is_err() {
+                    return Err(NotSent::Unread);
+                }
+                step = feed.step();
+            }
             Err(Fault::BadBlock) => return Err(NotSent::BadBlock),
+            Err(Fault::Unread) => return Err(NotSent::Unread),
             _ => break,
         }
     }
@@ -84,7 +99,12 @@ pub async fn stored<D: Downstream>(
             }
             Ok(Step::Wait) => {
                 down.flush().await?;
-                feed.arrival().await;
+                if !object.body.is_loading() {
+                    feed.arrival().await;
+                } else if timeout(patience, feed.arrival()).await.is_err() {
+                    record.error = Some("disk_timeout");
+                    return Err(NotSent::UnreadLater);
+                }
             }
             Ok(Step::Done(trailers)) => {
                 let none = HeaderMap::new();
@@ -98,12 +118,14 @@ pub async fn stored<D: Downstream>(
                 record.error = Some(match fault {
                     Fault::Truncated => "http_response_incomplete",
                     Fault::BadBlock => "bad_block",
+                    Fault::Unread => "disk_error",
                     Fault::Overrun => "reader_overrun",
                 });
                 // What came before is good and worth having.
                 down.flush().await?;
                 return Err(match fault {
                     Fault::BadBlock => NotSent::BadBlockLater,
+                    Fault::Unread => NotSent::UnreadLater,
                     Fault::Truncated | Fault::Overrun => NotSent::Stop(Stop::Content),
                 });
             }

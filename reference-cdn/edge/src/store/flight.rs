@@ -1,13 +1,12 @@
 //! A fetch that others may wait for.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-
-use http::{HeaderMap, StatusCode};
-use http_cache::Failure;
-use tokio::sync::Notify;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::Object;
+use crate::sync::{AtomicBool, Mutex, Notify};
+use http::{HeaderMap, StatusCode};
+use http_cache::Failure;
 
 /// Interim responses passed on to those who wait; a client needs no more to start on its hints.
 const MOST_INTERIM: usize = 16;

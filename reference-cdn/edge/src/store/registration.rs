@@ -1,0 +1,58 @@
+//! A fetch that the store knows of.
+
+use std::sync::Arc;
+
+use super::flight::{Flight, Landing};
+use super::{HashedKey, Store};
+
+/// A fetch that the store knows of, until this is dropped.
+#[derive(Debug)]
+pub struct Registration {
+    pub(super) store: Arc<Store>,
+    pub(super) key: HashedKey,
+    pub(super) flight: Arc<Flight>,
+    /// Where the log of purges was when the fetch began.
+    pub(super) born: u64,
+}
+
+impl Registration {
+    pub fn key(&self) -> &HashedKey {
+        &self.key
+    }
+
+    pub fn flight(&self) -> &Arc<Flight> {
+        &self.flight
+    }
+
+    pub fn born(&self) -> u64 {
+        self.born
+    }
+
+    /// Nobody else may wait for it from now on.
+    pub fn close(&self) {
+        let mut shard = self.store.shard(&self.key);
+        if let Some(resource) = shard.resources.get_mut(&self.key) {
+            for joinable in resource.flights() {
+                if Arc::ptr_eq(&joinable.flight, &self.flight) {
+                    joinable.open = false;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        {
+            let mut shard = self.store.shard(&self.key);
+            if let Some(resource) = shard.resources.get_mut(&self.key) {
+                resource.flights().retain(|joinable| !Arc::ptr_eq(&joinable.flight, &self.flight));
+                if resource.is_empty() {
+                    shard.resources.remove(&self.key);
+                }
+            }
+        }
+        // Whoever waits must not wait for ever, however the fetch ended (even by a panic).
+        self.flight.land(Landing::Failed(http_cache::Failure::Response));
+    }
+}
