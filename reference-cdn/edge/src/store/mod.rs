@@ -45,7 +45,7 @@ pub use resources::{HashedKey, Object, Variants};
 use resources::{Joinable, Shard};
 
 /// What an entry costs beside its head and content: body, map, queue and bookkeeping.
-const OVERHEAD: u64 = 768;
+const OVERHEAD: u64 = 480;
 
 /// Memory for which a shard is worth having.
 const SHARD: u64 = 16 << 20;
