@@ -213,6 +213,10 @@ impl Decisions for Faulty {
         self.inner.origin_request(request, fetch, stored)
     }
 
+    fn cut(&self, stored: &Stored) -> Option<Stored> {
+        self.inner.cut(stored)
+    }
+
     fn failed(
         &self,
         request: &Request<'_>,

@@ -146,7 +146,7 @@ async fn ask(address: SocketAddr, request: &str) -> String {
 
 /// The answers to the story's steps.
 async fn told(
-    wrap: impl FnOnce(Arc<dyn Decisions>) -> Arc<dyn Decisions>,
+    wrap: impl Fn(Arc<dyn Decisions>) -> Arc<dyn Decisions>,
     token_file: &std::path::Path,
 ) -> Vec<String> {
     let origin = origin().await;
@@ -159,8 +159,8 @@ async fn told(
     };
     let checked = args.resolve().unwrap_or_else(|error| panic!("{error}"));
     let clock = Clock::manual(Time::from_secs(1_800_000_000));
-    let server =
-        bind(checked.config, wrap(Arc::new(Standard::new(checked.settings))), clock.clone()).unwrap();
+    let decide = |settings: &http_cache::Settings| wrap(Arc::new(Standard::new(settings.clone())));
+    let server = bind(checked.config, decide, clock.clone()).unwrap();
     let (listen, admin) = (server.listen(), server.admin().unwrap());
     let stop = Arc::new(Notify::new());
     let stopped = Arc::clone(&stop);

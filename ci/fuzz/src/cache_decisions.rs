@@ -150,7 +150,7 @@ pub(crate) fn run(input: &[u8]) {
         let method = &methods[usize::from(method) % methods.len()];
         let target = Uri::from_static("http://h/a?b");
         let headers = fields(section(2 * at));
-        let request = Request { method, target: &target, headers: &headers };
+        let request = Request { method, target: &target, headers: &headers, version: http::Version::HTTP_11 };
         let status = StatusCode::from_u16(STATUS[usize::from(status) % STATUS.len()]).unwrap();
         step(&decisions, &request, status, &fields(section(2 * at + 1)), &mut stored, now);
     }
@@ -169,9 +169,7 @@ fn step(
     assert_eq!(decisions.key(request), Key::of(request.target));
     let plan = match decisions.lookup(request) {
         Lookup::Store => decisions.plan(request, stored, now),
-        Lookup::Forward(reason) => {
-            Plan::Fetch(http_cache::Fetch { reason, validate: None, complete: None, whole: false })
-        }
+        Lookup::Forward(reason) => Plan::Fetch(http_cache::Fetch::forward(reason)),
     };
     if decisions.lookup(request) == Lookup::Store {
         assert_eq!(decisions.plan(request, stored, now), plan, "twice the same, two plans");
@@ -197,6 +195,7 @@ fn step(
     let sent = decisions.origin_request(request, &fetch, fetch.validate.map(|index| &*stored[index]));
     end_to_end("a request", &sent, request.headers);
     assert!(sent.contains_key(VIA));
+    assert!(!http_cache::has_greedy_ranges(&sent), "the origin is asked for too much: {sent:?}");
     for failure in [Failure::Connect, Failure::Response, Failure::Timeout] {
         let stand_in = decisions.failed(request, &fetch, failure, stored, now);
         assert!(stand_in.is_none_or(|index| index < stored.len()));
@@ -225,6 +224,24 @@ fn step(
             assert!(index < stored.len());
             let length = new.extent().length.unwrap_or(5).min(1 << 40);
             stored[index] = Arc::new(new.with_length(length));
+        }
+        Received::Slice { stored: new, replaces, range } => {
+            let whole = new.extent().complete.expect("a length");
+            let size = new.slices().expect("slices").size.get();
+            assert!(
+                range.start % size == 0 && range.end == whole.min(range.start + size),
+                "{range:?} of {whole}"
+            );
+            assert_eq!((new.status(), new.extent().partial), (StatusCode::OK, false));
+            assert!(replaces.iter().all(|index| *index < stored.len()));
+            check_reply(&decisions.reply(request, &new, now, &handling(forward(status))), &new, false);
+            let slice = new.slice(range.clone()).extent();
+            assert_eq!((slice.first, slice.end()), (range.start, Some(range.end)));
+            stored.push(Arc::new(new.at_rest()));
+        }
+        Received::Pass { stored: new, forget, .. } => {
+            assert!(forget.iter().all(|index| *index < stored.len()));
+            check_reply(&decisions.reply(request, &new, now, &handling(forward(status))), &new, false);
         }
         Received::Freshen(updated) => {
             assert!(!updated.is_empty());

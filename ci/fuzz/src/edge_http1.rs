@@ -4,11 +4,11 @@
 
 use crate::input::{Input, pieces};
 use bytes::{Bytes, BytesMut};
-use edge::http1::connection::{ConnectionLimits, Request, Service, Shared, serve};
-use edge::http1::head::{HeadError, HeadLimits, RequestHead};
-use edge::http1::respond::{Downstream, Stop};
+use edge::client::{
+    ConnectionLimits, Downstream, HeadError, HeadLimits, Request, RequestHead, Service, Shared, Stop,
+};
+use edge::http1::connection::serve;
 use exchange::{Ending, Fields, Seen, Time};
-use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use http_body_util::BodyExt as _;
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use wire::{Anomaly, Asked, Assembler, Close, Event, Limits, Parser};
 
 /// A request that the edge took, its content read to the end.
@@ -131,8 +131,7 @@ fn at_edge(pieces: Vec<Bytes>) -> (Vec<Taken>, Option<HeadError>, Vec<u8>) {
         drain_time: time,
     };
     let (_stop, stopping) = watch::channel(false);
-    let make_room = Arc::new(Notify::new());
-    let shared = Shared { limits: Arc::new(limits), scheme: Scheme::HTTP, stopping, make_room };
+    let shared = Shared::new(limits, stopping);
     let (service, written) = (Echo::default(), Written::default());
     let output = Arc::clone(&written.0);
     let peer = SocketAddr::from(([127, 0, 0, 1], 1));
@@ -246,7 +245,7 @@ fn same(taken: &Taken, message: Assembler, shown: &dyn Fn() -> String) {
     assert_eq!(request.body.whole(), Some(&taken.content), "content\n{}", shown());
     let mut trailers = of_wire(&request.trailers);
     trailers.retain(|(name, _)| {
-        HeaderName::from_bytes(name).is_ok_and(|name| edge::http1::chunked::may_trail(&name))
+        HeaderName::from_bytes(name).is_ok_and(|name| edge::client::content::may_trail(&name))
     });
     assert_eq!(of_map(&taken.trailers), trailers, "trailers\n{}", shown());
 }

@@ -11,7 +11,9 @@ mod cache_decisions;
 mod capture_packets;
 mod capture_records;
 mod compare_answers;
+mod edge_forwarded;
 mod edge_http1;
+mod edge_http2;
 mod input;
 mod report_forms;
 mod seeds;
@@ -44,7 +46,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "wire_responses", seeds: seeds::responses, run: wire_parser::responses, smoke: 4000 },
     Target { name: "wire_connection", seeds: seeds::connections, run: wire_connection::run, smoke: 3000 },
     Target { name: "wire_flows", seeds: wire_flows::seeds, run: wire_flows::run, smoke: 4000 },
+    Target { name: "edge_forwarded", seeds: edge_forwarded::seeds, run: edge_forwarded::run, smoke: 3000 },
     Target { name: "edge_http1", seeds: seeds::requests, run: edge_http1::run, smoke: 8000 },
+    Target { name: "edge_http2", seeds: edge_http2::seeds, run: edge_http2::run, smoke: 2500 },
     Target { name: "capture_packets", seeds: seeds::packets, run: capture_packets::run, smoke: 1500 },
     Target {
         name: "capture_damaged",

@@ -77,6 +77,7 @@ pub(crate) fn config_seeds() -> Vec<Vec<u8>> {
         complete.into(),
         b"[origin]\nurl = \"http://h:1\"\n".to_vec(),
         b"[store]\nmemory = \"1 GiB\"".to_vec(),
+        b"[[customer]]\nname = \"a\"\nhosts = [\"a.test\", \"*.a.test\"]\n[[customer.origin]]\nurl = \"http://h:1\"\n".to_vec(),
     ]
 }
 

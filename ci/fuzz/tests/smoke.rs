@@ -139,7 +139,9 @@ smoke! {
     wire_responses
     wire_connection
     wire_flows
+    edge_forwarded
     edge_http1
+    edge_http2
     capture_packets
     capture_damaged
     capture_bytes

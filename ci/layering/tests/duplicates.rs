@@ -5,12 +5,17 @@ use std::collections::BTreeMap;
 /// Crates that are there twice in what we build, and who would have to move first. The list is exact.
 const KNOWN: &[(&str, &str)] = &[
     (
+        "getrandom",
+        "ring has 0.2: an option of rustls-webpki that nobody turns on, which cargo's metadata lists all the same",
+    ),
+    (
         "syn",
         "pcap-file's derive-into-owned has 1, most derives have 2, newer ones 3; used while building only",
     ),
     ("thiserror", "pcap-file 2.0.0 has 1, everybody else 2"),
     ("thiserror-impl", "as thiserror"),
     ("unicode-width", "miette 7.6 has 0.1, clap and indicatif 0.2"),
+    ("untrusted", "aws-lc-rs has 0.7 for an option that nobody turns on, rustls-webpki 0.9"),
 ];
 
 #[test]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use edge::client::HeadLimits;
 use edge::http1::chunked::{Decoded, Decoder};
-use edge::http1::head::{HeadLimits, HeadScan, parse};
+use edge::http1::head::{HeadScan, parse};
 use edge::store::{End, Next, Store, StoreLimits};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -65,8 +66,9 @@ fn uri(path: &str) -> http::Uri {
 
 fn head() -> Arc<http_cache::Stored> {
     let (method, none, target) = (Method::GET, HeaderMap::new(), uri("/"));
-    let request = Request { method: &method, target: &target, headers: &none };
-    let fetch = Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false };
+    let request =
+        Request { method: &method, target: &target, headers: &none, version: http::Version::HTTP_11 };
+    let fetch = Fetch::forward(ForwardReason::UriMiss);
     let mut headers = HeaderMap::new();
     headers.insert("cache-control", HeaderValue::from_static("max-age=600"));
     let now = Time::from_secs(1_000_000);
@@ -81,8 +83,9 @@ fn head() -> Arc<http_cache::Stored> {
 fn store(criterion: &mut Criterion) {
     let store = Arc::new(Store::new(StoreLimits { memory: 1 << 30, object: 8 << 20, variants: 64 }));
     let stored = head();
+    let customer = Arc::from("default");
     let put = |path: String, octets: usize| {
-        let key = store.hashed(Key::of(&uri(&path)));
+        let key = store.hashed(&customer, Key::of(&uri(&path)));
         let Ok(registration) = store.take_off(&key, false, |_| false) else { return };
         let mut filler = store.fill(&registration);
         filler.append(&vec![7; octets]);
@@ -96,12 +99,12 @@ fn store(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("store");
     group.bench_function("look-up among 100 000", |bencher| {
-        let key = store.hashed(Key::of(&uri("/small/77777")));
+        let key = store.hashed(&customer, Key::of(&uri("/small/77777")));
         bencher.iter(|| black_box(store.find(&key)));
     });
     for (name, path, octets) in [("verify 1 KiB", "/small/5", 1024), ("verify 1 MiB", "/large", 1 << 20)] {
         group.throughput(Throughput::Bytes(octets));
-        let found = store.find(&store.hashed(Key::of(&uri(path)))).expect("stored");
+        let found = store.find(&store.hashed(&customer, Key::of(&uri(path)))).expect("stored");
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 let mut reader = found.bodies[0].read(0);

@@ -10,8 +10,7 @@ use http::{Method, StatusCode, Uri};
 use http_cache::Time;
 use serde::Serialize;
 
-use crate::http1::connection::Request;
-use crate::http1::respond::Stop;
+use crate::client::{Request, Stop};
 use crate::metrics::{Answered, Metrics};
 
 /// Lines that may wait for the writer.
@@ -20,7 +19,7 @@ const QUEUE: usize = 16 * 1024;
 /// What is noted about a request while it is answered.
 #[derive(Debug)]
 pub struct Record {
-    start: Time,
+    pub(crate) start: Time,
     request: Option<(SocketAddr, Method, Uri)>,
     pub answered: Answered,
     /// Of the final response, if one was begun.

@@ -14,13 +14,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use crate::client::{Downstream, HeadError, Request, Service, Stop};
 use crate::config::Token;
-use crate::http1::connection::{Request, Service};
-use crate::http1::head::HeadError;
-use crate::http1::respond::{Downstream, Stop};
 use crate::metrics::prometheus;
 use crate::state::Edge;
 use crate::store::Purged;
+use crate::tls::Certificates;
 
 /// How long a purge may take to be written.
 const PURGE_TIME: Duration = Duration::from_secs(10);
@@ -34,6 +33,7 @@ pub struct Admin {
     token: Token,
     listen: SocketAddr,
     started: http_cache::Time,
+    certificates: Option<Arc<Certificates>>,
 }
 
 #[derive(Deserialize)]
@@ -64,16 +64,21 @@ impl Admin {
     /// `listen` is where clients of the edge connect, for the status page.
     pub fn new(edge: Arc<Edge>, token: Token, listen: SocketAddr) -> Self {
         let started = edge.clock.now();
-        Self { edge, token, listen, started }
+        Self { edge, token, listen, started, certificates: None }
+    }
+
+    /// Lets operators have these certificates read again.
+    pub fn with_certificates(self, certificates: Option<Arc<Certificates>>) -> Self {
+        Self { certificates, ..self }
     }
 
     async fn page<D: Downstream>(&self, request: &mut Request, down: &mut D) -> Page {
         let path = request.head.target.path().to_owned();
         let allowed: &'static str = match path.as_str() {
             "/health" | "/metrics" | "/status" => "GET, HEAD",
-            "/purge" => "POST",
+            "/purge" | "/certificates/reload" => "POST",
             _ => {
-                let error = "no such page; there are GET /health, GET /metrics, GET /status and POST /purge";
+                let error = "no such page; there are GET /health, GET /metrics, GET /status, POST /purge and POST /certificates/reload";
                 return Page::error(StatusCode::NOT_FOUND, error);
             }
         };
@@ -84,7 +89,7 @@ impl Admin {
             return Page { extra: Some((ALLOW, allowed)), ..page };
         }
         // Health and metrics say nothing about content or names.
-        if matches!(path.as_str(), "/purge" | "/status") && !self.is_authorized(&request.head.headers) {
+        if !matches!(path.as_str(), "/health" | "/metrics") && !self.is_authorized(&request.head.headers) {
             let error = "send the admin token: Authorization: Bearer TOKEN";
             let page = Page::error(StatusCode::UNAUTHORIZED, error);
             return Page { extra: Some((WWW_AUTHENTICATE, "Bearer realm=\"reference-cdn admin\"")), ..page };
@@ -98,6 +103,7 @@ impl Admin {
                 extra: None,
             },
             "/status" => Page::json(StatusCode::OK, &self.status()),
+            "/certificates/reload" => self.reload_certificates().await,
             _ => self.purge(request, down).await,
         }
     }
@@ -149,6 +155,21 @@ impl Admin {
         Page::json(StatusCode::OK, &json!({ "url": order.url, "purged": purged.count }))
     }
 
+    async fn reload_certificates(&self) -> Page {
+        let Some(certificates) = self.certificates.clone() else {
+            return Page::error(StatusCode::CONFLICT, "this edge has no TLS listener: set tls.listen");
+        };
+        // Files are read, and a disk may hang.
+        match tokio::task::spawn_blocking(move || certificates.reload()).await {
+            Ok(Ok(count)) => Page::json(StatusCode::OK, &json!({ "certificates": count })),
+            Ok(Err(error)) => {
+                let error = format!("{error}; the old certificates stay in use");
+                Page::error(StatusCode::UNPROCESSABLE_ENTITY, error)
+            }
+            Err(error) => Page::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        }
+    }
+
     fn status(&self) -> Value {
         let mut metrics = serde_json::Map::new();
         for sample in self.edge.samples() {
@@ -169,7 +190,11 @@ impl Admin {
             "program": "reference-cdn",
             "version": env!("CARGO_PKG_VERSION"),
             "listen": self.listen.to_string(),
-            "origin": self.edge.origin.authority().as_str(),
+            "customers": self.edge.customers.all().iter().map(|customer| json!({
+                "name": &*customer.name,
+                "origin": customer.origin.authority().as_str(),
+                "origins": customer.origin.status(),
+            })).collect::<Vec<_>>(),
             "seconds_up": up.as_secs(),
             "metrics": metrics,
         })
@@ -179,8 +204,11 @@ impl Admin {
 impl Edge {
     /// Forgets everything stored for an absolute URL, all variants of it, also what a fetch under way will bring.
     pub fn purge(&self, target: &Uri) -> Purged {
-        let keys = self.decisions.purged(target).into_iter();
-        let purged = keys.map(|key| self.store.purge(&self.store.hashed(key), None));
+        let Some(customer) = target.host().and_then(|host| self.customers.of(host)) else {
+            return Purged::default();
+        };
+        let keys = customer.decisions.purged(target).into_iter();
+        let purged = keys.map(|key| self.store.purge(&self.store.hashed(&customer.name, key), None));
         purged.reduce(Purged::and).unwrap_or_default()
     }
 }

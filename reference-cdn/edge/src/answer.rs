@@ -1,29 +1,31 @@
 //! How a request is answered, from the store, by a fetch or by the edge itself.
 
-use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RANGE, RETRY_AFTER,
+};
 use http::uri::Scheme;
 use http::{Method, StatusCode, Uri};
 use http_cache::{
-    Failure, Fetch, ForwardReason, Handling, Lookup, NotStored, Outcome as From, Plan, Response,
+    Decisions, Failure, Fetch, ForwardReason, Handling, Lookup, NotStored, Outcome as From, Plan,
+    Request as View, Response,
 };
 
 use tokio::time::sleep;
 
 use crate::access_log::Record;
 use crate::ask::{Outcome, Question, Relayed};
-use crate::http1::body::RequestBody;
-use crate::http1::connection::Request;
-use crate::http1::head::{Framing, RequestHead};
-use crate::http1::respond::{Downstream, Stop};
+use crate::client::{Downstream, Framing, Request, RequestBody, RequestHead, Stop};
+use crate::customer::Customer;
+use crate::limits::{Limit, Refused};
 use crate::metrics::Answered;
 use crate::send::{self, NotSent};
+use crate::slices::{SliceError, Slices};
 use crate::state::{Edge, view};
 use crate::store::{Flight, HashedKey, Landing, Object, Registration, Sight, Variants};
 
@@ -37,6 +39,29 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 /// How often a request is planned anew: after a bad block, or a fetch whose response it could not share.
 const MOST_ROUNDS: usize = 8;
 
+/// A request on its way to its answer.
+struct Call<'a, D> {
+    customer: &'a Arc<Customer>,
+    head: &'a Arc<RequestHead>,
+    down: &'a mut D,
+    record: &'a mut Record,
+}
+
+impl<D> Call<'_, D> {
+    fn question(&self, fetch: Fetch, variants: Arc<Variants>, content: Option<RequestBody>) -> Question {
+        let (customer, request) = (Arc::clone(self.customer), Arc::clone(self.head));
+        Question { customer, request, fetch, variants, content }
+    }
+
+    fn view(&self) -> View<'_> {
+        view(self.head)
+    }
+
+    fn decisions(&self) -> &dyn Decisions {
+        &*self.customer.decisions
+    }
+}
+
 impl Edge {
     /// Answers a request.
     pub(crate) async fn answer<D: Downstream>(
@@ -45,49 +70,103 @@ impl Edge {
         down: &mut D,
         record: &mut Record,
     ) -> Result<(), Stop> {
-        let Request { mut head, content, .. } = request;
-        if head.target.authority().is_none() {
-            // HTTP/1.0 without Host: the only site there is.
-            head.target = self.default_target(&head.target);
-        }
-        if let Err(refusal) = self.decisions.admit(&view(&head)) {
-            return self.generate(&head, refusal.status, refusal.reason.into(), &[], down, record).await;
-        }
-        match self.by_itself(&mut head) {
-            Handled::No => {}
-            Handled::Here(status, text) => {
-                let allow = [(ALLOW, HeaderValue::from_static(METHODS))];
-                return self.generate(&head, status, text.into(), &allow, down, record).await;
+        let Request { mut head, content, peer } = request;
+        let customer = match self.customer(&mut head) {
+            Ok(customer) => customer,
+            Err((status, text)) => {
+                if let Err(refused) =
+                    self.limits.stray((peer.ip(), &head.headers), record.start, &self.metrics)
+                {
+                    return self.refuse(refused, &head.method, down, record).await;
+                }
+                record.answered = Answered::Generated;
+                let page = Page { status, text, detail: None, fields: &[] };
+                return self.respond(&head.method, HeaderMap::new(), page, down, record).await;
             }
+        };
+        let taken = (customer.number, customer.limits, &customer.load);
+        let _in_flight =
+            match self.limits.request(taken, (peer.ip(), &head.headers), record.start, &self.metrics) {
+                Ok(in_flight) => in_flight,
+                Err(refused) => {
+                    customer.load.refused.add(1);
+                    return self.refuse(refused, &head.method, down, record).await;
+                }
+            };
+        let handled = self.by_itself(&mut head);
+        let head = Arc::new(head);
+        let mut call = Call { customer: &customer, head: &head, down, record };
+        if let Err(refusal) = call.decisions().admit(&call.view()) {
+            match refusal.status {
+                StatusCode::LOOP_DETECTED => self.metrics.reached(Limit::Loop),
+                StatusCode::RANGE_NOT_SATISFIABLE => self.metrics.reached(Limit::Ranges),
+                _ => {}
+            }
+            return self.generate(refusal.status, refusal.reason, &[], &mut call).await;
         }
-        match self.decisions.lookup(&view(&head)) {
-            Lookup::Store => self.look_up(head, content, down, record).await,
+        if let Handled::Here(status, text) = handled {
+            let allow = [(ALLOW, HeaderValue::from_static(METHODS))];
+            return self.generate(status, text, &allow, &mut call).await;
+        }
+        if head.headers.contains_key(RANGE) && http_cache::has_greedy_ranges(&head.headers) {
+            self.metrics.reached(Limit::Ranges);
+        }
+        match call.decisions().lookup(&call.view()) {
+            Lookup::Store => self.look_up(content, &mut call).await,
             Lookup::Forward(reason) => {
-                let fetch = Fetch { reason, validate: None, complete: None, whole: false };
-                let key = self.store.hashed(self.decisions.key(&view(&head)));
+                let fetch = Fetch::forward(reason);
+                let key = self.key(&call);
                 let variants = self.store.look_up(&key).await;
                 let Ok(registration) = self.store.take_off(&key, false, |_| false) else {
                     return Err(Stop::Content);
                 };
-                let head = Arc::new(head);
-                let question = Question { request: Arc::clone(&head), fetch, variants, content };
-                match Box::pin(self.fetch(registration, question, false, down, record)).await {
+                let question = call.question(fetch, variants, content);
+                match Box::pin(self.fetch(registration, question, false, &mut call)).await {
                     Ok(()) => Ok(()),
                     Err(Unsent::Stop(stop)) => Err(stop),
-                    Err(Unsent::BadBlock | Unsent::Unread) => {
-                        let text = "a stored response failed its check".into();
-                        self.generate(&head, StatusCode::BAD_GATEWAY, text, &[], down, record).await
+                    Err(Unsent::Nothing | Unsent::Unread) => {
+                        let text = "a stored response failed its check";
+                        self.generate(StatusCode::BAD_GATEWAY, text, &[], &mut call).await
                     }
                 }
             }
         }
     }
 
-    fn default_target(&self, target: &Uri) -> Uri {
-        let mut parts = target.clone().into_parts();
-        parts.scheme = Some(Scheme::HTTP);
-        parts.authority = Some(self.origin.authority().clone());
-        Uri::from_parts(parts).unwrap_or_else(|_| target.clone())
+    /// Says that there were too many requests. Retry-After tells when to come again (RFC 9110 section 10.2.3); what is left
+    /// of the limit is nobody's business, and the fields that would tell it (RateLimit) are still a draft.
+    async fn refuse<D: Downstream>(
+        &self,
+        refused: Refused,
+        method: &Method,
+        down: &mut D,
+        record: &mut Record,
+    ) -> Result<(), Stop> {
+        self.metrics.reached(refused.limit);
+        record.answered = Answered::Limited;
+        record.error = Some(refused.limit.name());
+        let retry = [(RETRY_AFTER, HeaderValue::from(refused.retry_after()))];
+        let page = Page { status: refused.status(), text: refused.text(), detail: None, fields: &retry };
+        self.respond(method, HeaderMap::new(), page, down, record).await
+    }
+
+    /// Whose content the request is for. A target without authority (HTTP/1.0 without Host) gets one.
+    fn customer(&self, head: &mut RequestHead) -> Result<Arc<Customer>, (StatusCode, &'static str)> {
+        let Some(host) = head.target.host() else {
+            let unclear = (StatusCode::BAD_REQUEST, "no Host field to tell which site is meant");
+            let customer = self.customers.rest().ok_or(unclear)?;
+            let mut parts = head.target.clone().into_parts();
+            parts.scheme = Some(Scheme::HTTP);
+            parts.authority = Some(customer.origin.authority().clone());
+            head.target = Uri::from_parts(parts).map_err(|_| unclear)?;
+            return Ok(Arc::clone(customer));
+        };
+        let strange = (StatusCode::MISDIRECTED_REQUEST, "no site of this name is served here");
+        self.customers.of(host).cloned().ok_or(strange)
+    }
+
+    fn key<D>(&self, call: &Call<'_, D>) -> HashedKey {
+        self.store.hashed(&call.customer.name, call.decisions().key(&call.view()))
     }
 
     /// Methods and targets that are about this hop rather than a resource.
@@ -116,13 +195,10 @@ impl Edge {
 
     async fn look_up<D: Downstream>(
         self: &Arc<Self>,
-        head: RequestHead,
         mut content: Option<RequestBody>,
-        down: &mut D,
-        record: &mut Record,
+        call: &mut Call<'_, D>,
     ) -> Result<(), Stop> {
-        let key = self.store.hashed(self.decisions.key(&view(&head)));
-        let head = Arc::new(head);
+        let key = self.key(call);
         // Content belongs to one request; so does the answer to it.
         let with_content = content.is_some();
         let mut alone = with_content;
@@ -135,25 +211,23 @@ impl Edge {
                 true => self.store.find(&key).unwrap_or_default(),
             };
             let now = self.clock.now();
-            let fetch = match self.decisions.plan(&view(&head), &variants.stored, now) {
+            let fetch = match call.decisions().plan(&call.view(), &variants.stored, now) {
                 Plan::Refuse(refusal) => {
-                    return self
-                        .generate(&head, refusal.status, refusal.reason.into(), &[], down, record)
-                        .await;
+                    return self.generate(refusal.status, refusal.reason, &[], call).await;
                 }
                 Plan::Serve { index, stale, refresh } => {
                     let Some(object) = variants.object(index) else { continue };
                     self.store.touch(&object);
                     if let Some(fetch) = refresh {
-                        self.refresh(&key, &head, fetch, &variants);
+                        self.refresh(&key, call.question(fetch, Arc::clone(&variants), None));
                     }
-                    record.answered = if stale { Answered::Stale } else { Answered::Hit };
+                    call.record.answered = if stale { Answered::Stale } else { Answered::Hit };
                     let handling =
                         Handling { outcome: From::Hit, stored: false, collapsed: false, detail: None };
-                    match self.serve(&key, &head, &object, &handling, down, record).await {
+                    match self.serve(&key, &object, &handling, call).await {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
-                        Err(Unsent::BadBlock) => continue,
+                        Err(Unsent::Nothing) => continue,
                         Err(Unsent::Unread) => {
                             past_disk = true;
                             continue;
@@ -162,7 +236,7 @@ impl Edge {
                 }
                 Plan::Fetch(fetch) => fetch,
             };
-            let collapsing = self.decisions.collapsing(&view(&head), &fetch);
+            let collapsing = call.decisions().collapsing(&call.view(), &fetch);
             let sociable = !alone && !self.lonely.is_noted(key.hash, now);
             let join = |flight: &Arc<Flight>| {
                 let passed = passed_over.iter().any(|other| Arc::ptr_eq(other, flight));
@@ -172,37 +246,34 @@ impl Edge {
                     && !passed
                     && match flight.landing() {
                         None => true,
-                        Some(Landing::Share(it)) => self.decisions.may_share(&view(&head), &it.stored, now),
+                        Some(Landing::Share(it)) => call.decisions().may_share(&call.view(), &it.stored, now),
                         Some(_) => false,
                     }
             };
             let open = collapsing.lead && !with_content;
             match self.store.take_off(&key, open, join) {
                 Ok(registration) => {
-                    let question =
-                        Question { request: Arc::clone(&head), fetch, variants, content: content.take() };
+                    let question = call.question(fetch, variants, content.take());
                     // In a box, so that a hit does not carry the room that a miss needs.
-                    match Box::pin(self.fetch(registration, question, open, down, record)).await {
+                    match Box::pin(self.fetch(registration, question, open, call)).await {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
-                        Err(Unsent::BadBlock) => {}
+                        Err(Unsent::Nothing) => {}
                         Err(Unsent::Unread) => past_disk = true,
                     }
                 }
-                Err(flight) => {
-                    match self.wait(&key, &head, &flight, &fetch, &variants, down, record).await? {
-                        Waited::Answered => return Ok(()),
-                        Waited::Alone => alone = true,
-                        Waited::PassOver => {
-                            passed_over.push(flight);
-                            alone |= passed_over.len() >= MOST_WAITS;
-                        }
+                Err(flight) => match self.wait(&key, &flight, &fetch, &variants, call).await? {
+                    Waited::Answered => return Ok(()),
+                    Waited::Alone => alone = true,
+                    Waited::PassOver => {
+                        passed_over.push(flight);
+                        alone |= passed_over.len() >= MOST_WAITS;
                     }
-                }
+                },
             }
         }
-        let text = "stored responses failed their checks again and again".into();
-        self.generate(&head, StatusCode::BAD_GATEWAY, text, &[], down, record).await
+        let text = "stored responses failed their checks again and again";
+        self.generate(StatusCode::BAD_GATEWAY, text, &[], call).await
     }
 
     /// Asks the origin and answers with what comes of it.
@@ -211,10 +282,8 @@ impl Edge {
         registration: Registration,
         question: Question,
         open: bool,
-        down: &mut D,
-        record: &mut Record,
+        call: &mut Call<'_, D>,
     ) -> Result<(), Unsent> {
-        let head = Arc::clone(&question.request);
         let reason = question.fetch.reason;
         let key = registration.key().clone();
         let flight = Arc::clone(registration.flight());
@@ -230,7 +299,7 @@ impl Edge {
             Box::pin(ask)
         };
         let mut interims = 0;
-        let mut awaits_continue = head.expects_continue && head.framing != Framing::None;
+        let mut awaits_continue = call.head.expects_continue && call.head.framing != Framing::None;
         let outcome = loop {
             tokio::select! {
                 biased;
@@ -238,56 +307,69 @@ impl Edge {
                     Sight::Interim(StatusCode::CONTINUE, _) if !awaits_continue => {}
                     Sight::Interim(status, fields) => {
                         awaits_continue &= status != StatusCode::CONTINUE;
-                        down.interim(status, &fields).await?;
+                        call.down.interim(status, &fields).await?;
                     }
                     Sight::Landed(_) => break ask.await,
                 },
                 outcome = &mut ask => break outcome,
                 () = sleep(CONTINUE_AFTER), if awaits_continue => {
                     awaits_continue = false;
-                    down.interim(StatusCode::CONTINUE, &HeaderMap::new()).await?;
+                    call.down.interim(StatusCode::CONTINUE, &HeaderMap::new()).await?;
                 }
             }
         };
+        // Those that came in one read with the response.
+        while let Some((status, fields)) = flight.next_interim(&mut interims) {
+            if status != StatusCode::CONTINUE || awaits_continue {
+                call.down.interim(status, &fields).await?;
+            }
+        }
         match outcome {
-            Outcome::Object { object, status, confirmed } => {
-                record.answered = if confirmed { Answered::Revalidated } else { Answered::Miss };
+            Outcome::Object { object, status, confirmed, unstored } => {
+                call.record.answered = match (confirmed, unstored) {
+                    (true, _) => Answered::Revalidated,
+                    (false, None) => Answered::Miss,
+                    (false, Some(_)) => Answered::Relayed,
+                };
                 let status = Some(status).filter(|status| *status != object.stored.status());
                 // Said before the end is known: content without an announced length may yet turn out too large.
                 let fits = object.stored.extent().length.is_some();
                 let handling = Handling {
                     outcome: From::Forward { reason, status },
-                    stored: !confirmed && fits,
+                    stored: !confirmed && fits && unstored.is_none(),
                     collapsed: false,
-                    detail: (!confirmed && !fits).then_some("length-unknown"),
+                    detail: unstored
+                        .map(why_not_stored)
+                        .or_else(|| (!confirmed && !fits).then_some("length-unknown")),
                 };
-                Ok(self.serve(&key, &head, &object, &handling, down, record).await?)
+                Ok(self.serve(&key, &object, &handling, call).await?)
             }
             Outcome::Stale { object, status, error } => {
-                record.answered = Answered::Stale;
-                record.error = error;
+                call.record.answered = Answered::Stale;
+                call.record.error = error;
                 let outcome = From::Stale { status };
                 let handling = Handling { outcome, stored: false, collapsed: false, detail: error };
-                Ok(self.serve(&key, &head, &object, &handling, down, record).await?)
+                Ok(self.serve(&key, &object, &handling, call).await?)
             }
-            Outcome::Relay(relayed) => Ok(self.pass_on(&head, reason, *relayed, down, record).await?),
-            Outcome::Failed { failure, error } => Ok(self.fail(&head, failure, error, down, record).await?),
+            Outcome::Relay(relayed) => Ok(self.pass_on(reason, *relayed, call).await?),
+            Outcome::Failed { failure, error } => Ok(self.fail(failure, error, call).await?),
         }
     }
 
     /// Answers with a stored response. One with a bad block leaves the store.
     async fn serve<D: Downstream>(
-        &self,
+        self: &Arc<Self>,
         key: &HashedKey,
-        head: &RequestHead,
         object: &Object,
         handling: &Handling,
-        down: &mut D,
-        record: &mut Record,
+        call: &mut Call<'_, D>,
     ) -> Result<(), Unsent> {
-        let reply = self.decisions.reply(&view(head), &object.stored, self.clock.now(), handling);
+        let Call { customer, head, down, record } = call;
+        let reply = customer.decisions.reply(&view(head), &object.stored, self.clock.now(), handling);
+        let slices = Slices::of(self, customer, head, key, object);
         let patience = self.store.patience();
-        let sent = send::stored(&*self.decisions, head, object, reply, patience, down, record).await;
+        let content = (object, slices, patience);
+        let sent = send::stored(&*customer.decisions, head, content, reply, *down, record).await;
         match &sent {
             Err(NotSent::BadBlock | NotSent::BadBlockLater) => {
                 tracing::error!(key = %key.key, "a stored block failed its check; the response leaves the store");
@@ -295,24 +377,27 @@ impl Edge {
                 let _ = self.store.forget(key, std::slice::from_ref(&object.body));
             }
             Err(NotSent::Unread | NotSent::UnreadLater) => self.store.leave(key, &object.body),
-            Ok(()) | Err(NotSent::Stop(_)) => {}
+            _ => {}
         }
-        sent.map_err(|not_sent| match not_sent {
-            NotSent::BadBlock => Unsent::BadBlock,
-            NotSent::Unread => Unsent::Unread,
-            NotSent::BadBlockLater | NotSent::UnreadLater => Unsent::Stop(Stop::Content),
-            NotSent::Stop(stop) => Unsent::Stop(stop),
-        })
+        match sent {
+            Ok(()) => Ok(()),
+            Err(NotSent::BadBlock | NotSent::Slice(SliceError::Changed)) => Err(Unsent::Nothing),
+            Err(NotSent::Unread) => Err(Unsent::Unread),
+            Err(NotSent::BadBlockLater | NotSent::UnreadLater) => Err(Unsent::Stop(Stop::Content)),
+            Err(NotSent::Slice(SliceError::Failed(failure, error))) => {
+                Ok(self.fail(failure, error, call).await?)
+            }
+            Err(NotSent::Stop(stop)) => Err(Unsent::Stop(stop)),
+        }
     }
 
     async fn pass_on<D: Downstream>(
         &self,
-        head: &RequestHead,
         reason: ForwardReason,
         relayed: Relayed,
-        down: &mut D,
-        record: &mut Record,
+        call: &mut Call<'_, D>,
     ) -> Result<(), Stop> {
+        let Call { customer, head, down, record } = call;
         record.answered = Answered::Relayed;
         let Relayed { answer, request_time, response_time, why } = relayed;
         let handling = Handling {
@@ -323,37 +408,34 @@ impl Edge {
         };
         let response =
             Response { status: answer.status, headers: &answer.headers, request_time, response_time };
-        let reply = self.decisions.relay(&view(head), &response, self.clock.now(), &handling);
-        send::relayed(&*self.decisions, head, answer, reply, down, record).await
+        let reply = customer.decisions.relay(&view(head), &response, self.clock.now(), &handling);
+        send::relayed(&*customer.decisions, head, answer, reply, *down, record).await
     }
 
     /// Waits for a fetch made for another request.
-    #[expect(clippy::too_many_arguments, reason = "all that is known about the request so far")]
     async fn wait<D: Downstream>(
-        &self,
+        self: &Arc<Self>,
         key: &HashedKey,
-        head: &RequestHead,
         flight: &Flight,
         fetch: &Fetch,
         variants: &Variants,
-        down: &mut D,
-        record: &mut Record,
+        call: &mut Call<'_, D>,
     ) -> Result<Waited, Stop> {
         let mut interims = 0;
         let landing = loop {
             match flight.watch(&mut interims).await {
-                Sight::Interim(status, fields) => down.interim(status, &fields).await?,
+                Sight::Interim(status, fields) => call.down.interim(status, &fields).await?,
                 Sight::Landed(landing) => break landing,
             }
         };
         let now = self.clock.now();
-        let seen = view(head);
+        let (decisions, seen) = (call.decisions(), call.view());
         let (object, answered) = match landing {
-            Landing::Share(object) if self.decisions.may_share(&seen, &object.stored, now) => {
+            Landing::Share(object) if decisions.may_share(&seen, &object.stored, now) => {
                 (object, Answered::Collapsed)
             }
             Landing::Stale(object)
-                if self.decisions.select(&seen, std::slice::from_ref(&object.stored)).is_some() =>
+                if decisions.select(&seen, std::slice::from_ref(&object.stored)).is_some() =>
             {
                 (object, Answered::Stale)
             }
@@ -361,111 +443,112 @@ impl Edge {
             Landing::Alone => return Ok(Waited::Alone),
             Landing::Failed(failure) => {
                 // The origin is not asked again for each of those who waited.
-                let stale = self.decisions.failed(&seen, fetch, failure, &variants.stored, now);
+                let stale = decisions.failed(&seen, fetch, failure, &variants.stored, now);
                 let Some(object) = stale.and_then(|index| variants.object(index)) else {
-                    self.fail(head, failure, "collapsed_fetch_failed", down, record).await?;
+                    self.fail(failure, "collapsed_fetch_failed", call).await?;
                     return Ok(Waited::Answered);
                 };
                 (object, Answered::Stale)
             }
         };
-        record.answered = answered;
+        call.record.answered = answered;
         let outcome = match answered {
             Answered::Stale => From::Stale { status: None },
             _ => From::Forward { reason: fetch.reason, status: None },
         };
         let handling = Handling { outcome, stored: false, collapsed: true, detail: None };
-        match self.serve(key, head, &object, &handling, down, record).await {
+        match self.serve(key, &object, &handling, call).await {
             Ok(()) => Ok(Waited::Answered),
             Err(Unsent::Stop(stop)) => Err(stop),
-            Err(Unsent::BadBlock | Unsent::Unread) => Ok(Waited::PassOver),
+            Err(Unsent::Nothing | Unsent::Unread) => Ok(Waited::PassOver),
         }
     }
 
     /// Starts a fetch in the background, unless one is under way.
-    fn refresh(
-        self: &Arc<Self>,
-        key: &HashedKey,
-        head: &Arc<RequestHead>,
-        fetch: Fetch,
-        variants: &Arc<Variants>,
-    ) {
+    fn refresh(self: &Arc<Self>, key: &HashedKey, question: Question) {
         if let Ok(registration) = self.store.take_off(key, true, |_| true) {
             self.metrics.background_refreshes.add(1);
-            let question =
-                Question { request: Arc::clone(head), fetch, variants: Arc::clone(variants), content: None };
             tokio::spawn(Arc::clone(self).ask(registration, question));
         }
     }
 
     async fn fail<D: Downstream>(
         &self,
-        head: &RequestHead,
         failure: Failure,
         error: &'static str,
-        down: &mut D,
-        record: &mut Record,
+        call: &mut Call<'_, D>,
     ) -> Result<(), Stop> {
-        record.answered = Answered::OriginFailed;
-        record.error = Some(error);
+        call.record.answered = Answered::OriginFailed;
+        call.record.error = Some(error);
         let (status, text) = match failure {
             Failure::Connect => (StatusCode::BAD_GATEWAY, "the origin cannot be reached"),
             Failure::Response => (StatusCode::BAD_GATEWAY, "the origin gave no usable response"),
             Failure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "the origin did not answer in time"),
         };
-        self.respond(head, status, text.into(), Some(error), &[], down, record).await
+        self.page(Page { status, text, detail: Some(error), fields: &[] }, call).await
     }
 
     async fn generate<D: Downstream>(
         &self,
-        head: &RequestHead,
         status: StatusCode,
-        text: Cow<'static, str>,
+        text: &'static str,
         fields: &[(HeaderName, HeaderValue)],
-        down: &mut D,
-        record: &mut Record,
+        call: &mut Call<'_, D>,
     ) -> Result<(), Stop> {
-        record.answered = Answered::Generated;
-        self.respond(head, status, text, None, fields, down, record).await
+        call.record.answered = Answered::Generated;
+        self.page(Page { status, text, detail: None, fields }, call).await
+    }
+
+    async fn page<D: Downstream>(&self, page: Page<'_>, call: &mut Call<'_, D>) -> Result<(), Stop> {
+        let handling =
+            Handling { outcome: From::Generated, stored: false, collapsed: false, detail: page.detail };
+        let headers = call.decisions().generated(&call.view(), self.clock.now(), &handling);
+        self.respond(&call.head.method, headers, page, call.down, call.record).await
     }
 
     /// An answer of the edge's own making: never to be stored by anybody.
-    #[expect(clippy::too_many_arguments, reason = "each is one part of the answer")]
     async fn respond<D: Downstream>(
         &self,
-        head: &RequestHead,
-        status: StatusCode,
-        text: Cow<'static, str>,
-        detail: Option<&'static str>,
-        fields: &[(HeaderName, HeaderValue)],
+        method: &Method,
+        mut headers: HeaderMap,
+        page: Page<'_>,
         down: &mut D,
         record: &mut Record,
     ) -> Result<(), Stop> {
-        let now = self.clock.now();
-        let handling = Handling { outcome: From::Generated, stored: false, collapsed: false, detail };
-        let mut headers: HeaderMap = self.decisions.generated(&view(head), now, &handling);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        let date = httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(now.as_secs()));
-        if let Ok(date) = HeaderValue::try_from(date) {
+        let now = Duration::from_secs(self.clock.now().as_secs());
+        if let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(std::time::UNIX_EPOCH + now)) {
             headers.entry(DATE).or_insert(date);
         }
-        for (name, value) in fields {
+        for (name, value) in page.fields {
             headers.insert(name, value.clone());
         }
-        let text =
-            if text.is_empty() { Bytes::new() } else { Bytes::from(format!("{} {text}\n", status.as_str())) };
+        let text = match page.text {
+            "" => Bytes::new(),
+            text => Bytes::from(format!("{} {text}\n", page.status.as_str())),
+        };
         if !text.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         }
-        let has_content = head.method != Method::HEAD;
-        record.status = Some(status);
-        down.start(status, None, &headers, Some(text.len() as u64), has_content);
+        let has_content = method != Method::HEAD;
+        record.status = Some(page.status);
+        down.start(page.status, None, &headers, Some(text.len() as u64), has_content);
         if has_content {
             record.octets += text.len() as u64;
             down.push(text)?;
         }
         down.finish(&HeaderMap::new()).await
     }
+}
+
+/// An answer of the edge's own making.
+struct Page<'a> {
+    status: StatusCode,
+    /// One sentence; empty for no content.
+    text: &'static str,
+    /// For Cache-Status.
+    detail: Option<&'static str>,
+    fields: &'a [(HeaderName, HeaderValue)],
 }
 
 enum Handled {
@@ -485,8 +568,9 @@ enum Waited {
 /// Why an answer was not, or not wholly, sent.
 enum Unsent {
     Stop(Stop),
-    /// A stored block failed its check before anything was sent: plan again.
-    BadBlock,
+    /// What is stored cannot be used after all, a bad block or slices of an older version, and nothing was sent: plan
+    /// again.
+    Nothing,
     /// The disk could not be read in time: plan again, without it.
     Unread,
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use http_cache::{Ended, Failure, Fetch, NotStored, Received, Response, Stored, Time};
+use http_cache::{Ended, Failure, Fetch, Keep, NotStored, Received, Response, Stored, Time};
 use tokio::time::timeout;
 
-use crate::http1::body::RequestBody;
-use crate::http1::head::RequestHead;
+use crate::client::{RequestBody, RequestHead};
+use crate::customer::Customer;
+use crate::limits::Limit;
 use crate::origin::{Answer, OriginContent, Outbound};
 use crate::state::{Edge, view};
 use crate::store::{Body, End, Filler, Landing, Next, Object, Purged, Registration, Variants};
@@ -18,8 +19,9 @@ const MOST_ROUNDS: usize = 3;
 
 /// What came of it.
 pub enum Outcome {
-    /// A response that is in the store, or on its way into it. `status`: what the origin answered.
-    Object { object: Object, status: StatusCode, confirmed: bool },
+    /// A response that is in the store, or on its way into it; or not, for the reason `unstored`. `status`: what the
+    /// origin answered.
+    Object { object: Object, status: StatusCode, confirmed: bool, unstored: Option<NotStored> },
     /// The origin failed; this stored response may be served stale.
     Stale { object: Object, status: Option<StatusCode>, error: Option<&'static str> },
     /// A response for this client only.
@@ -38,6 +40,7 @@ pub struct Relayed {
 
 /// A question.
 pub struct Question {
+    pub customer: Arc<Customer>,
     pub request: Arc<RequestHead>,
     pub fetch: Fetch,
     /// What the plan was made from.
@@ -48,11 +51,12 @@ pub struct Question {
 impl Edge {
     /// Asks the origin. Whoever waits on the registration's flight is told what came of it.
     pub async fn ask(self: Arc<Self>, registration: Registration, question: Question) -> Outcome {
-        let Question { request, mut fetch, variants, mut content } = question;
+        let Question { customer, request, mut fetch, variants, mut content } = question;
+        let decisions = &*customer.decisions;
         let seen = view(&request);
         for _ in 0..MOST_ROUNDS {
             let validated = fetch.validate.and_then(|index| variants.stored.get(index));
-            let fields = || self.decisions.origin_request(&seen, &fetch, validated.map(|stored| &**stored));
+            let fields = || decisions.origin_request(&seen, &fetch, validated.map(|stored| &**stored));
             let request_time = self.clock.now();
             self.metrics.origin_requests.add(1);
             let outbound = Outbound {
@@ -61,17 +65,21 @@ impl Edge {
                 fields,
                 expects_continue: request.expects_continue && content.is_some(),
                 content: content.take(),
-                interim: self.relay_interim(&request, &registration),
+                interim: relay_interim(&customer, &request, &registration),
+                key: registration.key().key.as_str(),
             };
-            let answer = match self.origin.send(outbound).await {
+            let answer = match customer.origin.send(outbound).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     self.metrics.origin_failures.add(1);
                     tracing::warn!(target = %request.target, proxy_status = error.proxy_status(), %error);
                     let failure = error.failure();
                     let now = self.clock.now();
-                    let stale = self.decisions.failed(&seen, &fetch, failure, &variants.stored, now);
+                    let stale = decisions.failed(&seen, &fetch, failure, &variants.stored, now);
                     let error = error.proxy_status();
+                    if let Some(limit) = Limit::of_origin(error) {
+                        self.metrics.reached(limit);
+                    }
                     return match stale.and_then(|index| variants.object(index)) {
                         Some(object) => self.stale(&registration, object, None, Some(error)),
                         None => {
@@ -85,16 +93,22 @@ impl Edge {
             let response_time = self.clock.now();
             let response =
                 Response { status: answer.status, headers: &answer.headers, request_time, response_time };
-            let invalidated = self.decisions.invalidated(&seen, &response).into_iter();
-            let purge = |key| self.store.purge(&self.store.hashed(key), Some(registration.flight()));
+            let invalidated = decisions.invalidated(&seen, &response).into_iter();
+            let purge =
+                |key| self.store.purge(&self.store.hashed(&customer.name, key), Some(registration.flight()));
             if let Some(purged) = invalidated.map(purge).reduce(Purged::and) {
                 // It holds already. That it holds after a restart too is waited for, unless the disk hangs.
                 let _ = timeout(self.store.patience(), purged.removal.written()).await;
             }
             let status = answer.status;
-            match self.decisions.received(&seen, &fetch, &response, &variants.stored) {
+            match decisions.received(&seen, &fetch, &response, &variants.stored) {
                 Received::Store { stored, replaces } => {
                     if self.is_too_large(&stored, answer.length) {
+                        if let Some(head) = decisions.cut(&stored).filter(|_| answer.length.is_some()) {
+                            let head = self.keep_head(&registration, head, &bodies(&variants, &replaces));
+                            self.cut(&customer, registration.key(), &head, answer.content);
+                            return self.in_slices(&registration, head, status);
+                        }
                         return self.relay(
                             &registration,
                             answer,
@@ -103,13 +117,34 @@ impl Edge {
                         );
                     }
                     let replaces = bodies(&variants, &replaces);
-                    let plan = FillPlan { stored: *stored, replaces, before: None, after: None };
-                    return self.receive(registration, answer, plan);
+                    let plan = FillPlan { replaces, ..FillPlan::new(*stored) };
+                    return self.receive(&customer, registration, answer, plan);
+                }
+                Received::Slice { stored, replaces, range } => {
+                    let head = self.keep_head(&registration, *stored, &bodies(&variants, &replaces));
+                    let (key, slice) = (registration.key(), head.stored.slice(range.clone()));
+                    let slices = head.stored.slices().map(|slices| (slices.id, range.start / slices.size));
+                    // If somebody else fetches that slice, theirs is as good.
+                    if let Some((id, index)) = slices
+                        && let Ok(registration) =
+                            self.store.take_off(&self.slice_key(key, id, index), true, |_| true)
+                    {
+                        self.receive(&customer, registration, answer, FillPlan::slice(slice));
+                    }
+                    return self.in_slices(&registration, head, status);
+                }
+                Received::Pass { stored, why, forget } => {
+                    let _ = self.store.forget(registration.key(), &bodies(&variants, &forget));
+                    self.lonely.note(registration.key().hash, response_time);
+                    registration.close();
+                    registration.flight().land(Landing::Alone);
+                    let plan = FillPlan { unstored: Some(why), ..FillPlan::slice(*stored) };
+                    return self.receive(&customer, registration, answer, plan);
                 }
                 Received::Combine { index, stored, content_at } => {
                     let Some(old) = variants.object(index) else { break };
                     let plan = combine(*stored, &old, content_at, answer.length);
-                    return self.receive(registration, answer, plan);
+                    return self.receive(&customer, registration, answer, plan);
                 }
                 Received::Freshen(heads) => {
                     let fresh = |(index, head): (usize, Box<Stored>)| {
@@ -124,7 +159,7 @@ impl Edge {
                     registration.flight().land(Landing::Share(first.clone()));
                     // The client that asked gets the fields meant for it alone, too.
                     let object = Object { stored: Arc::new(heads.swap_remove(0)), body: first.body };
-                    return Outcome::Object { object, status, confirmed: true };
+                    return Outcome::Object { object, status, confirmed: true, unstored: None };
                 }
                 Received::ServeStale { index } => {
                     let Some(object) = variants.object(index) else { break };
@@ -141,27 +176,6 @@ impl Edge {
         registration.close();
         registration.flight().land(Landing::Failed(Failure::Response));
         Outcome::Failed { failure: Failure::Response, error: "http_protocol_error" }
-    }
-
-    fn relay_interim(
-        self: &Arc<Self>,
-        request: &Arc<RequestHead>,
-        registration: &Registration,
-    ) -> impl Fn(StatusCode, &HeaderMap) + Clone + Send + Sync + 'static {
-        let (edge, request) = (Arc::clone(self), Arc::clone(request));
-        let flight = Arc::clone(registration.flight());
-        move |status, fields| {
-            if status == StatusCode::CONTINUE {
-                // For the client that waits for it, and nobody else.
-                if request.expects_continue {
-                    flight.interim(status, HeaderMap::new());
-                }
-                return;
-            }
-            if let Some(fields) = edge.decisions.interim(&view(&request), status, fields) {
-                flight.interim(status, fields);
-            }
-        }
     }
 
     fn stale(
@@ -194,18 +208,66 @@ impl Edge {
         announced > self.store.limits().object
     }
 
-    /// Begins to take in a response; readers may follow at once.
-    fn receive(self: &Arc<Self>, registration: Registration, answer: Answer, plan: FillPlan) -> Outcome {
-        let status = answer.status;
-        let filler = self.store.fill(&registration);
-        let object = Object { stored: Arc::new(plan.stored.clone()), body: Arc::clone(filler.body()) };
+    /// The head of what is kept in slices is in the store.
+    fn in_slices(&self, registration: &Registration, object: Object, status: StatusCode) -> Outcome {
         self.lonely.clear(registration.key().hash);
-        let shared =
-            Object { stored: Arc::new(plan.stored.clone().at_rest()), body: Arc::clone(&object.body) };
-        registration.flight().land(Landing::Share(shared));
-        let fill = Fill { edge: Arc::clone(self), registration, filler, trailers: HeaderMap::new() };
+        let stored = Arc::new(Stored::clone(&object.stored).at_rest());
+        registration.flight().land(Landing::Share(Object { stored, body: Arc::clone(&object.body) }));
+        Outcome::Object { object, status, confirmed: false, unstored: None }
+    }
+
+    /// Begins to take in a response; readers may follow at once.
+    pub fn receive(
+        self: &Arc<Self>,
+        customer: &Arc<Customer>,
+        registration: Registration,
+        answer: Answer,
+        plan: FillPlan,
+    ) -> Outcome {
+        let status = answer.status;
+        let unstored = plan.unstored;
+        let fill = self.fill(customer, registration, &plan);
+        let object = Object { stored: Arc::new(plan.stored.clone()), body: Arc::clone(fill.filler.body()) };
         tokio::spawn(fill.run(answer.content, plan));
-        Outcome::Object { object, status, confirmed: false }
+        Outcome::Object { object, status, confirmed: false, unstored }
+    }
+
+    /// A place for content to come, where readers may follow.
+    pub fn fill(
+        self: &Arc<Self>,
+        customer: &Arc<Customer>,
+        registration: Registration,
+        plan: &FillPlan,
+    ) -> Fill {
+        let filler = self.store.fill(&registration);
+        let stored = Arc::new(plan.stored.clone().at_rest());
+        if plan.unstored.is_none() {
+            self.lonely.clear(registration.key().hash);
+        }
+        registration.flight().land(Landing::Share(Object { stored, body: Arc::clone(filler.body()) }));
+        let (edge, customer) = (Arc::clone(self), Arc::clone(customer));
+        Fill { edge, customer, registration, filler, trailers: HeaderMap::new() }
+    }
+}
+
+fn relay_interim(
+    customer: &Arc<Customer>,
+    request: &Arc<RequestHead>,
+    registration: &Registration,
+) -> impl Fn(StatusCode, &HeaderMap) + Clone + Send + Sync + 'static {
+    let (customer, request) = (Arc::clone(customer), Arc::clone(request));
+    let flight = Arc::clone(registration.flight());
+    move |status, fields| {
+        if status == StatusCode::CONTINUE {
+            // For the client that waits for it, and nobody else.
+            if request.expects_continue {
+                flight.interim(status, HeaderMap::new());
+            }
+            return;
+        }
+        if let Some(fields) = customer.decisions.interim(&view(&request), status, fields) {
+            flight.interim(status, fields);
+        }
     }
 }
 
@@ -214,12 +276,27 @@ fn bodies(variants: &Variants, indices: &[usize]) -> Vec<Arc<Body>> {
 }
 
 /// How stored content comes together.
-struct FillPlan {
+pub struct FillPlan {
     stored: Stored,
     replaces: Vec<Arc<Body>>,
     /// Octets of an older part that go before, and after, what the origin sends.
     before: Option<Piece>,
     after: Option<Piece>,
+    /// The octets that there must be in all: a part that ends early is no beginning of it, but nothing.
+    exact: Option<u64>,
+    /// It is for one request only.
+    unstored: Option<NotStored>,
+}
+
+impl FillPlan {
+    fn new(stored: Stored) -> Self {
+        Self { stored, replaces: Vec::new(), before: None, after: None, exact: None, unstored: None }
+    }
+
+    /// For one slice, under its head.
+    pub fn slice(stored: Stored) -> Self {
+        Self { exact: stored.extent().length, ..Self::new(stored) }
+    }
 }
 
 /// Octets of stored content, counted from its first stored octet.
@@ -239,19 +316,20 @@ fn combine(stored: Stored, old: &Object, content_at: u64, length: Option<u64>) -
     };
     let before = piece(old_first, content_at.min(old_end));
     let after = piece(new_end.clamp(old_first, old_end), old_end);
-    FillPlan { stored, replaces: vec![Arc::clone(&old.body)], before, after }
+    FillPlan { replaces: vec![Arc::clone(&old.body)], before, after, ..FillPlan::new(stored) }
 }
 
 /// Takes in the content of one response.
-struct Fill {
+pub struct Fill {
     edge: Arc<Edge>,
+    customer: Arc<Customer>,
     registration: Registration,
     filler: Filler,
     trailers: HeaderMap,
 }
 
 /// Why taking in ended before the content did.
-enum Broken {
+pub enum Broken {
     Content,
     Deserted,
 }
@@ -266,14 +344,25 @@ impl Fill {
                 Ended::Truncated
             }
         };
-        let Self { edge, registration, filler, trailers } = self;
-        let stored = Arc::new(plan.stored.with_length(filler.body().received()));
+        self.end(plan, ended);
+    }
+
+    /// The content is there, or will not come.
+    pub fn end(self, plan: FillPlan, ended: Ended) {
+        let received = self.filler.body().received();
+        let ended = if plan.exact.is_none_or(|exact| exact == received) { ended } else { Ended::Truncated };
+        let Self { edge, customer, registration, filler, trailers } = self;
+        let stored = Arc::new(plan.stored.with_length(received));
         let end = match ended {
             Ended::Complete => End::Complete(Arc::new(trailers)),
             Ended::Truncated => End::Truncated,
         };
         edge.store.keep(&registration, filler, Arc::clone(&stored), end, &plan.replaces, |purged| {
-            edge.decisions.keep(&stored, ended, purged)
+            if plan.unstored.is_some() {
+                Keep::Discard
+            } else {
+                customer.decisions.keep(&stored, ended, purged)
+            }
         });
         edge.store.make_room(registration.key());
     }
@@ -293,7 +382,7 @@ impl Fill {
         self.copy(plan.after.as_ref()).await
     }
 
-    async fn append(&mut self, data: &Bytes) -> Result<(), Broken> {
+    pub async fn append(&mut self, data: &Bytes) -> Result<(), Broken> {
         self.filler.room().await.map_err(|_| Broken::Deserted)?;
         self.filler.append(data);
         let too_large = self.filler.body().received() > self.edge.store.limits().object;

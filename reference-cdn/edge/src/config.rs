@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::uri::Authority;
+use http_cache::Settings;
 
-use crate::http1::connection::ConnectionLimits;
-use crate::http1::head::HeadLimits;
-use crate::origin::OriginLimits;
+use crate::client::{ConnectionLimits, HeadLimits};
+use crate::http2::Http2Limits;
+use crate::limits::{ClientLimits, CustomerLimits, Lengths, Rate};
+use crate::origin::{OriginConfig, OriginGroupConfig};
 use crate::store::StoreLimits;
+use crate::tls::TlsConfig;
 
-/// Everything about one edge but its decisions.
+/// Everything about one edge.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where clients connect; port 0 takes a free one.
@@ -19,7 +22,14 @@ pub struct Config {
     /// Client connections open at once.
     pub connections: usize,
     pub client: ConnectionLimits,
-    pub origin: OriginConfig,
+    pub http2: Http2Limits,
+    /// A second listener for clients, with TLS.
+    pub tls: Option<TlsConfig>,
+    pub per_client: ClientLimits,
+    /// Requests of one client for hosts that nobody has.
+    pub stray_rate: Rate,
+    /// Whose content it serves; of two that claim a host the first has it.
+    pub customers: Vec<CustomerConfig>,
     pub store: StoreLimits,
     pub admin: Option<AdminConfig>,
     /// Path of the access log; `-` for standard output.
@@ -28,13 +38,39 @@ pub struct Config {
     pub drain: Duration,
 }
 
+/// One customer.
 #[derive(Clone, Debug)]
-pub struct OriginConfig {
-    /// Host and port to connect to.
-    pub authority: Authority,
-    /// Send the client's Host rather than the origin's.
-    pub keep_host: bool,
-    pub limits: OriginLimits,
+pub struct CustomerConfig {
+    /// A token; what is stored carries it.
+    pub name: String,
+    pub hosts: Vec<Host>,
+    /// What its decisions are made from.
+    pub settings: Settings,
+    pub origin: OriginGroupConfig,
+    pub limits: CustomerLimits,
+}
+
+impl CustomerConfig {
+    /// The customer of an edge that has only one: whatever the host.
+    pub fn new(origin: OriginGroupConfig) -> Self {
+        Self {
+            name: "default".into(),
+            hosts: vec![Host::Any],
+            settings: Settings::default(),
+            origin,
+            limits: CustomerLimits::default(),
+        }
+    }
+}
+
+/// The hosts that belong to a customer: names in lower case, without port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// All that nobody else claims.
+    Any,
+    Exact(String),
+    /// Every name below this domain, not the domain itself.
+    Under(String),
 }
 
 #[derive(Clone, Debug)]
@@ -70,13 +106,17 @@ impl std::fmt::Debug for Token {
 }
 
 impl Config {
-    /// The defaults, in front of an origin.
+    /// The defaults, for one customer with this origin.
     pub fn new(listen: SocketAddr, origin: Authority) -> Self {
         Self {
             listen,
             connections: 10_000,
             client: ConnectionLimits::default(),
-            origin: OriginConfig { authority: origin, keep_host: true, limits: OriginLimits::default() },
+            http2: Http2Limits::default(),
+            tls: None,
+            per_client: ClientLimits::default(),
+            stray_rate: Rate::default(),
+            customers: vec![CustomerConfig::new(OriginGroupConfig::new(OriginConfig::new(origin)))],
             store: StoreLimits::default(),
             admin: None,
             access_log: None,
@@ -101,17 +141,14 @@ impl Default for ConnectionLimits {
     }
 }
 
-impl Default for OriginLimits {
+impl Default for ClientLimits {
     fn default() -> Self {
         Self {
-            connections: 512,
-            idle_connections: 64,
-            idle: Duration::from_secs(30),
-            connect: Duration::from_secs(5),
-            response: Duration::from_secs(30),
-            content_stall: Duration::from_secs(30),
-            head_bytes: 64 * 1024,
-            fields: 128,
+            connections: 0,
+            lengths: Lengths { ipv4: 32, ipv6: 64 },
+            remembered: 65_536,
+            exempt: Vec::new(),
+            proxies: Vec::new(),
         }
     }
 }

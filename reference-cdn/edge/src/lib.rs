@@ -1,21 +1,26 @@
 //! The edge of the reference CDN: a caching HTTP proxy.
 //!
 //! What a request may get is decided by [`http_cache::Decisions`]; this crate carries it out: connections, the store,
-//! the origin, collapsing, the admin listener. [`bind`] takes the decisions as an argument, so that another program can
-//! start the same edge with other decisions.
+//! the origin, collapsing, the admin listener. [`bind`] takes what makes the decisions as an argument, so that another
+//! program can start the same edge with other decisions.
 
 mod access_log;
 mod admin;
 mod answer;
 mod ask;
+pub mod client;
 mod clock;
 mod config;
+mod customer;
 pub mod http1;
+pub mod http2;
+pub mod limits;
 mod lonely;
 mod metrics;
 mod origin;
 mod send;
 mod server;
+mod slices;
 #[cfg(test)]
 mod spoiled_tests;
 mod state;
@@ -27,12 +32,21 @@ mod store_tests;
 #[path = "../tests/support/mod.rs"]
 mod support;
 mod sync;
+pub mod tls;
 
 #[cfg(test)]
 extern crate self as edge;
 
 pub use clock::Clock;
-pub use config::{AdminConfig, Config, OriginConfig, Token};
-pub use origin::OriginLimits;
+pub use config::{AdminConfig, Config, CustomerConfig, Host, Token};
+pub use customer::{Customer, Customers};
+pub use limits::{ClientLimits, CustomerLimits, Limit, Prefix, PrefixError, Rate};
+pub use metrics::Sample;
+pub use origin::{
+    Bound, EjectionRules, MOST_ORIGINS, Names, OriginConfig, OriginGroupConfig, OriginLimits,
+    OriginSetupError, OriginTls, Origins, ParentRules, ProbeConfig, Protocol, RetryRules, Role, Thresholds,
+    TlsSetupError,
+};
 pub use server::{Server, StartError, Stopped, bind};
 pub use state::Edge;
+pub use tls::{CertificateFiles, Certificates, TlsConfig};

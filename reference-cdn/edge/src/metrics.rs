@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::StatusCode;
 
+use crate::limits::Limit;
+use crate::tls::accept::Handshake;
+
 /// A number that only grows, or a gauge that goes both ways.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
@@ -40,6 +43,8 @@ pub enum Answered {
     Relayed,
     /// By the edge itself.
     Generated,
+    /// With a refusal: there were too many requests.
+    Limited,
     /// With an error, because the origin failed.
     OriginFailed,
     /// Not at all: the client left, or spoiled its request, before there was an answer.
@@ -48,7 +53,7 @@ pub enum Answered {
 }
 
 impl Answered {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Hit,
         Self::Stale,
         Self::Collapsed,
@@ -56,6 +61,7 @@ impl Answered {
         Self::Miss,
         Self::Relayed,
         Self::Generated,
+        Self::Limited,
         Self::OriginFailed,
         Self::Unanswered,
     ];
@@ -69,6 +75,7 @@ impl Answered {
             Self::Miss => "miss",
             Self::Relayed => "relayed",
             Self::Generated => "generated",
+            Self::Limited => "limited",
             Self::OriginFailed => "origin_failed",
             Self::Unanswered => "unanswered",
         }
@@ -82,17 +89,27 @@ pub struct Metrics {
     pub connections_accepted: Count,
     pub connections_shed: Count,
     pub requests_open: Count,
-    requests: [Count; 9],
+    requests: [Count; Answered::ALL.len()],
     /// By the first digit of the status.
     statuses: [Count; 6],
     pub heads_refused: Count,
+    limits: [Count; Limit::ALL.len()],
+    pub clients_forgotten: Count,
     pub octets_sent: Count,
     pub responses_aborted: Count,
     pub origin_requests: Count,
     pub origin_failures: Count,
     pub origin_truncated: Count,
     pub background_refreshes: Count,
+    pub slices_changed: Count,
     pub log_lines_dropped: Count,
+    pub http2_connections: Count,
+    pub http2_streams_refused: Count,
+    pub http2_protocol_errors: Count,
+    /// By [`Handshake`].
+    pub tls_handshakes: [Count; Handshake::ALL.len()],
+    pub tls_reloads: Count,
+    pub tls_reloads_failed: Count,
 }
 
 /// One sample.
@@ -121,6 +138,11 @@ impl Metrics {
         let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
         self.statuses[class.min(5)].add(1);
         self.octets_sent.add(octets);
+    }
+
+    /// Somebody ran into a limit.
+    pub fn reached(&self, limit: Limit) {
+        self.limits[limit as usize].add(1);
     }
 
     pub fn samples(&self) -> Vec<Sample> {
@@ -158,7 +180,22 @@ impl Metrics {
                 )
             });
         }
+        for limit in Limit::ALL {
+            samples.push(Sample {
+                label: Some(("limit", limit.name().to_owned())),
+                ..Sample::counter(
+                    "edge_limit_reached_total",
+                    "How often somebody ran into a limit, by the field that sets it.",
+                    self.limits[limit as usize].get(),
+                )
+            });
+        }
         samples.extend([
+            Sample::counter(
+                "edge_clients_forgotten_total",
+                "Clients whose rate was forgotten because per-client.remembered had no place left.",
+                self.clients_forgotten.get(),
+            ),
             Sample::counter(
                 "edge_heads_refused_total",
                 "Request heads refused as malformed or too large.",
@@ -195,12 +232,64 @@ impl Metrics {
                 self.background_refreshes.get(),
             ),
             Sample::counter(
+                "edge_slices_changed_total",
+                "Representations kept in slices of which the origin turned out to have another version.",
+                self.slices_changed.get(),
+            ),
+            Sample::counter(
                 "edge_access_log_dropped_total",
                 "Access log lines dropped because the log could not keep up.",
                 self.log_lines_dropped.get(),
             ),
         ]);
+        self.http2(&mut samples);
+        self.tls(&mut samples);
         samples
+    }
+
+    fn http2(&self, samples: &mut Vec<Sample>) {
+        samples.extend([
+            Sample::counter(
+                "edge_http2_connections_total",
+                "Client connections that spoke HTTP/2.",
+                self.http2_connections.get(),
+            ),
+            Sample::counter(
+                "edge_http2_streams_refused_total",
+                "Streams that never became a request: malformed or too large heads, or too many at once.",
+                self.http2_streams_refused.get(),
+            ),
+            Sample::counter(
+                "edge_http2_protocol_errors_total",
+                "HTTP/2 connections ended because the client broke the protocol.",
+                self.http2_protocol_errors.get(),
+            ),
+        ]);
+    }
+
+    fn tls(&self, samples: &mut Vec<Sample>) {
+        for handshake in Handshake::ALL {
+            samples.push(Sample {
+                label: Some(("outcome", handshake.name().to_owned())),
+                ..Sample::counter(
+                    "edge_tls_handshakes_total",
+                    "TLS handshakes with clients.",
+                    self.tls_handshakes[handshake as usize].get(),
+                )
+            });
+        }
+        samples.extend([
+            Sample::counter(
+                "edge_tls_reloads_total",
+                "Times that certificates were read again and replaced.",
+                self.tls_reloads.get(),
+            ),
+            Sample::counter(
+                "edge_tls_reloads_failed_total",
+                "Times that certificates were read again and could not be used; the old ones stayed.",
+                self.tls_reloads_failed.get(),
+            ),
+        ]);
     }
 }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap};
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use http_cache::{Decisions, Reply, Selection, Stored};
 use tokio::time::timeout;
 
 use crate::access_log::Record;
-use crate::http1::head::{RequestHead, content_length};
-use crate::http1::respond::{Downstream, ENOUGH, Stop};
+use crate::client::request::content_length;
+use crate::client::{Downstream, ENOUGH, RequestHead, Stop};
 use crate::origin::Answer;
+use crate::slices::{SliceError, Slices};
 use crate::store::{Body, Fault, Next, Object, Reader};
 
 /// Why a stored response was not sent.
@@ -25,6 +26,8 @@ pub enum NotSent {
     Unread,
     /// The same after the response had begun.
     UnreadLater,
+    /// The first slice of the content cannot be had; nothing was sent.
+    Slice(SliceError),
     Stop(Stop),
 }
 
@@ -34,22 +37,26 @@ impl From<Stop> for NotSent {
     }
 }
 
-/// Sends `reply`, its content from `object`.
+/// How often the content of one response is mended: a slice that is bad or broke off is fetched again, and the response
+/// goes on where it was.
+const MENDS: usize = 8;
+
+/// Sends `reply`, its content from `object`, or from the slices that it is kept in.
 ///
 /// The blocks that go out with the head are verified before the head is sent. What comes from disk is waited for before
 /// that, for up to `patience` each time: nobody has seen anything yet, and the origin can still be asked.
 pub async fn stored<D: Downstream>(
     decisions: &dyn Decisions,
     request: &RequestHead,
-    object: &Object,
+    (object, slices, patience): (&Object, Option<Slices<'_>>, Duration),
     reply: Reply,
-    patience: Duration,
     down: &mut D,
     record: &mut Record,
 ) -> Result<(), NotSent> {
     let has_content = has_content(&request.method, reply.status);
     let mut length = announced(&reply.headers);
-    let mut feed = Feed::new(decisions, object, if has_content { reply.content } else { Selection::None });
+    let selection = if has_content { reply.content } else { Selection::None };
+    let mut feed = Feed::new(decisions, object, slices, selection);
     if has_content && matches!(feed.selection, Kind::None) {
         length = Some(0);
     }
@@ -63,21 +70,30 @@ pub async fn stored<D: Downstream>(
                 first.push(data);
                 step = feed.step();
             }
-            Ok(Step::Wait) if object.body.is_loading() => {
+            Ok(Step::Wait) if feed.is_loading() => {
                 if timeout(patience, feed.arrival()).await.is_err() {
                     return Err(NotSent::Unread);
                 }
                 step = feed.step();
             }
+            Ok(Step::Open) => {
+                // With some octets at hand there is no hurry to wait for more.
+                if octets > 0 {
+                    break;
+                }
+                feed.open().await.map_err(NotSent::Slice)?;
+                step = feed.step();
+            }
+            Err(fault) if feed.mend(fault) => step = feed.step(),
             Err(Fault::BadBlock) => return Err(NotSent::BadBlock),
             Err(Fault::Unread) => return Err(NotSent::Unread),
             _ => break,
         }
     }
-    // Stored trailer fields need the chunked coding to travel in.
+    // Stored trailer fields need the chunked coding to travel in; in HTTP/2 there is always a place for them.
     if let Ok(Step::Done(Some(trailers))) = &step
         && !trailers.is_empty()
-        && request.http11
+        && request.version == Version::HTTP_11
         && matches!(feed.selection, Kind::Whole)
     {
         length = None;
@@ -99,13 +115,25 @@ pub async fn stored<D: Downstream>(
             }
             Ok(Step::Wait) => {
                 down.flush().await?;
-                if !object.body.is_loading() {
+                if !feed.is_loading() {
                     feed.arrival().await;
                 } else if timeout(patience, feed.arrival()).await.is_err() {
                     record.error = Some("disk_timeout");
                     return Err(NotSent::UnreadLater);
                 }
             }
+            Ok(Step::Open) => {
+                if let Err(error) = feed.open().await {
+                    tracing::warn!(target = %request.target, ?error, "response broken off: a slice cannot be had");
+                    record.error = Some(match error {
+                        SliceError::Changed => "slice_changed",
+                        SliceError::Failed(_, error) => error,
+                    });
+                    down.flush().await?;
+                    return Err(NotSent::Stop(Stop::Content));
+                }
+            }
+            Err(fault) if feed.mend(fault) => {}
             Ok(Step::Done(trailers)) => {
                 let none = HeaderMap::new();
                 let seen = crate::state::view(request);
@@ -195,6 +223,8 @@ fn announced(fields: &HeaderMap) -> Option<u64> {
 enum Step {
     Data(Bytes),
     Wait,
+    /// [`Feed::open`] the next slice.
+    Open,
     /// With the trailer fields that came with the whole content.
     Done(Option<Arc<HeaderMap>>),
 }
@@ -211,6 +241,8 @@ struct Feed<'a> {
     decisions: &'a dyn Decisions,
     stored: &'a Stored,
     body: &'a Arc<Body>,
+    slices: Option<Slices<'a>>,
+    mends: usize,
     selection: Kind,
     /// What is left to send, in order.
     parts: std::vec::IntoIter<Piece>,
@@ -223,16 +255,24 @@ enum Piece {
 }
 
 struct Reading {
-    reader: Reader,
+    /// `None`: the slice has to be opened.
+    reader: Option<Reader>,
     /// Where the reader is in the representation.
     offset: u64,
     left: u64,
 }
 
 impl<'a> Feed<'a> {
-    fn new(decisions: &'a dyn Decisions, object: &'a Object, selection: Selection) -> Self {
+    fn new(
+        decisions: &'a dyn Decisions,
+        object: &'a Object,
+        slices: Option<Slices<'a>>,
+        selection: Selection,
+    ) -> Self {
+        let complete = object.stored.extent().complete.unwrap_or(0);
         let (kind, parts) = match selection {
             Selection::None => (Kind::None, Vec::new()),
+            Selection::Whole if slices.is_some() => (Kind::Parts, vec![Piece::Octets(0..complete)]),
             Selection::Whole => (Kind::Whole, Vec::new()),
             Selection::Range(range) => (Kind::Parts, vec![Piece::Octets(range)]),
             Selection::Multipart { parts, close } => {
@@ -245,6 +285,8 @@ impl<'a> Feed<'a> {
             decisions,
             stored: &object.stored,
             body: &object.body,
+            slices,
+            mends: 0,
             selection: kind,
             parts: parts.into_iter(),
             reading: None,
@@ -255,6 +297,12 @@ impl<'a> Feed<'a> {
         feed
     }
 
+    /// What is being read comes from disk.
+    fn is_loading(&self) -> bool {
+        let reader = self.reading.as_ref().and_then(|reading| reading.reader.as_ref());
+        reader.is_some_and(|reader| reader.body().is_loading())
+    }
+
     fn first(&self) -> u64 {
         self.stored.extent().first
     }
@@ -262,7 +310,27 @@ impl<'a> Feed<'a> {
     fn begin(&mut self, range: std::ops::Range<u64>) {
         let at = range.start.saturating_sub(self.first());
         let left = range.end.saturating_sub(range.start);
-        self.reading = Some(Reading { reader: self.body.read(at), offset: range.start, left });
+        let reader = self.slices.is_none().then(|| self.body.read(at));
+        self.reading = Some(Reading { reader, offset: range.start, left });
+    }
+
+    /// Opens the slice that holds the next octet.
+    async fn open(&mut self) -> Result<(), SliceError> {
+        let (Some(slices), Some(reading)) = (&self.slices, &mut self.reading) else { return Ok(()) };
+        let slice = slices.open(reading.offset, reading.offset.saturating_add(reading.left - 1)).await?;
+        let within = reading.offset - slice.stored.extent().first;
+        reading.reader = Some(slice.body.read(within));
+        Ok(())
+    }
+
+    /// What is left of a slice that failed can be had again from the origin. False if it cannot, or was too often.
+    fn mend(&mut self, fault: Fault) -> bool {
+        let (Some(slices), Some(reading)) = (&self.slices, &mut self.reading) else { return false };
+        let Some(reader) = reading.reader.take() else { return false };
+        tracing::warn!(error = %fault, offset = reading.offset, "a slice is fetched again");
+        slices.forget(reader.body(), reading.offset);
+        self.mends += 1;
+        self.mends <= MENDS
     }
 
     fn step(&mut self) -> Result<Step, Fault> {
@@ -272,12 +340,22 @@ impl<'a> Feed<'a> {
                     self.reading = None;
                     continue;
                 }
-                match reading.reader.next(reading.left)? {
+                let Some(reader) = &mut reading.reader else { return Ok(Step::Open) };
+                let most = match &self.slices {
+                    Some(slices) => reading.left.min(slices.range(reading.offset).end - reading.offset),
+                    None => reading.left,
+                };
+                match reader.next(most)? {
                     Next::Data(data) => {
                         let octets = data.len() as u64;
                         let data = self.decisions.content(Some(self.stored), reading.offset, data);
                         reading.offset += octets;
                         reading.left -= octets;
+                        if self.slices.as_ref().is_some_and(|slices| {
+                            octets == most && slices.range(reading.offset).start == reading.offset
+                        }) {
+                            reading.reader = None;
+                        }
                         return Ok(Step::Data(data));
                     }
                     Next::Wait => return Ok(Step::Wait),
@@ -296,8 +374,8 @@ impl<'a> Feed<'a> {
     }
 
     async fn arrival(&self) {
-        if let Some(reading) = &self.reading {
-            reading.reader.arrival().await;
+        if let Some(reader) = self.reading.as_ref().and_then(|reading| reading.reader.as_ref()) {
+            reader.arrival().await;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Starts an edge: binds, accepts, and stops in good order.
 
 use std::future::Future;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,22 +9,28 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use http::uri::Scheme;
-use http_cache::Decisions;
+use http_cache::{Decisions, Settings};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::access_log::AccessLog;
 use crate::admin::Admin;
+use crate::client::{Service, Shared};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::http1::connection::{ConnectionLimits, Service, Shared, serve};
+use crate::customer::{Customer, Customers};
+use crate::limits::{Limits, OpenConnection};
 use crate::metrics::{Count, Metrics};
-use crate::origin::Origin;
+use crate::origin::{OriginSetupError, Origins, SystemAuthorities};
 use crate::state::{Edge, EdgeService};
 use crate::store::Store;
+use crate::tls::accept::{Accepted, Handshakes};
+use crate::tls::{Certificates, TlsError};
+use crate::{http1, http2};
 
 /// Connections that the kernel may hold for us.
 const BACKLOG: u32 = 4096;
@@ -33,8 +40,6 @@ const ADMIN_CONNECTIONS: usize = 64;
 const BREATH: Duration = Duration::from_millis(50);
 /// How long writing the last lines of the access log may take.
 const LOG_TIME: Duration = Duration::from_secs(5);
-/// How often connections to the origin that idled too long are closed.
-const SWEEP: Duration = Duration::from_secs(5);
 
 /// Why an edge did not start.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +48,10 @@ pub enum StartError {
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot open the access log {}: {source}", .path.display())]
     AccessLog { path: PathBuf, source: io::Error },
-    #[error("the origin's name cannot be sent as a Host field: {0}")]
-    Origin(#[from] http::Error),
+    #[error(transparent)]
+    Origin(#[from] OriginSetupError),
+    #[error("{0}")]
+    Tls(#[from] TlsError),
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -66,6 +73,8 @@ pub struct Server {
     edge: Arc<Edge>,
     listener: TcpListener,
     listen: SocketAddr,
+    tls: Option<(TcpListener, SocketAddr, Handshakes)>,
+    certificates: Option<Arc<Certificates>>,
     admin: Option<(TcpListener, SocketAddr, Admin)>,
     log_writer: Option<JoinHandle<()>>,
     config: Config,
@@ -78,12 +87,27 @@ pub struct Stopped {
     pub cut: usize,
 }
 
-/// Binds an edge. Connections are accepted, and wait, from now on; [`Server::serve`] answers them.
+/// Binds an edge. Connections are accepted, and wait, from now on; [`Server::serve`] answers them. `decide` makes the
+/// decisions for a customer with these settings.
 ///
 /// # Errors
-/// When an address cannot be bound or the access log cannot be opened.
-pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Result<Server, StartError> {
-    let origin = Origin::new(config.origin.authority.clone(), config.origin.keep_host, config.origin.limits)?;
+/// When an address cannot be bound, the access log cannot be opened, or a certificate cannot be used.
+pub fn bind(
+    config: Config,
+    decide: impl Fn(&Settings) -> Arc<dyn Decisions>,
+    clock: Clock,
+) -> Result<Server, StartError> {
+    let mut authorities = SystemAuthorities::default();
+    let mut customers = Vec::with_capacity(config.customers.len());
+    for (number, customer) in config.customers.iter().enumerate() {
+        // The standard library's own source of randomness.
+        let seed = RandomState::new().hash_one(&customer.name);
+        let (name, group) = (customer.name.as_str(), customer.origin.clone());
+        let origin = Origins::new(name, group, clock.clone(), seed, &mut authorities)?;
+        let decisions = decide(&customer.settings);
+        customers.push((customer.clone(), Arc::new(Customer::new(customer, number, decisions, origin))));
+    }
+    let customers = Customers::new(customers);
     let metrics = Arc::new(Metrics::default());
     let (log, log_writer) = match &config.access_log {
         None => (AccessLog::off(), None),
@@ -95,17 +119,32 @@ pub fn bind(config: Config, decisions: Arc<dyn Decisions>, clock: Clock) -> Resu
             (log, Some(thread))
         }
     };
+    let certificates = match &config.tls {
+        None => None,
+        Some(tls) => Some(Arc::new(Certificates::read(tls.certificates.clone(), Arc::clone(&metrics))?)),
+    };
+    let tls = match (&config.tls, &certificates) {
+        (Some(tls), Some(certificates)) => {
+            let (listener, address) = self::listen(tls.listen, "for clients, with TLS")?;
+            let handshakes = Handshakes::new(Arc::clone(certificates), tls.limits, Arc::clone(&metrics));
+            Some((listener, address, handshakes))
+        }
+        _ => None,
+    };
     let (listener, listen) = listen(config.listen, "for clients")?;
-    let edge = Edge::new(decisions, Arc::new(Store::new(config.store)), origin, clock, metrics, log);
+    let rates = config.customers.iter().map(|customer| customer.limits.client_rate);
+    let limits = Limits::new(config.per_client.clone(), config.stray_rate, rates);
+    let edge = Edge::new(customers, Arc::new(Store::new(config.store)), clock, metrics, log, limits);
     let admin = match &config.admin {
         None => None,
         Some(admin) => {
             let (admin_listener, address) = self::listen(admin.listen, "for operators")?;
-            let admin = Admin::new(Arc::clone(&edge), admin.token.clone(), listen);
+            let admin = Admin::new(Arc::clone(&edge), admin.token.clone(), listen)
+                .with_certificates(certificates.as_ref().map(Arc::clone));
             Some((admin_listener, address, admin))
         }
     };
-    Ok(Server { edge, listener, listen, admin, log_writer, config })
+    Ok(Server { edge, listener, listen, tls, certificates, admin, log_writer, config })
 }
 
 fn listen(address: SocketAddr, what: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -126,6 +165,16 @@ impl Server {
         self.listen
     }
 
+    /// Where clients connect with TLS.
+    pub fn tls(&self) -> Option<SocketAddr> {
+        self.tls.as_ref().map(|(_, address, _)| *address)
+    }
+
+    /// The certificates that clients are shown, to be read again when their files change.
+    pub fn certificates(&self) -> Option<Arc<Certificates>> {
+        self.certificates.clone()
+    }
+
     /// Where operators connect.
     pub fn admin(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(|(_, address, _)| *address)
@@ -138,54 +187,74 @@ impl Server {
     /// Answers connections until `stop` is ready; then finishes the requests in flight, for as long as the
     /// configuration allows.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Stopped {
-        let Self { edge, listener, admin, log_writer, config, .. } = self;
+        let Self { edge, listener, tls, admin, log_writer, config, .. } = self;
         let (stopping, stopped) = watch::channel(false);
-        let clients = Gate {
-            listener,
-            permits: Arc::new(Semaphore::new(config.connections)),
-            shared: shared(config.client, &stopped),
-            metrics: Some(Arc::clone(&edge.metrics)),
+        let shared = Shared {
+            http2: Some(Arc::new(config.http2)),
+            metrics: Arc::clone(&edge.metrics),
+            ..Shared::new(config.client, stopped.clone())
         };
+        // All clients together: whichever listener they came to, one that is idle makes room for another.
+        let permits = Arc::new(Semaphore::new(config.connections));
+        let secured = tls.map(|(listener, _, handshakes)| Gate {
+            listener,
+            handshakes: Some(handshakes),
+            permits: Arc::clone(&permits),
+            shared: Shared { scheme: Scheme::HTTPS, ..shared.clone() },
+            limits: Some(Arc::clone(&edge)),
+        });
+        let limits = Some(Arc::clone(&edge));
+        let clients = Gate { listener, handshakes: None, permits, shared, limits };
         let client_service = Arc::new(EdgeService(Arc::clone(&edge)));
         let operators = admin.map(|(listener, _, admin)| {
             let gate = Gate {
                 listener,
+                handshakes: None,
                 permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
-                shared: shared(config.client, &stopped),
-                metrics: None,
+                shared: Shared::new(config.client, stopped),
+                limits: None,
             };
             (gate, Arc::new(admin))
         });
         let mut connections = JoinSet::new();
+        let mut secured_connections = JoinSet::new();
         let mut admin_connections = JoinSet::new();
         {
             let accept_clients = clients.accept(&client_service, &mut connections);
+            let accept_secured = async {
+                match &secured {
+                    Some(gate) => gate.accept(&client_service, &mut secured_connections).await,
+                    None => std::future::pending().await,
+                }
+            };
             let accept_operators = async {
                 match &operators {
                     Some((gate, service)) => gate.accept(service, &mut admin_connections).await,
                     None => std::future::pending().await,
                 }
             };
-            let sweep = async {
-                loop {
-                    sleep(SWEEP).await;
-                    edge.origin.sweep();
-                }
-            };
+            let mut tending = JoinSet::new();
+            for customer in edge.customers.all() {
+                tending.spawn(Arc::clone(&customer.origin).tend());
+            }
             tokio::select! {
                 () = stop => {}
                 () = accept_clients => {}
+                () = accept_secured => {}
                 () = accept_operators => {}
-                () = sweep => {}
             }
         }
         // New connections are refused from here on; idle ones close; the operators' end with the clients'.
-        drop(clients);
+        drop((clients, secured));
         let _ = stopping.send(true);
-        let finish = async { while connections.join_next().await.is_some() {} };
+        let finish = async {
+            while connections.join_next().await.is_some() {}
+            while secured_connections.join_next().await.is_some() {}
+        };
         let _ = timeout(config.drain, finish).await;
-        let cut = connections.len();
+        let cut = connections.len() + secured_connections.len();
         connections.shutdown().await;
+        secured_connections.shutdown().await;
         admin_connections.shutdown().await;
         if let Some(writer) = log_writer {
             // What was logged is on disk when the edge says that it has stopped, unless the disk hangs.
@@ -199,21 +268,15 @@ impl Server {
     }
 }
 
-fn shared(limits: ConnectionLimits, stopping: &watch::Receiver<bool>) -> Shared {
-    Shared {
-        limits: Arc::new(limits),
-        scheme: Scheme::HTTP,
-        stopping: stopping.clone(),
-        make_room: Arc::new(Notify::new()),
-    }
-}
-
 /// A listener, and how many may come in.
 struct Gate {
     listener: TcpListener,
+    /// `None`: in the clear.
+    handshakes: Option<Handshakes>,
     permits: Arc<Semaphore>,
     shared: Shared,
-    metrics: Option<Arc<Metrics>>,
+    /// Whose limits on clients apply; operators have none.
+    limits: Option<Arc<Edge>>,
 }
 
 impl Gate {
@@ -222,8 +285,18 @@ impl Gate {
             while connections.try_join_next().is_some() {}
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
+                    let limits = self.limits.as_ref();
+                    let client = limits.map_or(Ok(None), |edge| edge.limits.connection(peer.ip()));
+                    let client = match client {
+                        Ok(client) => client,
+                        Err(limit) => {
+                            // Nothing is read and nothing said: each octet would cost what the limit is to save.
+                            self.shared.metrics.reached(limit);
+                            continue;
+                        }
+                    };
                     let Some(permit) = self.permit().await else { return };
-                    let task = self.connection(stream, peer, permit, Arc::clone(service));
+                    let task = self.connection(stream, peer, (permit, client), Arc::clone(service));
                     connections.spawn(task);
                 }
                 Err(error) => {
@@ -248,9 +321,7 @@ impl Gate {
             return Some(permit);
         }
         self.shared.make_room.notify_one();
-        if let Some(metrics) = &self.metrics {
-            metrics.connections_shed.add(1);
-        }
+        self.shared.metrics.connections_shed.add(1);
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
@@ -258,17 +329,58 @@ impl Gate {
         &self,
         mut stream: TcpStream,
         peer: SocketAddr,
-        permit: OwnedSemaphorePermit,
+        place: (OwnedSemaphorePermit, Option<OpenConnection>),
         service: Arc<S>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let shared = self.shared.clone();
-        let open = self.metrics.as_ref().map(Open::new);
+        let handshakes = self.handshakes.clone();
+        let open = Open::new(&self.shared.metrics);
         async move {
             // Without it the last segment of an answer may wait; failing to set it costs only time.
             let _ = stream.set_nodelay(true);
-            let (reader, writer) = stream.split();
-            serve(reader, writer, peer, shared, &*service).await;
-            drop((open, permit));
+            match handshakes {
+                // In boxes, so that a connection that needs neither does not carry the room for TLS and HTTP/2.
+                Some(handshakes) => Box::pin(secured(stream, handshakes, peer, shared, service)).await,
+                None => {
+                    let http2 = shared.http2.clone();
+                    let (reader, writer) = stream.split();
+                    let first =
+                        http1::connection::serve(reader, writer, peer, shared.clone(), &*service).await;
+                    if let (Some(first), Some(limits)) = (first, http2) {
+                        let connection =
+                            http2::connection::serve(stream, first, peer, shared, limits, service);
+                        Box::pin(connection).await;
+                    }
+                }
+            }
+            drop((open, place));
+        }
+    }
+}
+
+/// A connection with TLS: HTTP/2 or HTTP/1.1, as its client chose.
+async fn secured<S: Service>(
+    stream: TcpStream,
+    handshakes: Handshakes,
+    peer: SocketAddr,
+    shared: Shared,
+    service: Arc<S>,
+) {
+    let accepted = tokio::select! {
+        biased;
+        accepted = handshakes.accept(stream) => accepted,
+        // Handshakes that are long in coming make room, as connections do that are idle.
+        () = shared.make_room.notified() => return,
+    };
+    let Some(Accepted { stream, secured, http2 }) = accepted else { return };
+    let shared = Shared { secured: Some(Arc::new(secured)), ..shared };
+    match shared.http2.clone().filter(|_| http2) {
+        Some(limits) => {
+            http2::connection::serve(stream, BytesMut::new(), peer, shared, limits, service).await;
+        }
+        None => {
+            let (reader, writer) = tokio::io::split(stream);
+            http1::connection::serve(reader, writer, peer, shared, &*service).await;
         }
     }
 }

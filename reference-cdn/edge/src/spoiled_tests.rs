@@ -7,8 +7,9 @@ use crate::store::{BLOCK, Body};
 use crate::support::{After, Origin, TestEdge, pattern};
 
 fn stored(edge: &TestEdge, url: &str) -> Arc<Body> {
-    let key = edge.edge.decisions.purged(&url.parse().expect("url")).remove(0);
-    let key = edge.edge.store.hashed(key);
+    let customer = edge.edge.customers.rest().expect("a customer");
+    let key = customer.decisions.purged(&url.parse().expect("url")).remove(0);
+    let key = edge.edge.store.hashed(&customer.name, key);
     let variants = edge.edge.store.find(&key).expect("stored");
     Arc::clone(&variants.bodies[0])
 }

@@ -4,45 +4,56 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http_cache::{Decisions, Request as View};
+use http_cache::Request as View;
 
 use crate::access_log::{AccessLog, Record};
+use crate::client::{Downstream, HeadError, Request, RequestHead, Service, Stop};
 use crate::clock::Clock;
-use crate::http1::connection::{Request, Service};
-use crate::http1::head::{HeadError, RequestHead};
-use crate::http1::respond::{Downstream, Stop};
+use crate::customer::Customers;
+use crate::limits::{Limit, Limits};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
-use crate::origin::Origin;
+use crate::origin::samples as origin_samples;
+use crate::slices::Cuttings;
 use crate::store::Store;
 
 /// See the module.
 #[derive(Debug)]
 pub struct Edge {
-    pub(crate) decisions: Arc<dyn Decisions>,
+    pub(crate) customers: Customers,
     pub(crate) store: Arc<Store>,
-    pub(crate) origin: Arc<Origin>,
     pub(crate) clock: Clock,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: AccessLog,
     pub(crate) lonely: Lonely,
+    pub(crate) cuttings: Cuttings,
+    pub(crate) limits: Limits,
 }
 
 /// What `http-cache` looks at.
 pub(crate) fn view(head: &RequestHead) -> View<'_> {
-    View { method: &head.method, target: &head.target, headers: &head.headers }
+    View { method: &head.method, target: &head.target, headers: &head.headers, version: head.version }
 }
 
 impl Edge {
     pub fn new(
-        decisions: Arc<dyn Decisions>,
+        customers: Customers,
         store: Arc<Store>,
-        origin: Arc<Origin>,
         clock: Clock,
         metrics: Arc<Metrics>,
         log: AccessLog,
+        limits: Limits,
     ) -> Arc<Self> {
-        Arc::new(Self { decisions, store, origin, clock, metrics, log, lonely: Lonely::new() })
+        Arc::new(Self {
+            customers,
+            store,
+            clock,
+            metrics,
+            log,
+            lonely: Lonely::new(),
+            cuttings: Cuttings::default(),
+            limits,
+        })
     }
 
     pub fn store(&self) -> &Arc<Store> {
@@ -81,16 +92,29 @@ impl Edge {
                 count(&counters.overrun_readers),
             ),
             Sample::gauge(
-                "edge_origin_idle_connections",
-                "Connections to the origin kept open for later.",
-                self.origin.idle_connections() as u64,
-            ),
-            Sample::counter(
-                "edge_origin_connections_opened_total",
-                "Connections opened to the origin.",
-                self.origin.opened(),
+                "edge_clients_connected",
+                "Clients with a connection open, where connections per client are limited.",
+                self.limits.clients_connected() as u64,
             ),
         ]);
+        let customers = self.customers.all();
+        samples.extend(customers.iter().map(|customer| Sample {
+            label: Some(("customer", customer.name.to_string())),
+            ..Sample::gauge(
+                "edge_customer_requests_in_flight",
+                "Requests being answered, by customer.",
+                customer.load.in_flight(),
+            )
+        }));
+        samples.extend(customers.iter().map(|customer| Sample {
+            label: Some(("customer", customer.name.to_string())),
+            ..Sample::counter(
+                "edge_customer_requests_refused_total",
+                "Requests refused for a limit on the customer or on its clients, by customer.",
+                customer.load.refused.get(),
+            )
+        }));
+        samples.extend(origin_samples(self.customers.all().iter().map(|customer| &*customer.origin)));
         samples
     }
 }
@@ -112,6 +136,15 @@ impl Service for EdgeService {
 
     fn refused(&self, peer: SocketAddr, error: HeadError) {
         self.0.metrics.heads_refused.add(1);
+        let limit = match error {
+            HeadError::TooLarge => Some(Limit::Head),
+            HeadError::TargetTooLong => Some(Limit::Target),
+            HeadError::TooManyFields => Some(Limit::Fields),
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            self.0.metrics.reached(limit);
+        }
         tracing::debug!(%peer, %error, "request head refused");
     }
 }

@@ -69,7 +69,8 @@ async fn ambiguous_requests_are_refused_and_never_reach_the_origin() {
         ("GET /\r\nHost: a\r\n\r\n", 400),
         ("GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
         ("GET / http/1.1\r\nHost: a\r\n\r\n", 400),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+        ("PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", 505),
+        ("PRI * HTTP/2.0\r\nHost: a\r\n\r\n", 505),
         // Host and target.
         ("GET / HTTP/1.1\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
@@ -135,6 +136,11 @@ async fn limits_are_answered_as_such() {
         "a".repeat(40_000)
     );
     assert_eq!(check(&edge, trailers.as_bytes()).await, (431, true));
+    for (limit, count) in
+        [("client.target", 2), ("client.head", 2), ("client.fields", 1), ("client.content", 1)]
+    {
+        assert_eq!(edge.labelled("edge_limit_reached_total", limit), count, "{limit}");
+    }
 }
 
 #[tokio::test]

@@ -140,11 +140,12 @@ async fn a_hung_origin_is_a_gateway_timeout_and_a_stalled_one_a_truncation() {
     })
     .await;
     let edge = TestEdge::with(origin.address, |config| {
-        config.origin.limits.response = Duration::from_millis(200);
-        config.origin.limits.content_stall = Duration::from_millis(200);
+        config.customers[0].origin.limits.response = Duration::from_millis(200);
+        config.customers[0].origin.limits.content_stall = Duration::from_millis(200);
     })
     .await;
     assert_eq!(edge.get("/hang").await.status, 504);
+    assert_eq!(edge.labelled("edge_limit_reached_total", "origin.response"), 1);
     let stalled = edge.get("/stall").await;
     assert_eq!((stalled.status, stalled.complete, stalled.text().as_str()), (200, false, "abc"));
     assert_eq!(edge.metric("edge_store_objects"), 0);
@@ -238,7 +239,8 @@ async fn one_gigabyte_passes_through_bounded_memory() {
 async fn an_upload_may_take_longer_than_a_response_but_an_origin_that_takes_nothing_may_not() {
     let origin = Origin::fixed("200 OK", b"fine").await;
     let limit = Duration::from_millis(150);
-    let edge = TestEdge::with(origin.address, |config| config.origin.limits.response = limit).await;
+    let edge =
+        TestEdge::with(origin.address, |config| config.customers[0].origin.limits.response = limit).await;
     let mut client = edge.client().await;
     client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n").await;
     for _ in 0..10 {
@@ -250,7 +252,7 @@ async fn an_upload_may_take_longer_than_a_response_but_an_origin_that_takes_noth
     // This one accepts the connection and reads nothing.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bind");
     let edge = TestEdge::with(listener.local_addr().expect("address"), |config| {
-        config.origin.limits.response = limit;
+        config.customers[0].origin.limits.response = limit;
     })
     .await;
     let mut client = edge.client().await;

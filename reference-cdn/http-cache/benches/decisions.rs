@@ -54,7 +54,12 @@ fn decisions(criterion: &mut Criterion) {
     let standard = Standard::new(Settings::default());
     let target: Uri = "https://www.example.com/assets/site.css?v=20261121".parse().unwrap();
     let request_headers = headers(REQUEST);
-    let request = Request { method: &Method::GET, target: &target, headers: &request_headers };
+    let request = Request {
+        method: &Method::GET,
+        target: &target,
+        headers: &request_headers,
+        version: http::Version::HTTP_11,
+    };
     let response_headers = headers(RESPONSE);
     let response = Response {
         status: StatusCode::OK,
@@ -62,7 +67,7 @@ fn decisions(criterion: &mut Criterion) {
         request_time: NOW,
         response_time: NOW,
     };
-    let fetch = Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false };
+    let fetch = Fetch::forward(ForwardReason::UriMiss);
     let Received::Store { stored, .. } = standard.received(&request, &fetch, &response, &[]) else {
         panic!("the response should be stored");
     };

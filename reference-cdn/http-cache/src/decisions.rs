@@ -66,6 +66,12 @@ pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
         stored: &[Arc<Stored>],
     ) -> Received;
 
+    /// A response that `received` said to store is too large to be stored in one piece. The head under which it can be
+    /// kept in slices instead; `None`: it cannot.
+    fn cut(&self, _stored: &Stored) -> Option<Stored> {
+        None
+    }
+
     /// No response head came from the origin: index of the stored response that may be served stale instead
     /// (RFC 9111 section 4.2.4, RFC 5861 section 4).
     fn failed(

@@ -10,6 +10,7 @@
 //! times          response_time, initial_age, date; last_modified, where flagged
 //! selecting      piece, packed as vary.rs says
 //! answered       range and content_range, pieces, where flagged
+//! slices         size and id, where flagged
 //! fields         piece, packed as lines.rs says
 //! ```
 //!
@@ -42,7 +43,8 @@ const HAS_WHILE_REVALIDATE: u64 = 1 << 9;
 const HAS_IF_ERROR: u64 = 1 << 10;
 const HAS_LAST_MODIFIED: u64 = 1 << 11;
 const HAS_ANSWERED: u64 = 1 << 12;
-const ALL: u64 = (1 << 13) - 1;
+const HAS_SLICES: u64 = 1 << 13;
+const ALL: u64 = (1 << 14) - 1;
 
 /// Why octets are no stored head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +91,8 @@ impl Stored {
             | flag(freshness.stale_while_revalidate.is_some(), HAS_WHILE_REVALIDATE)
             | flag(freshness.stale_if_error.is_some(), HAS_IF_ERROR)
             | flag(self.last_modified.is_some(), HAS_LAST_MODIFIED)
-            | flag(self.answered.is_some(), HAS_ANSWERED);
+            | flag(self.answered.is_some(), HAS_ANSWERED)
+            | flag(self.slices.is_some(), HAS_SLICES);
         out.push(VERSION);
         put_number(out, self.status.as_u16().into());
         put_number(out, flags);
@@ -111,6 +114,10 @@ impl Stored {
         if let Some(answered) = &self.answered {
             put_piece(out, answered.range.as_bytes());
             put_piece(out, answered.content_range.as_bytes());
+        }
+        if let Some(slices) = self.slices {
+            put_number(out, slices.size.get());
+            put_number(out, slices.id);
         }
         put_piece(out, self.headers.octets());
     }
@@ -166,6 +173,10 @@ impl Stored {
             selecting: Selecting::checked(from.piece()?)?,
             answered: when(is(HAS_ANSWERED), || {
                 Ok(Box::new(Answered { range: value(&mut from)?, content_range: value(&mut from)? }))
+            })?,
+            slices: when(is(HAS_SLICES), || {
+                let size = std::num::NonZeroU64::new(from.number()?).ok_or(Malformed)?;
+                Ok(crate::Slices { size, id: from.number()? })
             })?,
             headers: Lines::checked(from.piece()?)?,
             once: Lines::default(),

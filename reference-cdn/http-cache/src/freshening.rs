@@ -74,6 +74,7 @@ pub(crate) fn freshen(
     fresh.extent = stored.extent;
     fresh.announced = stored.announced;
     fresh.answered = stored.answered.clone();
+    fresh.slices = stored.slices;
     Some(fresh)
 }
 

@@ -43,6 +43,12 @@ impl Key {
         Self(key.into())
     }
 
+    /// Where a slice of a representation is stored: the number `index` of the slices named `id`. No target URI has such a
+    /// key, as none has a fragment.
+    pub fn slice(&self, id: u64, index: u64) -> Self {
+        Self(format!("{}#{id:x}/{index}", self.0).into())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,6 +1,6 @@
 //! Views of the messages a decision looks at: borrowed, without content.
 
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 
 /// A request as the edge received it.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +10,8 @@ pub struct Request<'a> {
     /// taken from the request target or the Host field by the caller.
     pub target: &'a Uri,
     pub headers: &'a HeaderMap,
+    /// Of HTTP, in which the request came: Via tells the origin (RFC 9110 section 7.6.3).
+    pub version: Version,
 }
 
 /// The head of a final response as the origin sent it.

@@ -1,5 +1,6 @@
 //! What an edge is told to do.
 
+use std::num::NonZeroU64;
 use std::ops::Range;
 
 use http::StatusCode;
@@ -46,6 +47,22 @@ pub struct Fetch {
     /// The client's own conditions and Range are withheld, so that the whole representation comes and can be
     /// shared.
     pub whole: bool,
+    /// Only these octets are asked for, in place of what the client's Range says: a slice that holds the first octet
+    /// it wants. With `validate`: if what is stored is not current any more.
+    pub slice: Option<Range<u64>>,
+}
+
+impl Fetch {
+    /// The client's request as it is.
+    pub fn forward(reason: ForwardReason) -> Self {
+        Self { reason, validate: None, complete: None, whole: false, slice: None }
+    }
+
+    /// The octets `range` of the representation of which one stored response, the only one, holds the head.
+    pub fn part(range: Range<u64>) -> Self {
+        let complete = Some(range);
+        Self { reason: ForwardReason::Partial, validate: Some(0), complete, whole: true, slice: None }
+    }
 }
 
 /// May a request share a fetch?
@@ -67,6 +84,12 @@ pub enum Received {
     /// content behind (or before) them. `stored` is the combined head, its extent says which octets the
     /// combination has.
     Combine { index: usize, stored: Box<Stored>, content_at: u64 },
+    /// Its content is the octets `range` of a representation that is kept in slices: store `stored` without content in
+    /// place of `replaces`, and the content as that slice of it.
+    Slice { stored: Box<Stored>, replaces: Vec<usize>, range: Range<u64> },
+    /// It answers this request and is not stored, yet has more octets than the client asked for: answer through
+    /// [`crate::Decisions::reply`] and let go of it. `forget`: stored responses that it makes obsolete.
+    Pass { stored: Box<Stored>, why: NotStored, forget: Vec<usize> },
     /// It confirmed the stored responses named here, which are replaced by these heads (same content). Answer
     /// with the first. It has no content.
     Freshen(Vec<(usize, Box<Stored>)>),
@@ -77,6 +100,16 @@ pub enum Received {
     Again(Fetch),
     /// Relay it to this client only. `forget`: stored responses that it makes obsolete.
     Relay { why: NotStored, forget: Vec<usize> },
+}
+
+/// Content that is kept in slices of one size, each stored by itself; the last may be shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slices {
+    /// Octets of a slice.
+    pub size: NonZeroU64,
+    /// Told apart from all other representations that are kept in slices; 0: not chosen yet. A purged and a changed
+    /// representation never share one with what comes after.
+    pub id: u64,
 }
 
 /// Why a response is not stored (RFC 9111 section 3). Shown in Cache-Status as `detail`.

@@ -5,8 +5,10 @@ use std::ops::Range;
 use http::HeaderMap;
 use http::header::{CONTENT_RANGE, RANGE};
 
-/// More ranges than this in one request are no honest need: the whole is sent (RFC 9110 section 14.2, 17.15).
+/// More ranges than this in one request are no honest need.
 const MOST_RANGES: usize = 16;
+/// Nor are more that share an octet.
+const MOST_OVERLAPPING: usize = 2;
 
 /// Ranges asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,28 @@ pub(crate) enum Ranges {
     Unsatisfiable,
     /// At least one, none empty, none overlapping or adjacent to the one before, in the order asked for.
     Satisfiable(Vec<Range<u64>>),
+}
+
+/// Does the request ask for so many ranges, or so many that overlap, that it is refused (RFC 9110 sections 14.2, 15.5.17
+/// and 17.15)? Sent on, it would make an origin that answers all of them send many times what it has.
+pub(crate) fn is_excessive(headers: &HeaderMap) -> bool {
+    let count = headers.get_all(RANGE).iter().map(|line| {
+        line.as_bytes().split(|&octet| octet == b',').filter(|member| !member.trim_ascii().is_empty()).count()
+    });
+    if count.sum::<usize>() > MOST_RANGES {
+        return true;
+    }
+    let specs = parse(headers).unwrap_or_default();
+    // Of a representation as long as can be, the last octets are far from all that is counted from the front; yet what
+    // is open at its end has them too.
+    let ends = |spec: &Spec| match *spec {
+        Spec::From { first, last } => (first, last.unwrap_or(u64::MAX)),
+        Spec::Suffix(count) => (u64::MAX - count.saturating_sub(1), u64::MAX),
+    };
+    let ranges: Vec<(u64, u64)> = specs.iter().map(ends).collect();
+    let sharing = |at: u64| ranges.iter().filter(|(first, last)| *first <= at && at <= *last).count();
+    // Where most meet, one of them begins.
+    ranges.iter().any(|(first, _)| sharing(*first) > MOST_OVERLAPPING)
 }
 
 /// Parses Range; `None` if it is absent, of another unit or malformed.
@@ -50,6 +74,33 @@ pub(crate) fn parse(headers: &HeaderMap) -> Option<Vec<Spec>> {
     (!specs.is_empty()).then_some(specs)
 }
 
+/// Does Range ask for more ranges than anybody needs, for octets twice, or in several lines or words that some origin may
+/// read as either? An origin that obeyed would send many times what there is (the RangeAmp attacks, DSN 2020), so the
+/// field is not passed on (RFC 9110 section 14.2 lets a server ignore it, section 17.15 says why), and the origin
+/// sends the whole.
+pub fn has_greedy_ranges(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(RANGE).iter();
+    let Some(line) = lines.next() else { return false };
+    if lines.next().is_some() {
+        return true;
+    }
+    let line = line.as_bytes();
+    let members = line.split(|&octet| octet == b',').count();
+    if members < 2 {
+        return false;
+    }
+    match parse(headers) {
+        Some(specs) => {
+            specs.iter().enumerate().any(|(at, spec)| specs[..at].iter().any(|other| spec.overlaps(*other)))
+        }
+        // Another unit, or what is no range to us.
+        None => {
+            let equals = line.iter().position(|&octet| octet == b'=').unwrap_or(0);
+            members > MOST_RANGES || line[..equals].trim_ascii().eq_ignore_ascii_case(b"bytes")
+        }
+    }
+}
+
 fn spec(member: &[u8]) -> Option<Spec> {
     let dash = member.iter().position(|&octet| octet == b'-')?;
     let (first, last) = (&member[..dash], &member[dash + 1..]);
@@ -72,6 +123,20 @@ fn number(digits: &[u8]) -> Option<u64> {
 }
 
 impl Spec {
+    /// Do both name the same octet, of a representation of any length? One that counts from the start and ends, and one
+    /// that counts from the end, may meet where it is short; they name no octet more than twice.
+    fn overlaps(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Suffix(_), Self::Suffix(_)) => true,
+            (Self::Suffix(_), Self::From { last, .. }) | (Self::From { last, .. }, Self::Suffix(_)) => {
+                last.is_none()
+            }
+            (Self::From { first: a, last: a_last }, Self::From { first: b, last: b_last }) => {
+                a <= b_last.unwrap_or(u64::MAX) && b <= a_last.unwrap_or(u64::MAX)
+            }
+        }
+    }
+
     /// The octets it names of a representation with `length` octets, if there are any.
     fn within(self, length: u64) -> Option<Range<u64>> {
         let range = match self {
@@ -173,6 +238,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_excessive() {
+        let many = |count: usize| {
+            format!("bytes={}", (0..count).map(|n| format!("{0}-{0}", 2 * n)).collect::<Vec<_>>().join(","))
+        };
+        for (value, expected) in [
+            ("bytes=0-0", false),
+            ("bytes=0-,0-", false),
+            ("bytes=0-4,2-6", false),
+            ("bytes=0-4,2-6,6-9", false),
+            ("bytes=0-,-5", false),
+            ("bytes=0-,0-,0-", true),
+            ("bytes=0-4,2-6,4-4", true),
+            ("bytes=0-,9-,-5", true),
+            ("bytes=-1,-2,-3", true),
+            ("items=0-,0-,0-", false),
+            (&many(16), false),
+            (&many(17), true),
+            (&many(5000), true),
+        ] {
+            assert_eq!(is_excessive(&one(RANGE, value)), expected, "{value}");
+        }
+        assert!(!is_excessive(&HeaderMap::new()));
+    }
+
+    #[test]
     fn what_is_no_range() {
         let greedy = format!("bytes={}", vec!["0-0"; MOST_RANGES + 1].join(","));
         let cases = [
@@ -200,6 +290,41 @@ mod tests {
         let mut twice = one(RANGE, "bytes=0-0");
         twice.append(RANGE, "bytes=1-1".parse().unwrap());
         assert_eq!(parse(&twice), None);
+    }
+
+    #[test]
+    fn greedy_ranges() {
+        let many = |unit: &str, count: u64| {
+            let ranges: Vec<String> = (0..count).map(|n| format!("{}-{}", 2 * n, 2 * n)).collect();
+            format!("{unit}={}", ranges.join(","))
+        };
+        for (value, greedy) in [
+            ("bytes=0-0", false),
+            ("bytes=0-", false),
+            ("bytes=-5", false),
+            ("bytes=x", false),
+            ("bytes=0-0,1-1", false),
+            ("bytes=5-9, 0-4", false),
+            ("bytes=0-9,-5", false),
+            ("bytes=0-,0-", true),
+            ("bytes=0-5,5-9", true),
+            ("bytes=3-4,0-9", true),
+            ("bytes=-5,-5", true),
+            ("bytes=-1,5-", true),
+            ("bytes=0-0,x,0-0", true),
+            ("BYTES = 0-0,0-0", true),
+            ("items=0-0,0-0", false),
+            (&many("bytes", 16), false),
+            (&many("bytes", 17), true),
+            (&many("items", 16), false),
+            (&many("items", 17), true),
+        ] {
+            assert_eq!(has_greedy_ranges(&one(RANGE, value)), greedy, "{value}");
+        }
+        assert!(!has_greedy_ranges(&HeaderMap::new()));
+        let mut twice = one(RANGE, "bytes=0-0");
+        twice.append(RANGE, "bytes=1-1".parse().unwrap());
+        assert!(has_greedy_ranges(&twice));
     }
 
     #[test]

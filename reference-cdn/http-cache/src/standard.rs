@@ -1,10 +1,11 @@
 //! The decisions as the RFCs have them: which function answers which question, and in what order.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, DATE, IF_RANGE, RANGE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
 use crate::directives::RequestDirectives;
 use crate::validation::{self, CONDITIONS, Match};
@@ -21,6 +22,13 @@ pub struct Settings {
     /// How long past its lifetime a response may be served when the origin does not answer at all and the
     /// response says nothing about it (RFC 9111 section 4.2.4). Zero: never.
     pub stale_when_disconnected: Duration,
+    /// This edge's id among the edges of its CDN, a token ([`is_edge_id`]), sent in CDN-Loop.
+    pub edge: Option<String>,
+    /// Tiers of edges of this CDN that may stand between clients and this edge; beyond them a request is a loop.
+    pub tiers_below: u32,
+    /// Octets of a slice: range requests that the store cannot answer fetch aligned slices of this size, and what is too
+    /// large to be stored in one piece is kept in them. `None`: ranges go to the origin as they are.
+    pub slice: Option<NonZeroU64>,
 }
 
 impl Default for Settings {
@@ -30,6 +38,9 @@ impl Default for Settings {
             client_directives: ClientDirectives::Ignore,
             heuristic: Heuristic::default(),
             stale_when_disconnected: Duration::from_secs(86_400),
+            edge: None,
+            tiers_below: 0,
+            slice: NonZeroU64::new(1 << 20),
         }
     }
 }
@@ -47,8 +58,9 @@ pub enum ClientDirectives {
 #[derive(Clone, Debug)]
 pub struct Standard {
     settings: Settings,
-    /// This cache's member of Via.
+    /// This cache's member of Via for what came in HTTP/1.1; and in HTTP/1.0 and HTTP/2.
     via: HeaderValue,
+    via_others: [HeaderValue; 2],
     /// Its member of CDN-Loop.
     cdn: HeaderValue,
 }
@@ -103,14 +115,22 @@ const NOT_IN_TRAILERS: [&str; 22] = [
 const MAX_FORWARDS: HeaderName = http::header::MAX_FORWARDS;
 
 impl Standard {
-    /// A name that cannot stand in a field is replaced by `cdn`.
+    /// A name that cannot stand in a field is replaced by `cdn`; an id that cannot is left out.
     pub fn new(mut settings: Settings) -> Self {
         let is_token = !settings.name.is_empty() && settings.name.bytes().all(directives::is_token);
         if !is_token {
             settings.name = "cdn".into();
         }
         let value = |text: &str| HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("cdn"));
-        Self { via: value(&format!("1.1 {}", settings.name)), cdn: value(&settings.name), settings }
+        settings.edge = settings.edge.filter(|id| is_edge_id(id));
+        let cdn = cdn_loop::member(&settings.name, settings.edge.as_deref());
+        let via = |version: &str| value(&format!("{version} {}", settings.name));
+        Self {
+            via: via("1.1"),
+            via_others: [via("1.0"), via("2")],
+            cdn: cdn.unwrap_or(HeaderValue::from_static("cdn")),
+            settings,
+        }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -221,9 +241,9 @@ impl Standard {
 }
 
 impl Fetch {
-    /// The client's request as it is.
+    /// The whole, whatever the client's conditions.
     fn unconditional(reason: ForwardReason) -> Self {
-        Self { reason, validate: None, complete: None, whole: true }
+        Self { whole: true, ..Self::forward(reason) }
     }
 }
 
@@ -236,10 +256,17 @@ impl Decisions for Standard {
                 reason: "method not supported here",
             });
         }
-        if cdn_loop::contains(request.headers, &self.settings.name) {
+        let Settings { name, edge, tiers_below, .. } = &self.settings;
+        if cdn_loop::is_loop(request.headers, name, edge.as_deref(), *tiers_below) {
             return Err(Refusal {
                 status: StatusCode::LOOP_DETECTED,
                 reason: "the request has passed this CDN before",
+            });
+        }
+        if *request.method == Method::GET && range::is_excessive(request.headers) {
+            return Err(Refusal {
+                status: StatusCode::RANGE_NOT_SATISFIABLE,
+                reason: "too many ranges, or too many that overlap",
             });
         }
         Ok(())
@@ -292,7 +319,10 @@ impl Decisions for Standard {
             }
             Plan::Fetch(fetch)
         };
-        let pass = |reason| Fetch { reason, validate: None, complete: None, whole: false };
+        let pass = |reason| {
+            let slice = slicing::first(request, self.settings.slice);
+            Fetch { whole: slice.is_some(), slice, ..Fetch::forward(reason) }
+        };
         let Some((index, chosen)) = chosen.and_then(|index| Some((index, stored.get(index)?))) else {
             let reason = if stored.is_empty() { ForwardReason::UriMiss } else { ForwardReason::VaryMiss };
             return fetch(pass(reason));
@@ -324,16 +354,18 @@ impl Decisions for Standard {
             }
             if chosen.freshness.while_revalidating(staleness) {
                 // In the background nobody waits for a part, or for a 304 to conditions of the client's.
-                let refresh = Fetch { whole: true, ..validation_of(chosen, index, ForwardReason::Stale) };
+                let refresh =
+                    Fetch { whole: true, ..validation_of(request, chosen, index, ForwardReason::Stale) };
                 return Plan::Serve { index, stale: true, refresh: Some(refresh) };
             }
         }
         let reason = if unwanted && fresh { ForwardReason::Request } else { ForwardReason::Stale };
-        fetch(validation_of(chosen, index, reason))
+        fetch(validation_of(request, chosen, index, reason))
     }
 
     fn collapsing(&self, request: &Request<'_>, fetch: &Fetch) -> Collapsing {
-        let own = validation::is_conditional(request.headers) || request.headers.contains_key(RANGE);
+        let ranged = request.headers.contains_key(RANGE) && !range::has_greedy_ranges(request.headers);
+        let own = validation::is_conditional(request.headers) || ranged;
         let get = *request.method == Method::GET;
         // A request with credentials rarely brings a response for others, and each such request would wait
         // for one that does not help it.
@@ -349,6 +381,10 @@ impl Decisions for Standard {
     fn origin_request(&self, request: &Request<'_>, fetch: &Fetch, stored: Option<&Stored>) -> HeaderMap {
         let mut headers = fields::end_to_end(request.headers);
         headers.remove(CONTENT_LENGTH);
+        if range::has_greedy_ranges(request.headers) {
+            headers.remove(RANGE);
+            headers.remove(IF_RANGE);
+        }
         if fetch.whole {
             for name in &CONDITIONS {
                 headers.remove(name);
@@ -356,9 +392,8 @@ impl Decisions for Standard {
         }
         if let Some(stored) = stored.filter(|_| fetch.validate.is_some()) {
             if let Some(range) = &fetch.complete {
-                if let Ok(value) = HeaderValue::from_str(&format!("bytes={}-", range.start)) {
-                    headers.insert(RANGE, value);
-                }
+                let rest = stored.extent.complete == Some(range.end);
+                headers.insert(RANGE, range_field(range.start, range.end.checked_sub(1).filter(|_| !rest)));
                 if let Some(tag) = stored.headers.value(&http::header::ETAG) {
                     headers.insert(IF_RANGE, tag);
                 }
@@ -366,11 +401,19 @@ impl Decisions for Standard {
                 validation::conditions_for(stored, &mut headers);
             }
         }
+        if let Some(slice) = &fetch.slice {
+            headers.insert(RANGE, range_field(slice.start, slice.end.checked_sub(1)));
+        }
         if let Some(hops) = headers.get(MAX_FORWARDS).and_then(|hops| directives::seconds(hops.as_bytes())) {
             headers.insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
         }
         // A map that is full cannot take more: the edge's limit on fields is far below.
-        let _ = headers.try_append(http::header::VIA, self.via.clone());
+        let via = match request.version {
+            Version::HTTP_10 => &self.via_others[0],
+            Version::HTTP_2 => &self.via_others[1],
+            _ => &self.via,
+        };
+        let _ = headers.try_append(http::header::VIA, via.clone());
         let _ = headers.try_append(fields::CDN_LOOP, self.cdn.clone());
         headers
     }
@@ -416,7 +459,23 @@ impl Decisions for Standard {
                 .unwrap_or(Received::Again(Fetch::unconditional(ForwardReason::Partial)));
         }
         let honor = self.settings.client_directives == ClientDirectives::Honor;
-        match storing::stored(request, response, self.settings.heuristic, honor) {
+        let heuristic = self.settings.heuristic;
+        let new = match fetch.slice.clone().filter(|_| response.status == StatusCode::PARTIAL_CONTENT) {
+            None => storing::stored(request, response, heuristic, honor),
+            Some(slice) => {
+                let mut headers = request.headers.clone();
+                headers.insert(RANGE, range_field(slice.start, slice.end.checked_sub(1)));
+                let sent = Request { headers: &headers, ..*request };
+                let new = storing::stored(&sent, response, heuristic, honor)
+                    .map_err(|why| (why, storing::unstored(&sent, response, heuristic)));
+                let asked = (slice, self.settings.slice);
+                match slicing::received(request, response, asked, new, &selected(), stored) {
+                    Ok(received) => return received,
+                    Err(new) => Ok(*new),
+                }
+            }
+        };
+        match new {
             Ok(new) if new.extent.partial => combining::part(new, selected(), stored),
             Ok(new) => Received::Store { stored: Box::new(new), replaces: selected() },
             Err(why) => {
@@ -433,6 +492,10 @@ impl Decisions for Standard {
                 Received::Relay { why, forget: if telling { selected() } else { Vec::new() } }
             }
         }
+    }
+
+    fn cut(&self, stored: &Stored) -> Option<Stored> {
+        slicing::cut(stored, self.settings.slice)
     }
 
     fn failed(
@@ -510,10 +573,17 @@ impl Decisions for Standard {
     }
 }
 
+/// `bytes=first-last`, or all from `first` on.
+fn range_field(first: u64, last: Option<u64>) -> HeaderValue {
+    let last = last.map(|last| last.to_string()).unwrap_or_default();
+    HeaderValue::try_from(format!("bytes={first}-{last}")).unwrap_or(HeaderValue::from_static("bytes=0-"))
+}
+
 /// A fetch that validates `stored`, or fetches anew if there is nothing to validate it by.
-fn validation_of(stored: &Stored, index: usize, reason: ForwardReason) -> Fetch {
+fn validation_of(request: &Request<'_>, stored: &Stored, index: usize, reason: ForwardReason) -> Fetch {
     let possible = stored.headers.contains_key(&http::header::ETAG) || stored.last_modified.is_some();
-    Fetch { reason, validate: possible.then_some(index), complete: None, whole: possible }
+    let slice = slicing::beside_validation(request, stored);
+    Fetch { reason, validate: possible.then_some(index), complete: None, whole: possible, slice }
 }
 
 /// A fetch of what is missing from a partial response that begins at the start, for a request that wants all
@@ -537,5 +607,6 @@ fn completion(request: &Request<'_>, stored: &Stored, index: usize) -> Option<Fe
         validate: Some(index),
         complete: Some(rest),
         whole: true,
+        slice: None,
     })
 }

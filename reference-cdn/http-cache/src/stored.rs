@@ -1,13 +1,14 @@
 //! A stored response: its head, and everything about it that later decisions need, parsed once.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::Time;
 use crate::freshness::Freshness;
 use crate::lines::{FieldLines, Lines};
 use crate::vary::Selecting;
+use crate::{Slices, Time};
 
 /// The head of a stored response. Its content is kept by the edge.
 ///
@@ -36,6 +37,8 @@ pub struct Stored {
     pub(crate) last_modified: Option<Time>,
     /// The question and the answer that a stored part came from.
     pub(crate) answered: Option<Box<Answered>>,
+    /// The content is kept in slices, not with this head: all of it can be had, one way or the other.
+    pub(crate) slices: Option<Slices>,
 }
 
 /// A Range as it was sent, and the Content-Range that the origin answered with.
@@ -95,6 +98,25 @@ impl Stored {
 
     pub fn extent(&self) -> Extent {
         self.extent
+    }
+
+    /// How the content is kept, if not with this head.
+    pub fn slices(&self) -> Option<Slices> {
+        self.slices
+    }
+
+    /// Chooses the id of the slices that the content is kept in, unless they have one.
+    pub fn name_slices(&mut self, id: u64) {
+        if let Some(slices) = self.slices.as_mut().filter(|slices| slices.id == 0) {
+            slices.id = id;
+        }
+    }
+
+    /// The head under which the octets `range`, a slice of the content, are kept.
+    pub fn slice(&self, range: Range<u64>) -> Self {
+        let length = Some(range.end - range.start);
+        let extent = Extent { first: range.start, length, complete: self.extent.complete, partial: true };
+        Self { extent, announced: length, slices: None, ..self.clone().at_rest() }
     }
 
     /// When the response was received, or last validated.

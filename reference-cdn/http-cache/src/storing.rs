@@ -54,6 +54,15 @@ pub(crate) fn stored(
     Ok(stored)
 }
 
+/// What a response that is not stored would look like if it were, to answer the one request that brought it.
+pub(crate) fn unstored(
+    request: &Request<'_>,
+    response: &Response<'_>,
+    heuristic: Heuristic,
+) -> Option<Stored> {
+    build(request, response, &ResponseDirectives::of(response.headers), heuristic).ok()
+}
+
 /// Section 3.5: may what answered this request answer others? Not if it came with credentials, unless the
 /// origin says so.
 pub(crate) fn is_for_all(request: &Request<'_>, directives: &ResponseDirectives) -> bool {
@@ -166,6 +175,7 @@ pub(crate) fn head(
         date,
         headers: Lines::of(&headers),
         answered: None,
+        slices: None,
     }
 }
 

@@ -217,10 +217,11 @@ fn hit() -> Handling {
 /// The stored form of a response to a plain GET, if it may be stored.
 fn store(request: &HeaderMap, status: StatusCode, headers: &HeaderMap) -> Option<Stored> {
     let target = Uri::from_static("http://h/");
-    let request = Request { method: &Method::GET, target: &target, headers: request };
+    let request =
+        Request { method: &Method::GET, target: &target, headers: request, version: http::Version::HTTP_11 };
     let time = Time::from_secs(START);
     let response = Response { status, headers, request_time: time, response_time: time };
-    let fetch = Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false };
+    let fetch = Fetch::forward(ForwardReason::UriMiss);
     match standard(ClientDirectives::Ignore).received(&request, &fetch, &response, &[]) {
         Received::Store { stored, .. } => Some(*stored),
         _ => None,
@@ -409,7 +410,12 @@ fn only_fresh_responses_are_served_unasked() {
             let now = Time::from_secs(START + seconds);
             let stored = [Arc::new(stored.with_length(10))];
             let target = Uri::from_static("http://h/");
-            let request = Request { method: &Method::GET, target: &target, headers: &request };
+            let request = Request {
+                method: &Method::GET,
+                target: &target,
+                headers: &request,
+                version: http::Version::HTTP_11,
+            };
             let decisions = standard(if honor { ClientDirectives::Honor } else { ClientDirectives::Ignore });
             if let Plan::Serve { stale, refresh, .. } = decisions.plan(&request, &stored, now) {
                 prop_assert_eq!(stale, !stored[0].is_fresh(now));
@@ -437,7 +443,12 @@ fn ranges_are_within_and_disjoint() {
             let stored = store(&HeaderMap::new(), StatusCode::OK, &headers).unwrap().with_length(length);
             let request = HeaderMap::from_iter([(RANGE, range)]);
             let target = Uri::from_static("http://h/");
-            let request = Request { method: &Method::GET, target: &target, headers: &request };
+            let request = Request {
+                method: &Method::GET,
+                target: &target,
+                headers: &request,
+                version: http::Version::HTTP_11,
+            };
             let reply =
                 standard(ClientDirectives::Ignore).reply(&request, &stored, Time::from_secs(START), &hit());
             let told = reply
@@ -484,7 +495,12 @@ fn variants_are_kept_apart() {
         let stored = store(&of(&stored_value), StatusCode::OK, &headers).unwrap();
         let asked = of(&asked_value);
         let target = Uri::from_static("http://h/");
-        let request = Request { method: &Method::GET, target: &target, headers: &asked };
+        let request = Request {
+            method: &Method::GET,
+            target: &target,
+            headers: &asked,
+            version: http::Version::HTTP_11,
+        };
         let selected = standard(ClientDirectives::Ignore).select(&request, &[Arc::new(stored)]).is_some();
         let plain = |value: &Option<HeaderValue>| {
             value.as_ref().map(|value| {
@@ -514,7 +530,12 @@ fn a_304_leaves_the_content_alone() {
         let stored = Arc::new(stored.with_length(7));
         let target = Uri::from_static("http://h/");
         let empty = HeaderMap::new();
-        let request = Request { method: &Method::GET, target: &target, headers: &empty };
+        let request = Request {
+            method: &Method::GET,
+            target: &target,
+            headers: &empty,
+            version: http::Version::HTTP_11,
+        };
         let time = Time::from_secs(START + 60);
         let response = Response {
             status: StatusCode::NOT_MODIFIED,
@@ -522,7 +543,7 @@ fn a_304_leaves_the_content_alone() {
             request_time: time,
             response_time: time,
         };
-        let fetch = Fetch { reason: ForwardReason::Stale, validate: Some(0), complete: None, whole: true };
+        let fetch = Fetch { validate: Some(0), whole: true, ..Fetch::forward(ForwardReason::Stale) };
         if let Received::Freshen(updated) = standard(ClientDirectives::Ignore).received(
             &request,
             &fetch,

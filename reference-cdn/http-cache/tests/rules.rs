@@ -9,9 +9,10 @@
 //! < connect                          or fails: connect, cut (no head), timeout
 //! ^ name: value | -name              what the origin must (not) have seen, of its last request
 //! = hit 200 | name: value | -name    how the client must be answered: hit, stale, fetched, relayed,
-//!                                  validated, combined, refused, failed
+//!                                  validated, combined, broken, refused, failed
 //! purge /path                        an operator purges
 //! honor                              client directives are honoured in this case
+//! slice 4                            ranges are fetched in slices of 4 octets in this case
 //! ```
 //!
 //! `{n}` in a value is an HTTP-date n seconds from now (`{0}`), `{t+n}` one n seconds from the start of the
@@ -122,6 +123,10 @@ impl Run<'_> {
                 let settings = Settings { client_directives: ClientDirectives::Honor, ..Settings::default() };
                 self.edge.decisions = Standard::new(settings);
             }
+            "slice" => {
+                let settings = Settings { slice: Some(rest.parse().unwrap()), ..Settings::default() };
+                self.edge.decisions = Standard::new(settings);
+            }
             "purge" => {
                 self.settle();
                 self.edge.purge(&uri(rest));
@@ -182,6 +187,7 @@ impl Run<'_> {
                     "relayed" => Source::Relayed,
                     "validated" => Source::Validated,
                     "combined" => Source::Combined,
+                    "broken" => Source::Broken,
                     "refused" => Source::Refused,
                     "failed" => Source::Failed,
                     other => panic!("{place}: no such source as {other}"),

@@ -25,11 +25,11 @@ fn headers(text: &str) -> HeaderMap {
 
 fn with_request<T>(method: Method, fields: &str, ask: impl FnOnce(&Request<'_>) -> T) -> T {
     let (target, headers) = (Uri::from_static("http://h/"), headers(fields));
-    ask(&Request { method: &method, target: &target, headers: &headers })
+    ask(&Request { method: &method, target: &target, headers: &headers, version: http::Version::HTTP_11 })
 }
 
 fn miss() -> Fetch {
-    Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false }
+    Fetch::forward(ForwardReason::UriMiss)
 }
 
 fn stored(request: &str, status: u16, fields: &str) -> Option<Arc<Stored>> {

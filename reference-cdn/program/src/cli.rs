@@ -30,6 +30,10 @@ Examples:
   reference-cdn edge --listen 127.0.0.1:0 --origin http://127.0.0.1:9000 \\
       --admin 127.0.0.1:0 --admin-token-file token.txt --json
 
+  # With TLS beside it: HTTP/2 and HTTP/1.1; kill -HUP makes it read the certificate again
+  reference-cdn edge --origin http://127.0.0.1:9000 --tls-listen 127.0.0.1:8443 \\
+      --tls-certificate site.pem --tls-key site.key
+
   # For http-cache-tests and others who want a client's no-cache and max-age to be obeyed
   reference-cdn edge --origin http://127.0.0.1:9000 --client-directives honor
 
@@ -41,7 +45,7 @@ SIGTERM or SIGINT stops it: requests in flight finish first. Set REFERENCE_CDN_L
 /// A CDN edge that does what the HTTP caching RFCs say: to compare other edges with, and to develop against
 ///
 /// `reference-cdn edge` is a caching proxy between clients and one origin: RFC 9110 (HTTP), 9111 (caching), 9112 (HTTP/1.1),
-/// 9211 (Cache-Status), with purge, metrics and an access log. It can be configured by flags or by a file.
+/// 9113 (HTTP/2), 9211 (Cache-Status), with TLS, purge, metrics and an access log. It can be configured by flags or by a file.
 #[derive(Debug, Parser)]
 #[command(name = "reference-cdn", version, about, after_help = EXAMPLES)]
 pub struct Cli {
@@ -53,7 +57,7 @@ pub struct Cli {
 pub enum Command {
     /// Run an edge: a caching proxy in front of an origin
     #[command(after_help = EDGE_EXAMPLES)]
-    Edge(EdgeArgs),
+    Edge(Box<EdgeArgs>),
     /// Check a configuration file and explain each error
     #[command(
         after_help = "Example:\n  reference-cdn check edge.toml\n\nExit status: 0 it is valid, 1 it has errors, 2 it cannot be read."

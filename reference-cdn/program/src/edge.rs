@@ -1,17 +1,19 @@
 //! `reference-cdn edge`: runs one edge until it is told to stop.
 
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use edge::{Clock, Server, bind};
+use edge::{Clock, Host, Server, bind};
 use http_cache::{Decisions, Standard};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Checked;
 use crate::config::file::Settings;
+use crate::config::value::Given;
 
 /// The command could not do what it was asked to.
 const FAILED: u8 = 2;
@@ -43,6 +45,15 @@ pub struct EdgeArgs {
     /// File with the secret of the admin listener, at least 16 characters
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
+    /// Where clients connect with TLS, for HTTP/2 and HTTP/1.1 [default: off]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub tls_listen: Option<String>,
+    /// Certificate with those that vouch for it (PEM); repeat it for several, chosen by the name that clients ask for
+    #[arg(long, value_name = "FILE")]
+    pub tls_certificate: Vec<PathBuf>,
+    /// Private key (PEM) of each certificate, in the same order; not needed if the certificate files hold them
+    #[arg(long, value_name = "FILE")]
+    pub tls_key: Vec<PathBuf>,
     /// Append one JSON line for each request to this file; - for standard output [default: off]
     #[arg(long, value_name = "FILE")]
     pub access_log: Option<PathBuf>,
@@ -71,36 +82,51 @@ impl EdgeArgs {
             ("--memory", "store.memory", self.memory.clone()),
             ("--admin", "admin.listen", self.admin.clone()),
             ("--admin-token-file", "admin.token-file", self.admin_token_file.as_ref().map(path)),
+            ("--tls-listen", "tls.listen", self.tls_listen.clone()),
             ("--access-log", "access-log", self.access_log.as_ref().map(path)),
         ];
         for (flag, field, text) in flags {
             if let Some(text) = text {
-                settings.flag(flag, field, &text);
+                settings.flag(flag, field, Given::Text(&text));
             }
         }
-        // A small store given by a flag brings the limit for one response down with it.
-        let store = &mut settings.draft_mut().config.store;
+        let lists = [
+            ("--tls-certificate", "tls.certificate", &self.tls_certificate),
+            ("--tls-key", "tls.key", &self.tls_key),
+        ];
+        for (flag, field, paths) in lists {
+            let paths: Vec<String> = paths.iter().map(path).collect();
+            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+            if !paths.is_empty() {
+                settings.flag(flag, field, Given::List(&paths));
+            }
+        }
+        // A small store given by a flag brings the limits for one response and for a slice of one down with it.
         if self.memory.is_some() {
+            let draft = settings.draft_mut();
+            let store = &mut draft.config.store;
             store.object = store.object.min(store.memory / 2);
+            let most = store.object;
+            draft.settings.slice =
+                draft.settings.slice.and_then(|slice| NonZeroU64::new(slice.get().min(most)));
         }
         settings.finish().map_err(|faults| faults.render(colored))
     }
 }
 
 /// Runs an edge until SIGTERM or SIGINT, its decisions those of the RFCs, wrapped by `wrap`.
-pub fn run(args: &EdgeArgs, wrap: impl FnOnce(Arc<dyn Decisions>) -> Arc<dyn Decisions>) -> ExitCode {
+pub fn run(args: &EdgeArgs, wrap: impl Fn(Arc<dyn Decisions>) -> Arc<dyn Decisions>) -> ExitCode {
     crate::log::start();
     let result = args.resolve().and_then(|checked| {
-        crate::log::raise_descriptor_limit(
-            checked.config.connections,
-            checked.config.origin.limits.connections,
-        );
+        let origins =
+            checked.config.customers.iter().map(|it| it.origin.limits.connections * it.origin.origins.len());
+        crate::log::raise_descriptor_limit(checked.config.connections, origins.sum());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(|error| format!("error: cannot start the runtime: {error}\n"))?;
-        let decisions = wrap(Arc::new(Standard::new(checked.settings.clone())));
-        let cut = runtime.block_on(serve(args, checked, decisions))?;
+        let decide = |settings: &http_cache::Settings| wrap(Arc::new(Standard::new(settings.clone())));
+        let cut = runtime.block_on(serve(args, checked, decide))?;
         runtime.shutdown_background();
         Ok(cut)
     });
@@ -117,37 +143,62 @@ pub fn run(args: &EdgeArgs, wrap: impl FnOnce(Arc<dyn Decisions>) -> Arc<dyn Dec
     }
 }
 
-async fn serve(args: &EdgeArgs, checked: Checked, decisions: Arc<dyn Decisions>) -> Result<usize, String> {
+async fn serve(
+    args: &EdgeArgs,
+    checked: Checked,
+    decide: impl Fn(&http_cache::Settings) -> Arc<dyn Decisions>,
+) -> Result<usize, String> {
     // Asked for before anybody is told that the edge is ready.
     let signals = |kind| signal(kind).map_err(|error| format!("error: cannot wait for signals: {error}\n"));
     let mut terminate = signals(SignalKind::terminate())?;
     let mut interrupt = signals(SignalKind::interrupt())?;
-    let origin = checked.config.origin.authority.to_string();
+    let mut hangup = signals(SignalKind::hangup())?;
+    let rest = checked.config.customers.iter().find(|customer| customer.hosts.contains(&Host::Any));
+    let origin = rest.map(|customer| customer.origin.origins[0].authority.to_string());
+    let customers = checked.config.customers.len();
     let server =
-        bind(checked.config, decisions, Clock::system()).map_err(|error| format!("error: {error}\n"))?;
-    announce(args.json, &server, &origin)
+        bind(checked.config, decide, Clock::system()).map_err(|error| format!("error: {error}\n"))?;
+    announce(args.json, &server, origin.as_deref(), customers)
         .map_err(|error| format!("error: cannot write to standard output: {error}\n"))?;
+    let certificates = server.certificates();
     let stop = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => {
+                    if let Some(certificates) = certificates.clone() {
+                        // What came of it is in the log.
+                        let _ = tokio::task::spawn_blocking(move || certificates.reload()).await;
+                    }
+                }
+            }
         }
         tracing::info!("stopping: requests in flight may finish");
     };
     Ok(server.serve(stop).await.cut)
 }
 
-fn announce(json: bool, server: &Server, origin: &str) -> std::io::Result<()> {
+/// `origin` is that of the hosts that no customer has, where there is one.
+fn announce(json: bool, server: &Server, origin: Option<&str>, customers: usize) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if json {
         let line = serde_json::json!({
             "listen": server.listen().to_string(),
+            "tls": server.tls().map(|address| address.to_string()),
             "admin": server.admin().map(|address| address.to_string()),
             "origin": origin,
         });
         writeln!(out, "{line}")?;
     } else {
-        writeln!(out, "reference-cdn edge: http://{} in front of http://{origin}", server.listen())?;
+        write!(out, "reference-cdn edge: http://{} in front of ", server.listen())?;
+        match origin {
+            Some(origin) if customers == 1 => writeln!(out, "http://{origin}")?,
+            _ => writeln!(out, "the origins of {customers} customers")?,
+        }
+        if let Some(tls) = server.tls() {
+            writeln!(out, "with TLS: https://{tls}")?;
+        }
         if let Some(admin) = server.admin() {
             writeln!(out, "admin: http://{admin}/status")?;
         }

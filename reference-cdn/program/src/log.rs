@@ -5,9 +5,12 @@ use tracing_subscriber::EnvFilter;
 /// Environment variable with the log's filter, such as `debug` or `edge=debug`.
 pub const VARIABLE: &str = "REFERENCE_CDN_LOG";
 
+/// What is logged unless the variable says otherwise. `h2` warns of what clients do wrong, and they can do that often.
+const DEFAULT: &str = "warn,h2=error";
+
 /// Starts the log, once; later calls change nothing.
 pub fn start() {
-    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let colored = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

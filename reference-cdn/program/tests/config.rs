@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use reference_cdn::config::Draft;
+use reference_cdn::config::customer::{CustomerDraft, OriginDraft};
 use reference_cdn::config::explain::{example, explain};
-use reference_cdn::config::fields::FIELDS;
+use reference_cdn::config::fields::{CUSTOMER_FIELDS, CUSTOMER_ORIGIN_FIELDS, FIELDS, Field};
 use reference_cdn::config::file::Settings;
 use reference_cdn::config::value::{Given, Kind};
 
@@ -23,7 +24,11 @@ fn judged(text: &str) -> String {
 
 #[test]
 fn the_shipped_example_is_the_generated_one_with_an_origin_and_is_valid() {
-    let with_origin = example().replace("# url = \"http://HOST:PORT\"", "url = \"http://127.0.0.1:9000\"");
+    let with_origin = example().replacen(
+        "# url = \"http://HOST:PORT\" or \"https://HOST:PORT\"",
+        "url = \"http://127.0.0.1:9000\"",
+        1,
+    );
     assert_eq!(
         shipped(),
         with_origin,
@@ -32,34 +37,23 @@ fn the_shipped_example_is_the_generated_one_with_an_origin_and_is_valid() {
     assert_eq!(judged(&shipped()), "valid\n");
 }
 
-#[test]
-fn every_default_is_what_an_edge_without_configuration_has() {
-    for field in FIELDS {
-        let Some(default) = field.default else { continue };
-        let mut draft = Draft::default();
-        field
-            .kind
-            .set(&mut draft, Given::Text(default))
-            .unwrap_or_else(|wrong| panic!("{}: {wrong:?}", field.path));
-        assert_eq!(format!("{draft:?}"), format!("{:?}", Draft::default()), "{}", field.path);
-    }
-}
-
-#[test]
-fn every_field_changes_something_and_has_its_bounds() {
-    for field in FIELDS {
-        let mut draft = Draft::default();
-        let other = match field.kind {
+/// Every default is what a draft has anyway, and every field changes something and has its bounds.
+fn hold<D: Default + std::fmt::Debug>(fields: &[Field<D>]) {
+    let untouched = format!("{:?}", D::default());
+    for Field { path, kind, default, .. } in fields {
+        let set = |value: Given<'_>| {
+            let mut draft = D::default();
+            kind.set(&mut draft, value).map(|()| format!("{draft:?}"))
+        };
+        if let Some(default) = default {
+            assert_eq!(set(Given::Text(default)).as_ref(), Ok(&untouched), "{path}");
+        }
+        let other = match kind {
             Kind::Size { least, most, .. } | Kind::Count { least, most, .. } => {
                 for outside in [least.checked_sub(1), most.checked_add(1)].into_iter().flatten() {
-                    let outside = outside.to_string();
-                    assert!(
-                        field.kind.set(&mut draft, Given::Text(&outside)).is_err(),
-                        "{} {outside}",
-                        field.path
-                    );
+                    assert!(set(Given::Text(&outside.to_string())).is_err(), "{path} {outside}");
                 }
-                if field.default.is_some_and(|it| it == least.to_string()) {
+                if default.is_some_and(|it| it == least.to_string()) {
                     most.to_string()
                 } else {
                     least.to_string()
@@ -67,24 +61,164 @@ fn every_field_changes_something_and_has_its_bounds() {
             }
             Kind::Time { .. } => "1234ms".to_owned(),
             Kind::Choice { words, .. } => {
-                words.iter().find(|word| Some(**word) != field.default).expect("another").to_string()
+                words.iter().find(|word| Some(**word) != *default).expect("another").to_string()
             }
             Kind::Text { form, .. } if form.contains("http") => "http://h:1".to_owned(),
             Kind::Text { form, .. } if form.contains("ADDRESS") => "[::1]:1".to_owned(),
-            Kind::Text { .. } => "other".to_owned(),
+            Kind::List { form, .. } if form.contains("prefixes") => "10.0.0.0/8".to_owned(),
+            Kind::Text { form, .. } if form.contains("PATH") => "/other".to_owned(),
+            Kind::Text { form, .. } | Kind::List { form, .. } if form.contains("statuses") => {
+                "503".to_owned()
+            }
+            Kind::List { .. } | Kind::Text { .. } => "other".to_owned(),
         };
-        field
-            .kind
-            .set(&mut draft, Given::Text(&other))
-            .unwrap_or_else(|wrong| panic!("{} {other}: {wrong:?}", field.path));
-        assert_ne!(format!("{draft:?}"), format!("{:?}", Draft::default()), "{} changes nothing", field.path);
+        let given = match kind {
+            Kind::List { .. } => set(Given::List(&[&other])),
+            _ => set(Given::Text(&other)),
+        };
+        let changed = given.unwrap_or_else(|wrong| panic!("{path} {other}: {wrong:?}"));
+        assert_ne!(changed, untouched, "{path} changes nothing");
     }
+}
+
+#[test]
+fn every_default_is_what_an_edge_has_anyway_and_every_field_changes_something() {
+    hold::<Draft>(FIELDS);
+    hold::<CustomerDraft>(CUSTOMER_FIELDS);
+    hold::<OriginDraft>(CUSTOMER_ORIGIN_FIELDS);
+}
+
+const CUSTOMERS: &str = r#"
+[[customer]]
+name = "acme"
+hosts = ["www.acme.test", "*.acme.test"]
+client-directives = "honor"
+host = "origin"
+[[customer.origin]]
+url = "http://127.0.0.1:9001"
+
+[[customer]]
+name = "zeta"
+hosts = ["Zeta.test."]
+[[customer.origin]]
+url = "http://127.0.0.1:9002"
+"#;
+
+#[test]
+fn customers_have_their_own_hosts_origins_and_settings() {
+    let read =
+        |text: &str| Settings::parse("edge.toml", text).finish().map(|checked| checked.config.customers);
+    let customers = read(CUSTOMERS).expect("valid");
+    let shown = |customers: &[edge::CustomerConfig]| {
+        customers
+            .iter()
+            .map(|it| {
+                let (directives, origin) = (it.settings.client_directives, &it.origin);
+                let (keep, authority) = (origin.keep_host, &origin.origins[0].authority);
+                format!("{} {:?} {directives:?} {authority} {keep}", it.name, it.hosts)
+            })
+            .collect::<Vec<_>>()
+    };
+    let own = [
+        r#"acme [Exact("www.acme.test"), Under("acme.test")] Honor 127.0.0.1:9001 false"#,
+        r#"zeta [Exact("zeta.test")] Ignore 127.0.0.1:9002 true"#,
+    ];
+    assert_eq!(shown(&customers), own);
+    let with_rest = format!("[origin]\nurl = \"http://h:1\"\n{CUSTOMERS}");
+    let rest = "default [Any] Ignore h:1 true";
+    assert_eq!(shown(&read(&with_rest).expect("valid")), [rest, own[0], own[1]]);
+}
+
+#[test]
+fn customers_have_the_limits_of_the_edge_and_their_own() {
+    let text = r#"
+[origin]
+url = "http://h:1"
+[per-client]
+rate = 100
+burst = 500
+[per-customer]
+rate = 1000
+in-flight = 50
+
+[[customer]]
+name = "own"
+hosts = ["own.test"]
+client-rate = 10
+rate = 0
+in-flight = 7
+[[customer.origin]]
+url = "http://h:1"
+
+[[customer]]
+name = "bursts"
+hosts = ["bursts.test"]
+client-burst = 9
+burst = 3000
+[[customer.origin]]
+url = "http://h:1"
+"#;
+    let customers = Settings::parse("edge.toml", text).finish().expect("valid").config.customers;
+    let rate = |it: edge::Rate| format!("{}+{}", it.per_second, it.burst);
+    let shown = customers.iter().map(|it| {
+        let limits = it.limits;
+        format!("{} {} {} {}", it.name, rate(limits.client_rate), rate(limits.rate), limits.in_flight)
+    });
+    let expected = ["default 100+500 1000+0 50", "own 10+0 0+0 7", "bursts 100+9 1000+3000 50"];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn errors_in_customers_are_shown_at_their_place() {
+    insta::assert_snapshot!(
+        "customers",
+        judged(
+            r#"
+[[customer]]
+name = "a b"
+hosts = ["a.test:80"]
+hots = []
+[[customer.origin]]
+ulr = "http://h"
+
+[[customer]]
+name = "b"
+hosts = "b.test"
+[[customer.origin]]
+url = "http://h:1"
+[[customer.origin]]
+url = "http://h:2"
+
+[[customer]]
+
+[[customer]]
+name = "c"
+hosts = ["c.test", "*.c.test"]
+[[customer.origin]]
+url = "http://h:1"
+
+[[customer]]
+name = "c"
+hosts = ["C.test"]
+[customer.origin]
+url = "http://h:1"
+
+[[customer]]
+name = "default"
+hosts = ["d.test", "c.test", "*.c.test"]
+[[customer.origin]]
+url = "http://h:1"
+"#
+        )
+    );
+    insta::assert_snapshot!("customer_as_section", judged("[customer]\nname = \"a\"\n"));
+    insta::assert_snapshot!("customer_as_value", judged("customer = [1, \"a\"]\n"));
 }
 
 /// Each key of the example, misspelled, moved, or with a value of another type, is refused at its line.
 #[test]
 fn mutations_of_the_example_are_refused() {
-    let text = shipped();
+    let text = shipped() + CUSTOMERS;
     let lines: Vec<&str> = text.lines().collect();
     let mut mutants = 0;
     for (number, line) in lines.iter().enumerate() {
@@ -162,7 +296,64 @@ listen = "127.0.0.1:9001"
     insta::assert_snapshot!("twice", judged("[origin]\nidle = \"3s\"\nidle = \"4s\"\nconnect = 3\n"));
     insta::assert_snapshot!("no_origin", judged("[origin]\nidle = \"3s\"\n"));
     insta::assert_snapshot!("no_origin_section", judged("[store]\nmemory = \"64MiB\"\n"));
+    insta::assert_snapshot!(
+        "limits",
+        judged(
+            r#"
+[origin]
+url = "http://a"
+[per-client]
+burst = 10
+ipv6-prefix = 129
+exempt = ["10.0.0.1/8", "::1", "monitor.test"]
+proxies = ["::/129"]
+[[customer]]
+name = "a"
+hosts = ["a.test"]
+burst = 5
+[[customer.origin]]
+url = "http://h:1"
+"#
+        )
+    );
     insta::assert_snapshot!("section_as_value", judged("origin = \"http://a\"\n"));
+}
+
+#[test]
+fn what_tls_needs_is_asked_for() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("path").to_owned();
+    let made = rcgen::generate_simple_self_signed(["site.test".to_owned()]).expect("certificate");
+    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    std::fs::write(path("a.pem"), &certificate).expect("write");
+    std::fs::write(path("a.key"), &key).expect("write");
+    std::fs::write(path("both.pem"), certificate + &key).expect("write");
+    let (a, key, both) = (path("a.pem"), path("a.key"), path("both.pem"));
+    let listen = "listen = \"127.0.0.1:0\"";
+    for (tls, says) in [
+        (format!("{listen}\ncertificate = [\"{a}\"]\nkey = [\"{key}\"]"), "valid"),
+        (format!("{listen}\ncertificate = [\"{a}\", \"{a}\"]\nkey = [\"{key}\", \"{key}\"]"), "valid"),
+        (format!("{listen}\ncertificate = [\"{both}\"]"), "valid"),
+        (listen.to_owned(), "tls.listen: a TLS listener without a certificate"),
+        (
+            format!("certificate = [\"{a}\"]\nkey = [\"{key}\"]"),
+            "tls.certificate: a certificate or key without a TLS listener",
+        ),
+        (format!("{listen}\ncertificate = [\"{a}\"]"), "a.pem holds no private key"),
+        (
+            format!("{listen}\ncertificate = [\"{a}\", \"{both}\"]\nkey = [\"{key}\"]"),
+            "tls.key: 1 for 2 certificates",
+        ),
+        (format!("{listen}\ncertificate = [\"{key}\"]\nkey = [\"{key}\"]"), "a.key holds no certificate"),
+        (format!("{listen}\ncertificate = []"), "a path is missing"),
+        (format!("{listen}\ncertificate = [\"{a}\", 1]"), "expected a list of paths"),
+        (format!("{listen}\ncertificate = \"{a}\""), "write it as ["),
+        (format!("{listen}\ncertificate = [\"{a}\", \"\"]"), "a path is missing"),
+        ("listen = [\"127.0.0.1:0\"]".to_owned(), "expected \"ADDRESS:PORT\", found a list"),
+    ] {
+        let said = judged(&format!("[origin]\nurl = \"http://a\"\n[tls]\n{tls}\n"));
+        assert!(said.contains(says), "{tls}\n{said}");
+    }
 }
 
 #[test]
@@ -179,6 +370,23 @@ fn two_listeners_on_one_address_are_refused() {
         let text =
             format!("listen = \"{listen}\"\n[origin]\nurl = \"http://a\"\n[admin]\nlisten = \"{admin}\"\n");
         assert_eq!(judged(&text).contains("is taken by `listen`"), collide, "{listen} {admin}");
+    }
+    let text = "[origin]\nurl = \"http://a\"\n[tls]\nlisten = \"127.0.0.1:8080\"\n[admin]\nlisten = \"0.0.0.0:8080\"\n";
+    let said = judged(text);
+    for says in [
+        "tls.listen: 127.0.0.1:8080 is taken by `listen`",
+        "admin.listen: 0.0.0.0:8080 is taken by `listen`",
+        "admin.listen: 0.0.0.0:8080 is taken by `tls.listen`",
+    ] {
+        assert!(said.contains(says), "{says}\n{said}");
+    }
+}
+
+#[test]
+fn limits_are_counted_by_the_field_that_sets_them() {
+    for limit in edge::Limit::ALL {
+        let named = FIELDS.iter().any(|field| field.path == limit.name());
+        assert_ne!(named, matches!(limit.name(), "http2-excess" | "ranges" | "loop"), "{}", limit.name());
     }
 }
 

@@ -113,6 +113,44 @@ fn an_edge_says_where_it_listens_serves_purges_and_stops_in_good_order() {
 }
 
 #[test]
+fn certificates_are_read_again_on_sighup() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("path").to_owned();
+    let write = || {
+        let made = rcgen::generate_simple_self_signed(["site.test".to_owned()]).expect("certificate");
+        std::fs::write(path("site.pem"), made.cert.pem() + &made.signing_key.serialize_pem()).expect("write");
+    };
+    write();
+    let (_listener, url) = origin();
+    let certificate = path("site.pem");
+    let args = ["edge", "--listen", "127.0.0.1:0", "--origin", &url, "--tls-listen", "127.0.0.1:0"];
+    let args = [&args[..], &["--tls-certificate", &certificate, "--json"]].concat();
+    let mut command = program(&args);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).env("REFERENCE_CDN_LOG", "info");
+    let mut child = Running(command.spawn().expect("starts"));
+    let mut line = String::new();
+    BufReader::new(child.0.stdout.take().expect("piped")).read_line(&mut line).expect("ready line");
+    let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    assert!(TcpStream::connect(ready["tls"].as_str().expect("tls")).is_ok());
+    let mut log = BufReader::new(child.0.stderr.take().expect("piped"));
+    let mut hang_up = |says: &str| {
+        let id = rustix::process::Pid::from_raw(i32::try_from(child.0.id()).expect("id")).expect("id");
+        rustix::process::kill_process(id, rustix::process::Signal::HUP).expect("signal");
+        let mut line = String::new();
+        while !line.contains(says) {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).expect("log"), 0, "the log ends before: {says}");
+        }
+    };
+    write();
+    hang_up("certificates replaced");
+    std::fs::write(path("site.pem"), "spoiled").expect("write");
+    hang_up("site.pem holds no certificate");
+    write();
+    hang_up("certificates replaced");
+}
+
+#[test]
 fn what_cannot_work_is_said_in_one_clear_message() {
     let (taken, url) = origin();
     let taken = taken.local_addr().expect("address").to_string();
@@ -123,14 +161,14 @@ fn what_cannot_work_is_said_in_one_clear_message() {
         "--listen: \"localhost\" is not an address to listen on",
     );
     fails(&["edge", "--origin", "example.com"], "write it as \"http://host:port\"");
-    fails(&["edge", "--origin", "https://example.com"], "https is not supported yet");
+    fails(&["edge", "--origin", "ftp://example.com"], "write it as \"http://host:port\"");
     fails(
         &["edge", "--origin", &url, "--memory", "lots"],
         "--memory: expected a size in octets, found \"lots\"",
     );
     fails(&["edge", "--origin", &url, "--client-directives", "honour"], "did you mean \"honor\"?");
     fails(&["edge", "--origin", &url, "--client-directives", "maybe"], "hint: the default is ignore");
-    let both = ["edge", "--origin", "https://a", "--memory", "lots"];
+    let both = ["edge", "--origin", "ftp://a", "--memory", "lots"];
     fails(&both, "--origin: ");
     fails(&both, "--memory: ");
     fails(&["edge", "--origin", &url, "--admin", "127.0.0.1:0"], "without a token file");
@@ -139,6 +177,9 @@ fn what_cannot_work_is_said_in_one_clear_message() {
         "cannot read the token file",
     );
     fails(&["edge", "--origin", &url, "--access-log", "/nonexistent/log"], "cannot open the access log");
+    let tls = ["edge", "--origin", &url, "--tls-listen", "127.0.0.1:0"];
+    fails(&tls, "tls.listen: a TLS listener without a certificate");
+    fails(&[&tls[..], &["--tls-certificate", "/nonexistent.pem"]].concat(), "cannot read /nonexistent.pem");
     fails(&["edge", "--config", "/nonexistent.toml"], "No such file");
     fails(&["edge"], "--origin");
     fails(&["edge", "--config", "/dev/null"], "no origin is given");

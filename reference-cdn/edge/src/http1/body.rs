@@ -1,96 +1,18 @@
-//! The content of a request, on its way from the client's connection to whoever wants it.
-
-use std::pin::Pin;
-use std::task::{Context, Poll};
+//! Reads the content of a request from an HTTP/1.1 connection.
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
-use http_body::{Frame, SizeHint};
+use http_body::Frame;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::chunked::{ChunkError, Decoded, Decoder};
-use super::connection::ConnectionLimits;
-use super::head::Framing;
+use crate::client::{BodyError, ConnectionLimits, Framing, RequestBody};
 
 /// Pieces that may wait between the client's connection and the origin's.
 const PIECES: usize = 2;
 /// How much is read from a client at once.
 const READ: usize = 32 * 1024;
-
-/// Why content did not arrive whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BodyError {
-    #[error("the client closed the connection before the end of its content")]
-    Incomplete,
-    #[error("the client sent no content for too long")]
-    Stalled,
-    #[error("the content is larger than the limit")]
-    TooLarge,
-    #[error(transparent)]
-    Chunk(#[from] ChunkError),
-}
-
-impl BodyError {
-    /// What the client is told.
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::Stalled => StatusCode::REQUEST_TIMEOUT,
-            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Chunk(ChunkError::TrailersTooLarge) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Incomplete | Self::Chunk(_) => StatusCode::BAD_REQUEST,
-        }
-    }
-}
-
-/// Content being received. Handed to the origin side as an `http_body::Body`.
-#[derive(Debug)]
-pub struct RequestBody {
-    /// From Content-Length; `None` when chunked.
-    length: Option<u64>,
-    pieces: mpsc::Receiver<Result<Frame<Bytes>, BodyError>>,
-}
-
-impl RequestBody {
-    pub fn length(&self) -> Option<u64> {
-        self.length
-    }
-
-    /// All of it, unless it is longer than `most` octets.
-    ///
-    /// # Errors
-    /// As the client failed to send it, or [`BodyError::TooLarge`].
-    pub async fn collect(&mut self, most: usize) -> Result<Bytes, BodyError> {
-        let mut all = BytesMut::new();
-        while let Some(piece) = self.pieces.recv().await {
-            if let Ok(data) = piece?.into_data() {
-                if all.len() + data.len() > most {
-                    return Err(BodyError::TooLarge);
-                }
-                all.extend_from_slice(&data);
-            }
-        }
-        Ok(all.freeze())
-    }
-}
-
-impl http_body::Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.pieces.poll_recv(context)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        // Only what Content-Length announced; hyper then refuses to send more or less than that.
-        self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
-    }
-}
 
 /// The connection's end of a request's content.
 #[derive(Debug)]
@@ -118,7 +40,7 @@ pub fn content(framing: Framing, limits: &ConnectionLimits) -> Option<(Intake, R
     let (sender, pieces) = mpsc::channel(PIECES);
     let left_over = limits.request_content;
     let intake = Intake { source, left_over, sender: Some(sender), finished: false, started: false };
-    Some((intake, RequestBody { length, pieces }))
+    Some((intake, RequestBody::of_pieces(length, pieces)))
 }
 
 impl Intake {

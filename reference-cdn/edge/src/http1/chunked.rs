@@ -3,6 +3,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::client::content::may_trail;
+
 /// The longest line with a chunk's size and extensions. Nobody needs extensions; they cost us, not the sender.
 const SIZE_LINE: usize = 256;
 /// Bytes of size lines allowed beyond [`SIZE_LINE`] for each KiB of content: bounds the cost of content sent a byte
@@ -165,32 +167,4 @@ fn trailers(section: &Bytes) -> Result<HeaderMap, ChunkError> {
         }
     }
     Ok(trailers)
-}
-
-/// RFC 9110 section 6.5.1: framing, routing, authentication and control have no business after the content.
-pub fn may_trail(name: &HeaderName) -> bool {
-    const NEVER: [HeaderName; 21] = [
-        http::header::AGE,
-        http::header::AUTHORIZATION,
-        http::header::CACHE_CONTROL,
-        http::header::CONNECTION,
-        http::header::CONTENT_ENCODING,
-        http::header::CONTENT_LENGTH,
-        http::header::CONTENT_RANGE,
-        http::header::CONTENT_TYPE,
-        http::header::COOKIE,
-        http::header::DATE,
-        http::header::EXPECT,
-        http::header::EXPIRES,
-        http::header::HOST,
-        http::header::LOCATION,
-        http::header::PROXY_AUTHORIZATION,
-        http::header::SET_COOKIE,
-        http::header::TE,
-        http::header::TRAILER,
-        http::header::TRANSFER_ENCODING,
-        http::header::UPGRADE,
-        http::header::VARY,
-    ];
-    !NEVER.contains(name)
 }

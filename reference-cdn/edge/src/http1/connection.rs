@@ -1,79 +1,33 @@
 //! One client connection: reads requests, has them answered, and decides whether another may follow.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
-use http::uri::Scheme;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-use super::body::{BodyError, Intake, RequestBody, content};
-use super::head::{Framing, HeadError, HeadLimits, HeadScan, RequestHead, parse, skip_empty_lines};
-use super::respond::{Downstream, Exchange, Responder, Stop};
+use super::body::{Intake, content};
+use super::chunked::ChunkError;
+use super::head::{HeadScan, parse, resembles_request, skip_empty_lines};
+use super::respond::{Exchange, Responder};
+use crate::client::{
+    BodyError, ConnectionLimits, Downstream, Framing, HeadError, Request, RequestHead, Service, Shared, Stop,
+};
+use crate::http2::PREFACE;
+use crate::limits::Limit;
+use crate::tls;
 
-/// What one client connection may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionLimits {
-    pub head: HeadLimits,
-    /// How long a connection may wait for the first octet of a request.
-    pub idle: Duration,
-    /// How long a request head may take, from its first octet.
-    pub head_time: Duration,
-    /// How long a client may send no octet of the content it announced.
-    pub content_stall: Duration,
-    /// How long a client may take no octet of a response.
-    pub write_stall: Duration,
-    /// How long a client may take for what is sent at once: up to 256 KiB of content and a head.
-    pub write_time: Duration,
-    /// Octets of content in one request.
-    pub request_content: u64,
-    /// Octets of content nobody read that are read and dropped to keep the connection; more closes it, after
-    /// `drain_time`.
-    pub unread_content: u64,
-    /// How long that, and waiting for a refused client to read its refusal, may take.
-    pub drain_time: Duration,
-}
-
-/// What all connections of a listener share.
-#[derive(Clone, Debug)]
-pub struct Shared {
-    pub limits: Arc<ConnectionLimits>,
-    pub scheme: Scheme,
-    /// Turns true when the edge stops: idle connections close, busy ones after their exchange.
-    pub stopping: watch::Receiver<bool>,
-    /// A permit closes the connection that has been idle for longest, to make room.
-    pub make_room: Arc<Notify>,
-}
-
-/// A request, its head read and its content on the way.
-#[derive(Debug)]
-pub struct Request {
-    pub head: RequestHead,
-    pub content: Option<RequestBody>,
-    pub peer: SocketAddr,
-}
-
-/// Answers requests.
-pub trait Service: Send + Sync + 'static {
-    /// Answers one request: interim responses, then one final response, finished. On an error the connection is
-    /// closed; whoever leaves without having finished the response closes it as well.
-    fn call<D: Downstream>(
-        &self,
-        request: Request,
-        downstream: &mut D,
-    ) -> impl Future<Output = Result<(), Stop>> + Send;
-
-    /// A head was refused; it is answered by the connection itself.
-    fn refused(&self, peer: SocketAddr, error: HeadError);
-}
-
-/// Serves one connection until it ends.
-pub async fn serve<R, W, S>(reader: R, writer: W, peer: SocketAddr, shared: Shared, service: &S)
+/// Serves one connection until it ends. Where it turns out to speak HTTP/2, and the listener does, gives back what was
+/// read: the client's preface and what came with it (RFC 9113 section 3.3).
+pub async fn serve<R, W, S>(
+    reader: R,
+    writer: W,
+    peer: SocketAddr,
+    shared: Shared,
+    service: &S,
+) -> Option<BytesMut>
 where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
@@ -81,8 +35,11 @@ where
 {
     let responder = Responder::new(writer, &shared.limits);
     let buffer = BytesMut::with_capacity(8 * 1024);
-    let mut connection = Connection { reader, responder, buffer, peer, shared };
-    connection.run(service).await;
+    // Over TLS the version is agreed on with ALPN, and a preface that was not agreed on is an error.
+    let may_be_http2 = shared.http2.is_some() && shared.secured.is_none();
+    let mut connection =
+        Connection { reader, responder, buffer, peer, shared, undecided: may_be_http2, may_be_http2 };
+    connection.run(service).await
 }
 
 struct Connection<R, W> {
@@ -91,6 +48,11 @@ struct Connection<R, W> {
     buffer: BytesMut,
     peer: SocketAddr,
     shared: Shared,
+    /// The client did not choose HTTP/1.1 by any agreement, and nothing shows yet that it did: as long as that is so,
+    /// octets may be those of an HTTP/2 connection, or of something else that is owed no answer.
+    undecided: bool,
+    /// Nothing was read yet that could not begin an HTTP/2 connection.
+    may_be_http2: bool,
 }
 
 /// Why no further request is read.
@@ -101,6 +63,10 @@ enum NoRequest {
     Refused(HeadError),
     /// The head did not come to its end in time.
     Late,
+    /// It is an HTTP/2 connection.
+    Http2,
+    /// What came is no HTTP at all, and is owed no answer.
+    Strange,
 }
 
 impl<R, W> Connection<R, W>
@@ -108,23 +74,36 @@ where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
 {
-    async fn run<S: Service>(&mut self, service: &S) {
+    async fn run<S: Service>(&mut self, service: &S) -> Option<BytesMut> {
         loop {
-            let head = match self.read_head().await {
-                Ok(head) => head,
-                Err(NoRequest::Over) => return,
+            match self.read_head().await {
+                Ok(head) => {
+                    if !self.exchange(service, head).await {
+                        return None;
+                    }
+                }
+                Err(NoRequest::Strange) => {
+                    service.refused(self.peer, HeadError::RequestLine);
+                    return None;
+                }
+                Err(NoRequest::Http2) => return Some(std::mem::take(&mut self.buffer)),
+                Err(NoRequest::Over) => {
+                    if self.shared.secured.is_some() {
+                        // RFC 8446 section 6.1: without close_notify this end looks like an attack.
+                        self.responder.shut_down().await;
+                    }
+                    return None;
+                }
                 Err(NoRequest::Late) => {
-                    return self
-                        .refuse(http::StatusCode::REQUEST_TIMEOUT, "request head not complete in time")
-                        .await;
+                    self.shared.metrics.reached(Limit::HeadTime);
+                    self.refuse(http::StatusCode::REQUEST_TIMEOUT, "request head not complete in time").await;
+                    return None;
                 }
                 Err(NoRequest::Refused(error)) => {
                     service.refused(self.peer, error);
-                    return self.refuse(error.status(), &error.to_string()).await;
+                    self.refuse(error.status(), &error.to_string()).await;
+                    return None;
                 }
-            };
-            if !self.exchange(service, head).await {
-                return;
             }
         }
     }
@@ -135,7 +114,15 @@ where
         let mut scan = HeadScan::default();
         let whole = async {
             loop {
-                if let Some(end) = scan.find_end(&self.buffer, &limits.head).map_err(NoRequest::Refused)? {
+                if self.may_be_http2 && self.buffer.starts_with(PREFACE) {
+                    return Err(NoRequest::Http2);
+                }
+                // As long as the preface may become whole, what is there is no request.
+                self.may_be_http2 &= PREFACE.starts_with(&self.buffer);
+                if !self.may_be_http2
+                    && let Some(end) =
+                        scan.find_end(&self.buffer, &limits.head).map_err(NoRequest::Refused)?
+                {
                     return Ok(end);
                 }
                 self.buffer.reserve(4096);
@@ -144,28 +131,42 @@ where
                 }
             }
         };
-        let end = timeout(limits.head_time, whole).await.map_err(|_| NoRequest::Late)??;
+        let end = tokio::select! {
+            biased;
+            end = timeout(limits.head_time, whole) => end.map_err(|_| NoRequest::Late)??,
+            // Heads that are long in coming make room like connections that are idle: they may be all there are.
+            () = self.shared.make_room.notified() => return Err(NoRequest::Over),
+        };
         let head = self.buffer.split_to(end).freeze();
-        parse(head, &self.shared.scheme, &limits.head).map_err(NoRequest::Refused)
+        if std::mem::take(&mut self.undecided) && !resembles_request(&head) {
+            return Err(NoRequest::Strange);
+        }
+        let head = parse(head, &self.shared.scheme, &limits.head).map_err(NoRequest::Refused)?;
+        tls::admit(&head, self.shared.secured.as_deref()).map_err(NoRequest::Refused)?;
+        Ok(head)
     }
 
     /// Until the first octet of a request is there.
     async fn wait_for_octets(&mut self) -> Result<(), NoRequest> {
         // Bounded: each turn takes octets from a client that may send only so many empty lines.
         for _ in 0..8 {
+            self.may_be_http2 &= !self.buffer.starts_with(b"\r");
             skip_empty_lines(&mut self.buffer);
             if !self.buffer.is_empty() && self.buffer[..] != b"\r"[..] {
                 return Ok(());
             }
             self.buffer.reserve(4096);
             let idle = self.shared.limits.idle;
-            let Shared { stopping, make_room, .. } = &mut self.shared;
+            let Shared { stopping, make_room, metrics, .. } = &mut self.shared;
             let read = tokio::select! {
                 biased;
                 read = timeout(idle, self.reader.read_buf(&mut self.buffer)) => read,
                 _ = stopping.wait_for(|stopping| *stopping) => return Err(NoRequest::Over),
                 () = make_room.notified() => return Err(NoRequest::Over),
             };
+            if read.is_err() {
+                metrics.reached(Limit::Idle);
+            }
             if !matches!(read, Ok(Ok(octets)) if octets > 0) {
                 return Err(NoRequest::Over);
             }
@@ -178,11 +179,12 @@ where
         let limits = Arc::clone(&self.shared.limits);
         let too_large = matches!(head.framing, Framing::Length(length) if length > limits.request_content);
         if too_large {
+            self.shared.metrics.reached(Limit::Content);
             self.refuse(http::StatusCode::PAYLOAD_TOO_LARGE, "request content larger than the limit").await;
             return false;
         }
         self.responder.begin(Exchange {
-            http11: head.http11,
+            http11: head.version >= http::Version::HTTP_11,
             keep_alive: head.keep_alive && !*self.shared.stopping.borrow(),
             awaits_continue: head.expects_continue && head.framing != Framing::None,
             ..Exchange::default()
@@ -213,6 +215,15 @@ where
                 }
             }
         };
+        let limit = match spoiled {
+            Some(BodyError::Stalled) => Some(Limit::ContentStall),
+            Some(BodyError::TooLarge) => Some(Limit::Content),
+            Some(BodyError::Chunk(ChunkError::TrailersTooLarge)) => Some(Limit::Head),
+            _ => self.responder.reached.take(),
+        };
+        if let Some(limit) = limit {
+            self.shared.metrics.reached(limit);
+        }
         if let Some(error) = spoiled
             && !self.responder.started()
         {
@@ -229,6 +240,7 @@ where
             && !intake.finished
             && !intake.drain(&mut self.reader, &mut self.buffer, &limits).await
         {
+            self.shared.metrics.reached(Limit::UnreadContent);
             self.linger().await;
             return false;
         }
@@ -261,7 +273,9 @@ where
                 }
             }
         };
-        let _ = timeout(self.shared.limits.drain_time, read_on).await;
+        if timeout(self.shared.limits.drain_time, read_on).await.is_err() {
+            self.shared.metrics.reached(Limit::DrainTime);
+        }
     }
 }
 

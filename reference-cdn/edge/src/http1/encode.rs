@@ -1,8 +1,8 @@
 //! Writes response heads (RFC 9112 section 4). No I/O.
 
 use bytes::{BufMut, BytesMut};
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName};
-use http::{StatusCode, Version};
 
 /// How the content of a response is delimited towards the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub fn interim(out: &mut BytesMut, status: StatusCode, fields: &HeaderMap) {
 pub fn last_chunk(out: &mut BytesMut, trailers: &HeaderMap) {
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers {
-        if super::chunked::may_trail(name) {
+        if crate::client::content::may_trail(name) {
             field(out, name, value.as_bytes());
         }
     }
@@ -144,9 +144,4 @@ fn decimal(out: &mut BytesMut, mut number: u64) {
         }
     }
     out.extend_from_slice(&digits[at..]);
-}
-
-/// `1.0` or `1.1`, as Via has it.
-pub fn version_number(version: Version) -> &'static str {
-    if version == Version::HTTP_10 { "1.0" } else { "1.1" }
 }

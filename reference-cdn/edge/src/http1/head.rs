@@ -1,107 +1,16 @@
 //! Reads a request head (RFC 9112 sections 2 to 6) and decides how its content is framed. No I/O.
 
 use bytes::{Bytes, BytesMut};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Method, StatusCode, Uri};
+use http::{Method, Uri, Version};
 use std::mem::MaybeUninit;
+
+use crate::client::request::{authority, content_length, expects_continue, has_token};
+use crate::client::{Framing, HeadError, HeadLimits, RequestHead};
 
 /// Fields that fit on the stack while parsing; a higher limit costs an allocation for each request.
 const MOST_FIELDS: usize = 256;
-
-/// Bounds on a request head.
-#[derive(Clone, Copy, Debug)]
-pub struct HeadLimits {
-    /// Bytes of the whole head, request line and fields, with its line ends.
-    pub bytes: usize,
-    /// Bytes of the request target.
-    pub target: usize,
-    /// Field lines.
-    pub fields: usize,
-}
-
-/// How the content of a request is delimited (RFC 9112 section 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Framing {
-    /// Neither Content-Length nor Transfer-Encoding: no content.
-    None,
-    Length(u64),
-    Chunked,
-}
-
-/// A request head whose framing is beyond doubt.
-#[derive(Debug)]
-pub struct RequestHead {
-    pub method: Method,
-    /// In absolute form. The authority comes from an absolute-form target, else from Host, else (HTTP/1.0 without
-    /// Host) it is missing. `OPTIONS *` has the path `*`.
-    pub target: Uri,
-    pub headers: HeaderMap,
-    pub framing: Framing,
-    /// HTTP/1.1 (or a later 1.x) rather than HTTP/1.0.
-    pub http11: bool,
-    /// The client wants the connection kept after this exchange.
-    pub keep_alive: bool,
-    /// The client waits for `100 (Continue)` before it sends content.
-    pub expects_continue: bool,
-}
-
-/// Why a head was refused. Each is answered with [`status`](Self::status), then the connection is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum HeadError {
-    #[error("a line ends with a bare line feed")]
-    BareLineFeed,
-    #[error("malformed request line")]
-    RequestLine,
-    #[error("malformed field line")]
-    Field,
-    #[error("malformed request target")]
-    Target,
-    #[error("request target longer than the limit")]
-    TargetTooLong,
-    #[error("request head larger than the limit")]
-    TooLarge,
-    #[error("more field lines than the limit")]
-    TooManyFields,
-    #[error("HTTP version not supported")]
-    Version,
-    #[error("no Host field in an HTTP/1.1 request")]
-    HostMissing,
-    #[error("more than one Host field")]
-    HostRepeated,
-    #[error("malformed Host")]
-    HostMalformed,
-    #[error("a scheme that this listener does not serve")]
-    Scheme,
-    #[error("both Content-Length and Transfer-Encoding")]
-    TwoFramings,
-    #[error("malformed or repeated Content-Length")]
-    ContentLength,
-    #[error("Transfer-Encoding in an HTTP/1.0 request")]
-    TransferEncodingInHttp10,
-    #[error("chunked is not the last transfer coding, or is applied twice")]
-    TransferEncoding,
-    #[error("a transfer coding that this edge does not know")]
-    UnknownTransferCoding,
-    #[error("an expectation that this edge does not know")]
-    Expectation,
-}
-
-impl HeadError {
-    pub fn status(self) -> StatusCode {
-        match self {
-            Self::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Self::TooLarge | Self::TooManyFields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Version => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::UnknownTransferCoding => StatusCode::NOT_IMPLEMENTED,
-            Self::Scheme => StatusCode::MISDIRECTED_REQUEST,
-            Self::Expectation => StatusCode::EXPECTATION_FAILED,
-            _ => StatusCode::BAD_REQUEST,
-        }
-    }
-}
 
 /// Looks for the end of a head as bytes arrive, without looking at any byte twice.
 #[derive(Debug, Default)]
@@ -168,7 +77,8 @@ pub fn parse(head: Bytes, scheme: &Scheme, limits: &HeadLimits) -> Result<Reques
     if path.len() > limits.target {
         return Err(HeadError::TargetTooLong);
     }
-    let http11 = minor >= 1;
+    let version = if minor >= 1 { Version::HTTP_11 } else { Version::HTTP_10 };
+    let http11 = version == Version::HTTP_11;
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| HeadError::RequestLine)?;
 
     let mut headers = HeaderMap::with_capacity(parsed.headers.len());
@@ -188,8 +98,18 @@ pub fn parse(head: Bytes, scheme: &Scheme, limits: &HeadLimits) -> Result<Reques
     }
     let framing = framing(&headers, http11)?;
     let keep_alive = keep_alive(&headers, http11);
-    let expects_continue = expects_continue(&headers, http11)?;
-    Ok(RequestHead { method, target, headers, framing, http11, keep_alive, expects_continue })
+    let expects_continue = expects_continue(&headers, version)?;
+    Ok(RequestHead { method, target, headers, framing, version, keep_alive, expects_continue })
+}
+
+/// Whether the first line looks like a request at all: it names a version of HTTP, or a path or URL. On a listener that
+/// serves HTTP/2 as well, only what does is owed an answer in HTTP/1.1 (RFC 9112 section 2.2).
+pub fn resembles_request(head: &[u8]) -> bool {
+    let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
+    let mut words = line.split(|byte| *byte == b' ').skip(1);
+    words.any(|word| {
+        word.starts_with(b"/") || word.windows(5).any(|part| part == b"HTTP/") || word.contains(&b':')
+    })
 }
 
 fn from_httparse(error: httparse::Error, head: &[u8]) -> HeadError {
@@ -219,19 +139,6 @@ fn host(headers: &HeaderMap, http11: bool) -> Result<Option<Authority>, HeadErro
         return Err(HeadError::HostRepeated);
     }
     authority(host.as_bytes()).map(Some)
-}
-
-/// `uri-host [ ":" port ]`, not empty, without user information.
-fn authority(bytes: &[u8]) -> Result<Authority, HeadError> {
-    let port = match bytes.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if !bytes.ends_with(b"]") => &bytes[colon + 1..],
-        _ => &[],
-    };
-    if bytes.contains(&b'@') || !port.iter().all(u8::is_ascii_digit) || port.len() > 5 {
-        return Err(HeadError::HostMalformed);
-    }
-    let authority = Authority::try_from(bytes).map_err(|_| HeadError::HostMalformed)?;
-    if authority.host().is_empty() { Err(HeadError::HostMalformed) } else { Ok(authority) }
 }
 
 /// RFC 9112 section 3.2: origin-form, absolute-form, or `*` for OPTIONS. The authority-form of CONNECT is given back
@@ -324,36 +231,7 @@ fn transfer_coding(headers: &HeaderMap) -> Result<Framing, HeadError> {
     Err(HeadError::UnknownTransferCoding)
 }
 
-/// `1*DIGIT`, nothing else: no sign, no list, no white space. At most 2^63-1, as many peers hold it in signed words.
-pub fn content_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let length = std::str::from_utf8(value).ok()?.parse().ok()?;
-    i64::try_from(length).is_ok().then_some(length)
-}
-
 fn keep_alive(headers: &HeaderMap, http11: bool) -> bool {
     let has = |option: &str| has_token(headers, &CONNECTION, option);
     !has("close") && (http11 || has("keep-alive"))
-}
-
-/// Whether a list of tokens names `token`, in any letter case.
-pub fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    headers
-        .get_all(name)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
-        .any(|member| member.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
-}
-
-/// RFC 9110 section 10.1.1. HTTP/1.0 clients cannot expect.
-fn expects_continue(headers: &HeaderMap, http11: bool) -> Result<bool, HeadError> {
-    let mut expectations = headers.get_all(EXPECT).iter();
-    match (expectations.next(), expectations.next()) {
-        _ if !http11 => Ok(false),
-        (None, _) => Ok(false),
-        (Some(only), None) if only.as_bytes().eq_ignore_ascii_case(b"100-continue") => Ok(true),
-        _ => Err(HeadError::Expectation),
-    }
 }

@@ -1,7 +1,6 @@
 //! Sends responses on an HTTP/1.1 connection.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::io::IoSlice;
 use std::time::Duration;
 
@@ -10,64 +9,12 @@ use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::connection::ConnectionLimits;
 use super::encode::{self, Delimiter};
+use crate::client::{ConnectionLimits, Downstream, Stop};
+use crate::limits::Limit;
 
 /// Buffers handed to the kernel in one call.
 const SLICES: usize = 32;
-/// Once this much waits to be sent, a producer should flush.
-pub const ENOUGH: usize = 256 * 1024;
-
-/// The exchange cannot be completed: the connection is closed without the mark that ends the content, so that the
-/// client sees that it is not whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Stop {
-    #[error("the client is gone, or takes nothing")]
-    Client,
-    #[error("the content ended early or could not be trusted")]
-    Content,
-}
-
-/// Where the answer to one request goes: one HTTP/1.1 connection now, one stream of an HTTP/2 connection later.
-pub trait Downstream: Send {
-    /// Sends an interim response, unless the client cannot understand it.
-    fn interim(
-        &mut self,
-        status: StatusCode,
-        fields: &HeaderMap,
-    ) -> impl Future<Output = Result<(), Stop>> + Send;
-
-    /// Queues the head of the final response. `length` is that of the content that will be pushed; `None`: not known
-    /// yet. Fields about framing and the connection are replaced by the connection's own. `has_content` is false for
-    /// answers to HEAD and the like: nothing is pushed, and Content-Length is sent as it is in `fields`.
-    fn start(
-        &mut self,
-        status: StatusCode,
-        reason: Option<&[u8]>,
-        fields: &HeaderMap,
-        length: Option<u64>,
-        has_content: bool,
-    );
-
-    /// Queues content.
-    ///
-    /// # Errors
-    /// More than was announced.
-    fn push(&mut self, data: Bytes) -> Result<(), Stop>;
-
-    /// Octets that wait to be sent; from [`ENOUGH`] on, [`flush`](Self::flush).
-    fn queued(&self) -> usize;
-
-    /// Sends all that is queued.
-    fn flush(&mut self) -> impl Future<Output = Result<(), Stop>> + Send;
-
-    /// Ends the response and flushes it. Trailer fields are sent where the framing has a place for them.
-    fn finish(&mut self, trailers: &HeaderMap) -> impl Future<Output = Result<(), Stop>> + Send;
-
-    /// Whether the head of the final response has been queued.
-    fn started(&self) -> bool;
-}
-
 /// The writing side of a connection.
 #[derive(Debug)]
 pub struct Responder<W> {
@@ -78,6 +25,8 @@ pub struct Responder<W> {
     queue: VecDeque<Bytes>,
     queued: usize,
     sent: u64,
+    /// Why it stopped writing, if the client was too slow.
+    pub(super) reached: Option<Limit>,
     current: Exchange,
 }
 
@@ -105,6 +54,7 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
             queue: VecDeque::with_capacity(SLICES),
             queued: 0,
             sent: 0,
+            reached: None,
             current: Exchange::default(),
         }
     }
@@ -139,7 +89,11 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
     }
 
     async fn write_queue(&mut self) -> Result<(), Stop> {
-        timeout(self.time, self.write_all()).await.map_err(|_| Stop::Client)?
+        let Ok(written) = timeout(self.time, self.write_all()).await else {
+            self.reached = Some(Limit::WriteTime);
+            return Err(Stop::Client);
+        };
+        written
     }
 
     async fn write_all(&mut self) -> Result<(), Stop> {
@@ -153,7 +107,11 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
             let write = self.writer.write_vectored(&slices[..count]);
             let mut written = match timeout(self.stall, write).await {
                 Ok(Ok(written)) if written > 0 => written,
-                _ => return Err(Stop::Client),
+                Ok(_) => return Err(Stop::Client),
+                Err(_) => {
+                    self.reached = Some(Limit::WriteStall);
+                    return Err(Stop::Client);
+                }
             };
             self.sent += written as u64;
             self.queued -= written;
@@ -167,7 +125,14 @@ impl<W: AsyncWrite + Unpin + Send> Responder<W> {
             }
         }
         self.queue.clear();
-        Ok(())
+        // TLS may hold back what the socket had no room for.
+        match timeout(self.stall, self.writer.flush()).await {
+            Ok(flushed) => flushed.map_err(|_| Stop::Client),
+            Err(_) => {
+                self.reached = Some(Limit::WriteStall);
+                Err(Stop::Client)
+            }
+        }
     }
 }
 

@@ -2,48 +2,78 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 use super::Origin;
-use super::pool::Connection;
-use crate::http1::body::{BodyError, RequestBody};
+use super::group::Attempt;
+use super::pool::{Connection, Stream};
+use crate::client::{BodyError, RequestBody};
 
 /// Content of a request to the origin.
 #[derive(Debug)]
 pub struct OutboundContent {
     content: Option<RequestBody>,
-    taken: Taken,
+    progress: Progress,
 }
 
-/// How many pieces of a request's content the origin's connection has taken.
+/// How far a request has come.
 #[derive(Clone, Debug, Default)]
-pub struct Taken(Arc<AtomicU64>);
+pub struct Progress(Arc<Steps>);
 
-impl Taken {
+#[derive(Debug, Default)]
+struct Steps {
+    pieces: AtomicU64,
+    interims: AtomicU32,
+    spoilt: AtomicBool,
+}
+
+impl Progress {
+    /// Pieces of content that the origin's connection has taken.
     pub fn pieces(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.pieces.load(Ordering::Relaxed)
+    }
+
+    /// Interim responses that came.
+    pub fn interims(&self) -> u32 {
+        self.0.interims.load(Ordering::Relaxed)
+    }
+
+    /// Did the client fail to send its content?
+    pub fn is_spoilt(&self) -> bool {
+        self.0.spoilt.load(Ordering::Relaxed)
+    }
+
+    pub fn piece(&self) {
+        self.0.pieces.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn interim(&self) {
+        self.0.interims.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn spoil(&self) {
+        self.0.spoilt.store(true, Ordering::Relaxed);
     }
 }
 
 impl OutboundContent {
-    pub fn none() -> Self {
-        Self { content: None, taken: Taken::default() }
+    pub fn new(content: Option<RequestBody>, progress: Progress) -> Self {
+        Self { content, progress }
     }
 
-    pub fn some(content: RequestBody) -> Self {
-        Self { content: Some(content), taken: Taken::default() }
-    }
-
-    pub fn taken(&self) -> Taken {
-        self.taken.clone()
+    /// What nobody has taken any of.
+    pub fn into_inner(self) -> Option<RequestBody> {
+        self.content
     }
 }
 
@@ -57,8 +87,10 @@ impl Body for OutboundContent {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(content) = &mut self.content else { return Poll::Ready(None) };
         let frame = Pin::new(content).poll_frame(context);
-        if frame.is_ready() {
-            self.taken.0.fetch_add(1, Ordering::Relaxed);
+        match &frame {
+            Poll::Pending => {}
+            Poll::Ready(Some(Err(_))) => self.progress.spoil(),
+            Poll::Ready(_) => self.progress.piece(),
         }
         frame
     }
@@ -72,13 +104,82 @@ impl Body for OutboundContent {
     }
 }
 
+/// Sends a request's content on a stream, as fast as the origin takes it (RFC 9113 section 5.2). Content that the client
+/// does not send whole is cancelled: it must not look complete.
+pub async fn upload(mut content: RequestBody, mut stream: SendStream<Bytes>, progress: Progress) {
+    while let Some(frame) = content.frame().await {
+        let Ok(frame) = frame else {
+            progress.spoil();
+            stream.send_reset(Reason::CANCEL);
+            return;
+        };
+        match frame.into_data() {
+            Ok(mut data) => {
+                while !data.is_empty() {
+                    stream.reserve_capacity(data.len());
+                    // Nothing more is wanted when the stream is over: whoever waits for the response is told why.
+                    let Some(Ok(room)) = std::future::poll_fn(|context| stream.poll_capacity(context)).await
+                    else {
+                        return;
+                    };
+                    let piece = data.split_to(room.min(data.len()));
+                    if stream.send_data(piece, false).is_err() {
+                        return;
+                    }
+                    progress.piece();
+                }
+            }
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    let _ = stream.send_trailers(trailers);
+                    return;
+                }
+            }
+        }
+    }
+    let _ = stream.send_data(Bytes::new(), true);
+}
+
+/// A task that ends with what it is for.
+#[derive(Debug)]
+pub struct Uploading(pub JoinHandle<()>);
+
+impl Drop for Uploading {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Content of a response, as it arrives. Its connection goes back to the pool once all of it has been taken, and is
-/// closed if it is dropped before.
+/// closed, or its stream reset, if it is dropped before.
 #[derive(Debug)]
 pub struct OriginContent {
-    incoming: Incoming,
-    lease: Option<(Arc<Origin>, Connection)>,
+    source: Source,
     stall: Duration,
+    /// When the whole fetch has to be over, and how long that is after its beginning.
+    until: (Instant, Duration),
+    /// Told how it ended, where origins are watched.
+    attempt: Option<Attempt>,
+}
+
+#[derive(Debug)]
+enum Source {
+    H1 {
+        incoming: Incoming,
+        lease: Option<(Arc<Origin>, Connection)>,
+    },
+    H2(Box<Streamed>),
+    /// All of it has been taken, or it broke off.
+    Over,
+}
+
+#[derive(Debug)]
+struct Streamed {
+    receiving: RecvStream,
+    /// Nothing may come: it answers HEAD, or has a status without content.
+    bodiless: bool,
+    uploading: Option<Uploading>,
+    _stream: Stream,
 }
 
 /// The content of a response broke off.
@@ -86,23 +187,57 @@ pub struct OriginContent {
 pub enum ContentError {
     #[error("the origin sent no content for {} s", .0.as_secs_f64())]
     Stalled(Duration),
+    #[error("the fetch took longer than {} s", .0.as_secs_f64())]
+    TooLong(Duration),
     #[error("the origin's response broke off: {0}")]
     Broken(#[from] hyper::Error),
+    #[error("the origin's response broke off: {0}")]
+    Reset(#[from] h2::Error),
+    #[error("the origin sent content where there is none")]
+    Unexpected,
 }
 
 impl OriginContent {
-    pub(super) fn new(
+    pub(super) fn h1(
         incoming: Incoming,
         origin: Arc<Origin>,
         connection: Connection,
         keep: bool,
         stall: Duration,
+        until: (Instant, Duration),
     ) -> Self {
-        let mut content = Self { incoming, lease: keep.then_some((origin, connection)), stall };
-        if content.incoming.is_end_stream() {
-            content.give_back();
+        let is_over = incoming.is_end_stream();
+        let source = Source::H1 { incoming, lease: keep.then_some((origin, connection)) };
+        let mut content = Self { source, stall, until, attempt: None };
+        if is_over {
+            content.end();
         }
         content
+    }
+
+    pub(super) fn h2(
+        receiving: RecvStream,
+        stream: Stream,
+        uploading: Option<Uploading>,
+        bodiless: bool,
+        stall: Duration,
+        until: (Instant, Duration),
+    ) -> Self {
+        let is_over = receiving.is_end_stream() && uploading.is_none();
+        let source = if is_over {
+            Source::Over
+        } else {
+            Source::H2(Box::new(Streamed { receiving, bodiless, uploading, _stream: stream }))
+        };
+        Self { source, stall, until, attempt: None }
+    }
+
+    /// `attempt` is told how the content ends.
+    pub(super) fn watch(&mut self, attempt: Attempt) {
+        match self.source {
+            Source::Over => attempt.succeeded(),
+            Source::H1 { .. } | Source::H2(_) => self.attempt = Some(attempt),
+        }
     }
 
     /// The next piece of content or the trailer fields; `None` at the end.
@@ -110,21 +245,78 @@ impl OriginContent {
     /// # Errors
     /// When the response breaks off; nothing follows.
     pub async fn frame(&mut self) -> Option<Result<Frame<Bytes>, ContentError>> {
-        let frame = match timeout(self.stall, self.incoming.frame()).await {
+        let now = Instant::now();
+        let (end, total) = self.until;
+        let stalled = now + self.stall;
+        let frame = match timeout_at(stalled.min(end), self.source.frame()).await {
+            Err(_) if end <= stalled => Some(Err(ContentError::TooLong(total))),
             Err(_) => Some(Err(ContentError::Stalled(self.stall))),
-            Ok(frame) => frame.map(|frame| frame.map_err(ContentError::from)),
+            Ok(frame) => frame,
         };
         match &frame {
-            None => self.give_back(),
-            Some(Err(_)) => self.lease = None,
+            None => self.end(),
+            Some(Err(_)) => {
+                self.source = Source::Over;
+                if let Some(attempt) = self.attempt.take() {
+                    attempt.failed(None);
+                }
+            }
             Some(Ok(_)) => {}
         }
         frame
     }
 
-    fn give_back(&mut self) {
-        if let Some((origin, connection)) = self.lease.take() {
+    fn end(&mut self) {
+        if let Source::H1 { lease: Some((origin, connection)), .. } =
+            std::mem::replace(&mut self.source, Source::Over)
+        {
             origin.pool.give_back(connection);
+        }
+        if let Some(attempt) = self.attempt.take() {
+            attempt.succeeded();
+        }
+    }
+}
+
+impl Source {
+    async fn frame(&mut self) -> Option<Result<Frame<Bytes>, ContentError>> {
+        match self {
+            Self::Over => None,
+            Self::H1 { incoming, .. } => {
+                incoming.frame().await.map(|frame| frame.map_err(ContentError::from))
+            }
+            Self::H2(streamed) => streamed.frame().await,
+        }
+    }
+}
+
+impl Streamed {
+    async fn frame(&mut self) -> Option<Result<Frame<Bytes>, ContentError>> {
+        loop {
+            match self.receiving.data().await {
+                Some(Ok(data)) => {
+                    // Whoever asks for the next piece is done with this one. It fails for streams that are over.
+                    let _ = self.receiving.flow_control().release_capacity(data.len());
+                    if data.is_empty() {
+                        continue;
+                    }
+                    if self.bodiless {
+                        return Some(Err(ContentError::Unexpected));
+                    }
+                    return Some(Ok(Frame::data(data)));
+                }
+                Some(Err(error)) => return Some(Err(error.into())),
+                None => break,
+            }
+        }
+        match self.receiving.trailers().await {
+            Ok(None) => {
+                // What is left of the request is not wanted (RFC 9113 section 8.1): its stream is reset.
+                self.uploading = None;
+                None
+            }
+            Ok(Some(trailers)) => Some(Ok(Frame::trailers(trailers))),
+            Err(error) => Some(Err(error.into())),
         }
     }
 }

@@ -1,21 +1,23 @@
 //! Connections to one origin: few, long-lived, and bounded.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderMap};
-use http::uri::Authority;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use super::config::{OriginLimits, Protocol};
+use super::connect::Connector;
 use super::content::OutboundContent;
-use super::watched::Watched;
-use super::{OriginError, OriginLimits};
-use crate::http1::head::has_token;
+use super::error::OriginError;
+use super::multiplex::{Multiplexed, Place};
+use super::stream::{Received, Watched};
+use crate::client::request::has_token;
 
 /// How long to wait for a kept connection whose last response has just been read to become ready.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -23,150 +25,338 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// Octets of a response that are read at once. Bounds the memory of connections whose clients read slowly.
 const BUFFER: usize = 128 * 1024;
 
-/// A connection in use.
+/// What carries one request.
+#[derive(Debug)]
+pub enum Carrier {
+    H1(Connection),
+    H2(Stream),
+}
+
+/// An HTTP/1.1 connection in use.
 #[derive(Debug)]
 pub struct Connection {
     pub sender: SendRequest<OutboundContent>,
     /// It carried a request before.
     pub reused: bool,
-    received: Arc<AtomicU64>,
-    /// One of the connections that may be in use at once.
-    _permit: Option<OwnedSemaphorePermit>,
+    pub received: Arc<Received>,
+    name: Option<Arc<str>>,
+    opened: Instant,
+    carried: u64,
+    /// One of the requests that may be under way at once.
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    pub fn octets_received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-
     /// An HTTP/1.0 origin keeps the connection only when it says so.
     pub fn keeps_http10(&self, fields: &HeaderMap) -> bool {
         has_token(fields, &CONNECTION, "keep-alive")
     }
 }
 
+/// A place on an HTTP/2 connection.
+#[derive(Debug)]
+pub struct Stream {
+    pub place: Place,
+    _permit: OwnedSemaphorePermit,
+}
+
 #[derive(Debug)]
 struct Idle {
     sender: SendRequest<OutboundContent>,
-    received: Arc<AtomicU64>,
+    received: Arc<Received>,
+    name: Option<Arc<str>>,
+    opened: Instant,
+    carried: u64,
     since: Instant,
 }
 
+/// A connection just opened.
+enum Opened {
+    H1(Box<Idle>),
+    H2(Arc<Multiplexed>),
+}
+
+/// What the origin is known to speak.
+const UNKNOWN: u8 = 0;
+const H1: u8 = 1;
+const H2: u8 = 2;
+
 #[derive(Debug)]
 pub struct Pool {
-    origin: String,
-    host: String,
-    port: u16,
+    connector: Arc<Connector>,
     limits: OriginLimits,
     /// The most recently used last.
     idle: Mutex<Vec<Idle>>,
+    multiplexed: Mutex<Vec<Arc<Multiplexed>>>,
     permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
     opened: AtomicU64,
+    speaks: AtomicU8,
+    /// While a connection may turn out to carry many requests, one is opened at a time for each name.
+    openings: Mutex<HashMap<Option<Arc<str>>, Arc<Opening>>>,
+}
+
+/// A connection being opened, or about to be, for all who wait for it.
+#[derive(Debug, Default)]
+struct Opening {
+    turn: tokio::sync::Mutex<()>,
+    /// It failed, for all of them. Who comes later has another.
+    failure: OnceLock<Arc<OriginError>>,
+}
+
+/// One who waits for an opening. The last to leave forgets it.
+struct Waiter<'a> {
+    pool: &'a Pool,
+    name: Option<Arc<str>>,
+    opening: Arc<Opening>,
+}
+
+impl<'a> Waiter<'a> {
+    fn new(pool: &'a Pool, name: Option<&Arc<str>>) -> Self {
+        let name = name.cloned();
+        let opening = Arc::clone(lock(&pool.openings).entry(name.clone()).or_default());
+        Self { pool, name, opening }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        let mut openings = lock(&self.pool.openings);
+        let is_ours = openings.get(&self.name).is_some_and(|it| Arc::ptr_eq(it, &self.opening));
+        // The table and this one have it.
+        let is_last = Arc::strong_count(&self.opening) == 2;
+        if is_ours && (is_last || self.opening.failure.get().is_some()) {
+            openings.remove(&self.name);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Pool {
-    pub fn new(authority: &Authority, limits: OriginLimits) -> Self {
+    pub fn new(connector: Arc<Connector>, limits: OriginLimits) -> Self {
+        let speaks = match (connector.protocol(), connector.tls()) {
+            (Protocol::H2, _) => H2,
+            (Protocol::H1, _) | (Protocol::Auto, None) => H1,
+            (Protocol::Auto, Some(_)) => UNKNOWN,
+        };
         Self {
-            origin: authority.to_string(),
-            host: authority.host().trim_start_matches('[').trim_end_matches(']').to_owned(),
-            port: authority.port_u16().unwrap_or(80),
+            connector,
             limits,
             idle: Mutex::default(),
+            multiplexed: Mutex::default(),
             permits: Arc::new(Semaphore::new(limits.connections)),
+            waiting: AtomicUsize::new(0),
             opened: AtomicU64::new(0),
+            speaks: AtomicU8::new(speaks),
+            openings: Mutex::default(),
         }
     }
 
+    /// Open connections that carry nothing.
     pub fn idle(&self) -> usize {
-        self.list().len()
+        let unused = lock(&self.multiplexed).iter().filter(|it| it.is_unused()).count();
+        lock(&self.idle).len() + unused
+    }
+
+    /// Requests under way.
+    pub fn in_use(&self) -> usize {
+        self.limits.connections - self.permits.available_permits()
+    }
+
+    /// Requests that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     pub fn opened(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
 
-    fn list(&self) -> MutexGuard<'_, Vec<Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn connector(&self) -> &Arc<Connector> {
+        &self.connector
     }
 
-    /// A kept connection if one is usable, else a new one.
-    pub async fn connection(&self) -> Result<Connection, OriginError> {
+    /// What carries a request as `name`: a kept connection if one is usable, else a new one. `fresh`: no kept HTTP/1.1
+    /// connection.
+    ///
+    /// # Errors
+    /// When there is no turn in time, or no connection.
+    pub async fn acquire(&self, name: Option<&Arc<str>>, fresh: bool) -> Result<Carrier, OriginError> {
         let permit = self.permit().await?;
-        loop {
-            let Some(mut idle) = self.list().pop() else { return self.open_with(permit).await };
-            if idle.sender.is_closed() || idle.since.elapsed() > self.limits.idle {
-                continue;
+        let speaks = self.speaks.load(Ordering::Relaxed);
+        if speaks != H2 {
+            if !fresh && let Some(idle) = self.kept(name).await {
+                return Ok(Carrier::H1(connection(idle, permit, true)));
             }
-            let ready =
-                idle.sender.is_ready() || matches!(timeout(SETTLE, idle.sender.ready()).await, Ok(Ok(())));
-            if ready {
-                let Idle { sender, received, .. } = idle;
-                return Ok(Connection { sender, reused: true, received, _permit: Some(permit) });
+            if speaks == H1 {
+                let opened = self.open(name).await?;
+                return Ok(self.carrier(opened, permit));
             }
         }
-    }
-
-    /// A new connection.
-    pub async fn open(&self) -> Result<Connection, OriginError> {
-        let permit = self.permit().await?;
-        self.open_with(permit).await
+        if let Some(place) = self.place(name) {
+            return Ok(Carrier::H2(Stream { place, _permit: permit }));
+        }
+        self.open_for_many(name, permit).await
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, OriginError> {
-        let limit = self.limits.connect;
-        let busy = || OriginError::Busy { origin: self.origin.clone(), most: self.limits.connections, limit };
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Ok(permit);
         }
+        let _waiting = Waiting::new(&self.waiting);
         let turn = Arc::clone(&self.permits).acquire_owned();
-        timeout(limit, turn).await.map_err(|_| busy())?.map_err(|_| busy())
+        timeout(self.limits.wait, turn).await.map_err(|_| self.busy())?.map_err(|_| self.busy())
     }
 
-    async fn open_with(&self, permit: OwnedSemaphorePermit) -> Result<Connection, OriginError> {
-        let limit = self.limits.connect;
-        let connect = TcpStream::connect((self.host.as_str(), self.port));
-        let stream = match timeout(limit, connect).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(source)) => return Err(OriginError::Connect { origin: self.origin.clone(), source }),
-            Err(_) => return Err(OriginError::ConnectTimeout { origin: self.origin.clone(), limit }),
+    fn busy(&self) -> OriginError {
+        OriginError::Busy {
+            origin: self.connector.origin().to_owned(),
+            most: self.limits.connections,
+            limit: self.limits.wait,
+        }
+    }
+
+    async fn kept(&self, name: Option<&Arc<str>>) -> Option<Idle> {
+        loop {
+            let mut idle = {
+                let mut list = lock(&self.idle);
+                let index = list.iter().rposition(|idle| idle.name.as_ref() == name)?;
+                list.remove(index)
+            };
+            if idle.sender.is_closed() || idle.since.elapsed() > self.limits.idle {
+                continue;
+            }
+            if idle.sender.is_ready() || matches!(timeout(SETTLE, idle.sender.ready()).await, Ok(Ok(()))) {
+                return Some(idle);
+            }
+        }
+    }
+
+    fn place(&self, name: Option<&Arc<str>>) -> Option<Place> {
+        let now = Instant::now();
+        lock(&self.multiplexed).iter().find_map(|connection| connection.place(name, &self.limits, now))
+    }
+
+    /// Opens a connection that others wait for too. If it fails, it fails for all who waited.
+    async fn open_for_many(
+        &self,
+        name: Option<&Arc<str>>,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Carrier, OriginError> {
+        let waiter = Waiter::new(self, name);
+        let opening = &waiter.opening;
+        let Ok(turn) = timeout(self.limits.wait, opening.turn.lock()).await else { return Err(self.busy()) };
+        if let Some(error) = opening.failure.get() {
+            return Err(OriginError::Shared { error: Arc::clone(error), first: false });
+        }
+        if let Some(place) = self.place(name) {
+            return Ok(Carrier::H2(Stream { place, _permit: permit }));
+        }
+        if self.speaks.load(Ordering::Relaxed) == H1 {
+            // It turned out to carry one request at a time: nobody has to wait for anybody.
+            drop(turn);
+            return Ok(self.carrier(self.open(name).await?, permit));
+        }
+        match self.open(name).await {
+            Ok(opened) => Ok(self.carrier(opened, permit)),
+            Err(error) => {
+                let error = Arc::new(error);
+                let _ = opening.failure.set(Arc::clone(&error));
+                Err(OriginError::Shared { error, first: true })
+            }
+        }
+    }
+
+    fn carrier(&self, opened: Opened, permit: OwnedSemaphorePermit) -> Carrier {
+        match opened {
+            Opened::H1(idle) => Carrier::H1(connection(*idle, permit, false)),
+            Opened::H2(multiplexed) => {
+                let place = multiplexed.first_place();
+                let mut list = lock(&self.multiplexed);
+                list.retain(|it| it.is_worth_keeping(&self.limits, Instant::now()));
+                list.push(multiplexed);
+                Carrier::H2(Stream { place, _permit: permit })
+            }
+        }
+    }
+
+    async fn open(&self, name: Option<&Arc<str>>) -> Result<Opened, OriginError> {
+        let (stream, h2) = self.connector.connect(name.map(|name| &**name)).await?;
+        let origin = self.connector.origin();
+        if self.connector.protocol() == Protocol::Auto {
+            self.speaks.store(if h2 { H2 } else { H1 }, Ordering::Relaxed);
+        }
+        let opened = if h2 {
+            Opened::H2(Multiplexed::begin(origin, stream, name.cloned(), &self.limits).await?)
+        } else {
+            let (watched, received) = Watched::new(stream);
+            let (sender, connection) = Builder::new()
+                .title_case_headers(true)
+                .max_headers(self.limits.fields)
+                .max_header_size(self.limits.head_bytes)
+                .max_buf_size(self.limits.head_bytes.max(BUFFER))
+                .handshake(TokioIo::new(watched))
+                .await
+                .map_err(|source| OriginError::Response { origin: origin.to_owned(), source })?;
+            tokio::spawn(async move {
+                // How it ended is told to whoever waits for a response on it.
+                let _ = connection.await;
+            });
+            let now = Instant::now();
+            let name = name.cloned();
+            Opened::H1(Box::new(Idle { sender, received, name, opened: now, carried: 0, since: now }))
         };
-        // Without it, small requests wait for acknowledgements; failing to set it costs only time.
-        let _ = stream.set_nodelay(true);
-        let (watched, received) = Watched::new(stream);
-        let (sender, connection) = Builder::new()
-            .title_case_headers(true)
-            .max_headers(self.limits.fields)
-            .max_header_size(self.limits.head_bytes)
-            .max_buf_size(self.limits.head_bytes.max(BUFFER))
-            .handshake(TokioIo::new(watched))
-            .await
-            .map_err(|source| OriginError::Response { origin: self.origin.clone(), source })?;
-        tokio::spawn(async move {
-            // How it ended is told to whoever waits for a response on it.
-            let _ = connection.await;
-        });
         self.opened.fetch_add(1, Ordering::Relaxed);
-        Ok(Connection { sender, reused: false, received, _permit: Some(permit) })
+        Ok(opened)
     }
 
     /// Takes back a connection whose response has been read to its end.
     pub fn give_back(&self, connection: Connection) {
-        let Connection { sender, received, .. } = connection;
-        if sender.is_closed() {
+        let Connection { sender, received, name, opened, carried, _permit, .. } = connection;
+        let now = Instant::now();
+        let worn = carried >= self.limits.requests || now.duration_since(opened) >= self.limits.age;
+        if sender.is_closed() || worn || self.limits.idle_connections == 0 {
             return;
         }
-        let mut list = self.list();
-        if list.len() >= self.limits.idle_connections && !list.is_empty() {
+        let mut list = lock(&self.idle);
+        if list.len() >= self.limits.idle_connections {
             list.remove(0);
         }
-        if self.limits.idle_connections > 0 {
-            list.push(Idle { sender, received, since: Instant::now() });
-        }
+        list.push(Idle { sender, received, name, opened, carried, since: now });
     }
 
     /// Closes connections that have been idle for too long, and forgets closed ones.
     pub fn sweep(&self) {
-        let most = self.limits.idle;
-        self.list().retain(|idle| !idle.sender.is_closed() && idle.since.elapsed() <= most);
+        let now = Instant::now();
+        lock(&self.idle).retain(|idle| {
+            !idle.sender.is_closed()
+                && now.duration_since(idle.since) <= self.limits.idle
+                && now.duration_since(idle.opened) < self.limits.age
+        });
+        lock(&self.multiplexed).retain(|it| it.is_worth_keeping(&self.limits, now));
+    }
+}
+
+fn connection(idle: Idle, permit: OwnedSemaphorePermit, reused: bool) -> Connection {
+    let Idle { sender, received, name, opened, carried, .. } = idle;
+    Connection { sender, reused, received, name, opened, carried: carried + 1, _permit: permit }
+}
+
+/// Counts a request that waits, while it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

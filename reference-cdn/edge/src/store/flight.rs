@@ -75,6 +75,14 @@ impl Flight {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).landing.clone()
     }
 
+    /// The next interim response that has come, for one who has seen `interims` of them.
+    pub fn next_interim(&self, interims: &mut usize) -> Option<(StatusCode, Arc<HeaderMap>)> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = state.interim.get(*interims).map(|(status, fields)| (*status, Arc::clone(fields)));
+        *interims += usize::from(next.is_some());
+        next
+    }
+
     /// The next thing to see for one who has seen `interims` interim responses.
     pub async fn watch(&self, interims: &mut usize) -> Sight {
         loop {

@@ -148,8 +148,9 @@ impl Store {
         self.position.store(position, Ordering::Release);
     }
 
-    pub fn hashed(&self, key: Key) -> HashedKey {
-        HashedKey { hash: self.hasher.hash_one(key.as_str()), key }
+    pub fn hashed(&self, customer: &Arc<str>, key: Key) -> HashedKey {
+        let hash = self.hasher.hash_one((&**customer, key.as_str()));
+        HashedKey { hash, customer: Arc::clone(customer), key }
     }
 
     fn shard(&self, key: &HashedKey) -> MutexGuard<'_, Shard> {

@@ -48,13 +48,14 @@ impl FromIterator<Object> for Variants {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HashedKey {
     pub(crate) hash: u64,
+    pub(crate) customer: Arc<str>,
     pub(crate) key: Key,
 }
 
 impl HashedKey {
     /// The name of the customer whose content it is.
     pub fn customer(&self) -> &str {
-        ""
+        &self.customer
     }
 }
 

@@ -12,7 +12,7 @@ fn store(memory: u64) -> Arc<Store> {
 }
 
 fn key(store: &Store, path: &str) -> HashedKey {
-    store.hashed(Key::of(&format!("http://a{path}").parse().expect("uri")))
+    store.hashed(&"somebody".into(), Key::of(&format!("http://a{path}").parse().expect("uri")))
 }
 
 /// Some stored head; the store does not look at it.
@@ -22,8 +22,9 @@ fn head() -> Arc<Stored> {
     };
     let target = "http://a/".parse().expect("uri");
     let (method, none) = (http::Method::GET, HeaderMap::new());
-    let request = Request { method: &method, target: &target, headers: &none };
-    let fetch = Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false };
+    let request =
+        Request { method: &method, target: &target, headers: &none, version: http::Version::HTTP_11 };
+    let fetch = Fetch::forward(ForwardReason::UriMiss);
     let mut headers = HeaderMap::new();
     headers.insert("cache-control", http::HeaderValue::from_static("max-age=60"));
     let now = Time::from_secs(1_000_000);

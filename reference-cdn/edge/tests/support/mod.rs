@@ -1,6 +1,8 @@
 //! A scripted origin, a client and an edge, on real sockets. Every wait has a deadline and says what it waited for.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub mod tls;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use edge::{AdminConfig, Clock, Config, Edge, Stopped, Token, bind};
-use http_cache::{Settings, Standard, Time};
+use http_cache::{Decisions, Settings, Standard, Time};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -370,6 +372,8 @@ impl Client {
 /// An edge under test.
 pub struct TestEdge {
     pub address: SocketAddr,
+    /// Nowhere, unless it was configured.
+    pub tls: SocketAddr,
     pub admin: SocketAddr,
     pub clock: Clock,
     pub edge: Arc<Edge>,
@@ -396,15 +400,16 @@ impl TestEdge {
         config.admin = Some(AdminConfig { listen: any, token: Token::new(TOKEN) });
         change(&mut config);
         let clock = Clock::manual(START);
-        let decisions = Arc::new(Standard::new(Settings::default()));
-        let server = bind(config, decisions, clock.clone()).expect("bind");
+        let decide = |settings: &Settings| Arc::new(Standard::new(settings.clone())) as Arc<dyn Decisions>;
+        let server = bind(config, decide, clock.clone()).expect("bind");
         let (address, admin) = (server.listen(), server.admin().expect("admin"));
+        let tls = server.tls().unwrap_or(any);
         let edge = Arc::clone(server.edge());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(server.serve(async move {
             let _ = stopped.await;
         }));
-        Self { address, admin, clock, edge, stop: Some(stop), task: Some(task) }
+        Self { address, tls, admin, clock, edge, stop: Some(stop), task: Some(task) }
     }
 
     pub async fn client(&self) -> Client {
@@ -440,11 +445,33 @@ impl TestEdge {
         samples.iter().find(|sample| sample.name == name).unwrap_or_else(|| panic!("no metric {name}")).value
     }
 
+    /// The metric with this value of its label.
+    pub fn labelled(&self, name: &str, value: &str) -> u64 {
+        let samples = self.edge.samples();
+        let is_it = |label: &(&'static str, String)| label.1 == value;
+        let sample = samples.iter().find(|it| it.name == name && it.label.as_ref().is_some_and(is_it));
+        sample.unwrap_or_else(|| panic!("no metric {name} of {value}")).value
+    }
+
     /// Waits until a metric has the value.
     pub async fn until(&self, name: &str, value: u64) {
         soon(name, async {
             while self.metric(name) != value {
                 tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await;
+    }
+
+    /// Waits until a metric has stood still for a third of a second.
+    pub async fn until_still(&self, name: &str) {
+        soon(name, async {
+            let (mut last, mut same) = (self.metric(name), 0);
+            while same < 15 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let now = self.metric(name);
+                same = if now == last { same + 1 } else { 0 };
+                last = now;
             }
         })
         .await;

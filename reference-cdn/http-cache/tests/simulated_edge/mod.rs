@@ -31,6 +31,8 @@ pub enum Source {
     Validated,
     /// From the store and the origin.
     Combined,
+    /// Begun, and broken off: the origin has another version by now.
+    Broken,
     /// From the edge itself.
     Refused,
     /// There was no answer from the origin, and none to stand in.
@@ -51,6 +53,8 @@ pub struct Edge<D> {
     pub decisions: D,
     pub now: Time,
     pub store: HashMap<Key, Vec<Entry>>,
+    /// Content that is kept in slices, by the id and the first octet of the slice.
+    pub slices: HashMap<(u64, u64), Vec<u8>>,
     /// Fields of the requests that the origin got, newest last.
     pub sent: Vec<(Method, HeaderMap)>,
 }
@@ -63,7 +67,7 @@ pub struct ClientRequest {
 
 impl<D: Decisions> Edge<D> {
     pub fn new(decisions: D, now: Time) -> Self {
-        Self { decisions, now, store: HashMap::new(), sent: Vec::new() }
+        Self { decisions, now, store: HashMap::new(), slices: HashMap::new(), sent: Vec::new() }
     }
 
     pub fn purge(&mut self, target: &Uri) {
@@ -77,19 +81,21 @@ impl<D: Decisions> Edge<D> {
         client: &ClientRequest,
         origin: &mut dyn FnMut(&HeaderMap) -> OriginAction,
     ) -> Answer {
-        let request = Request { method: &client.method, target: &client.target, headers: &client.headers };
+        let ClientRequest { method, target, headers } = client;
+        let request = Request { method, target, headers, version: http::Version::HTTP_11 };
         if let Err(refusal) = self.decisions.admit(&request) {
             return self.refuse(refusal);
         }
         let key = self.decisions.key(&request);
         let fetch = match self.decisions.lookup(&request) {
-            Lookup::Forward(reason) => Fetch { reason, validate: None, complete: None, whole: false },
+            Lookup::Forward(reason) => Fetch::forward(reason),
             Lookup::Store => match self.decisions.plan(&request, &self.heads(&key), self.now) {
                 Plan::Refuse(refusal) => return self.refuse(refusal),
                 Plan::Fetch(fetch) => fetch,
                 Plan::Serve { index, stale, refresh } => {
                     let (stored, body) = self.store[&key][index].clone();
                     let source = if stale { Source::Stale } else { Source::Hit };
+                    let body = self.content(&request, &key, &stored, body, origin);
                     let answer = self.answer(&request, &stored, &body, Outcome::Hit, false, source);
                     if let Some(fetch) = refresh {
                         self.fetch(&request, &key, fetch, origin);
@@ -113,11 +119,62 @@ impl<D: Decisions> Edge<D> {
                 method: &Method::GET,
                 target: &Uri::from_static("http://x/"),
                 headers: &HeaderMap::new(),
+                version: http::Version::HTTP_11,
             },
             self.now,
             &handling,
         );
         Answer { source: Source::Refused, status: refusal.status, headers, body: refusal.reason.into() }
+    }
+
+    /// The content of a stored response: as it is, or from slices, as far as the request needs them.
+    fn content(
+        &mut self,
+        request: &Request<'_>,
+        key: &Key,
+        stored: &Arc<Stored>,
+        body: Vec<u8>,
+        origin: &mut dyn FnMut(&HeaderMap) -> OriginAction,
+    ) -> Vec<u8> {
+        let (Some(slices), Some(length)) = (stored.slices(), stored.extent().complete) else { return body };
+        let handling = Handling { outcome: Outcome::Hit, stored: false, collapsed: false, detail: None };
+        let wanted = match self.decisions.reply(request, stored, self.now, &handling).content {
+            Selection::None => vec![],
+            Selection::Whole => std::iter::once(0..length).collect(),
+            Selection::Range(range) => vec![range],
+            Selection::Multipart { parts, .. } => parts.into_iter().map(|part| part.range).collect(),
+        };
+        // Octets that nobody asked for are not fetched, and must not be sent either.
+        let mut content = vec![b'?'; length as usize];
+        let size = slices.size.get();
+        for first in (0..length).step_by(size as usize) {
+            let range = first..(first + size).min(length);
+            if !wanted.iter().any(|wanted| wanted.start < range.end && range.start < wanted.end) {
+                continue;
+            }
+            if !self.slices.contains_key(&(slices.id, first)) {
+                let fetch = Fetch::part(range.clone());
+                let sent = self.decisions.origin_request(request, &fetch, Some(stored));
+                self.sent.push((request.method.clone(), sent.clone()));
+                let OriginAction::Answer { status, headers, body, .. } = origin(&sent) else {
+                    return content[..first as usize].to_vec();
+                };
+                let response =
+                    Response { status, headers: &headers, request_time: self.now, response_time: self.now };
+                let heads = [Arc::clone(stored)];
+                match self.decisions.received(request, &fetch, &response, &heads) {
+                    Received::Combine { content_at, .. } if content_at == first => {
+                        self.slices.insert((slices.id, first), body);
+                    }
+                    _ => {
+                        self.store.remove(key);
+                        return content[..first as usize].to_vec();
+                    }
+                }
+            }
+            content[first as usize..range.end as usize].copy_from_slice(&self.slices[&(slices.id, first)]);
+        }
+        content
     }
 
     fn answer(
@@ -135,8 +192,10 @@ impl<D: Decisions> Edge<D> {
         let octets = |range: std::ops::Range<u64>| {
             // Less than announced comes when the origin's content was cut off.
             let end = ((range.end - first) as usize).min(body.len());
-            body[(range.start - first) as usize..end].to_vec()
+            body[((range.start - first) as usize).min(end)..end].to_vec()
         };
+        let cut = stored.slices().is_some() && (body.len() as u64) < stored.extent().complete.unwrap_or(0);
+        let source = if cut { Source::Broken } else { source };
         let body = match content {
             Selection::None => Vec::new(),
             Selection::Whole => body.to_vec(),
@@ -214,13 +273,39 @@ impl<D: Decisions> Edge<D> {
                         entries[index].0 = Arc::new(stored.at_rest());
                     }
                     let outcome = forwarded(fetch.reason);
-                    return self.answer(request, &first.0, &first.1, outcome, true, Source::Validated);
+                    let body = self.content(request, key, &first.0, first.1, origin);
+                    return self.answer(request, &first.0, &body, outcome, true, Source::Validated);
                 }
                 Received::Store { stored, replaces } => {
                     let answer =
                         self.answer(request, &stored, &body, forwarded(fetch.reason), true, Source::Fetched);
                     self.finish(key, *stored, body, ended, replaces);
                     return answer;
+                }
+                Received::Slice { mut stored, replaces, range } => {
+                    stored.name_slices(self.sent.len() as u64);
+                    let id = stored.slices().unwrap().id;
+                    if ended == Ended::Complete {
+                        self.slices.insert((id, range.start), body);
+                    }
+                    self.forget(key, replaces);
+                    let stored = Arc::new(*stored);
+                    let at_rest = Arc::new(Stored::clone(&stored).at_rest());
+                    self.store.entry(key.clone()).or_default().push((at_rest, Vec::new()));
+                    let body = self.content(request, key, &stored, Vec::new(), origin);
+                    return self.answer(
+                        request,
+                        &stored,
+                        &body,
+                        forwarded(fetch.reason),
+                        true,
+                        Source::Fetched,
+                    );
+                }
+                Received::Pass { stored, forget, .. } => {
+                    self.forget(key, forget);
+                    let outcome = forwarded(fetch.reason);
+                    return self.answer(request, &stored, &body, outcome, false, Source::Relayed);
                 }
                 Received::Combine { index, stored, content_at } => {
                     let old = &self.store[key][index];

@@ -2,14 +2,21 @@
 
 use std::fmt::Write as _;
 
-use super::fields::FIELDS;
+use super::fields::{CUSTOMER_FIELDS, CUSTOMER_ORIGIN_FIELDS, FIELDS, Field};
 
 /// Every field with its meaning, for people.
 pub fn explain() -> String {
     let mut text = String::new();
-    for field in FIELDS {
+    fields(&mut text, "", FIELDS);
+    fields(&mut text, "customer.", CUSTOMER_FIELDS);
+    fields(&mut text, "customer.origin.", CUSTOMER_ORIGIN_FIELDS);
+    text
+}
+
+fn fields<D>(text: &mut String, within: &str, fields: &[Field<D>]) {
+    for field in fields {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}  ({})", field.path, field.kind.form());
+        let _ = writeln!(text, "{within}{}  ({})", field.path, field.kind.form());
         for line in [field.meaning, field.bounds] {
             let _ = writeln!(text, "    {line}");
         }
@@ -19,7 +26,6 @@ pub fn explain() -> String {
             None => writeln!(text, "    default {default}\n"),
         };
     }
-    text
 }
 
 /// A configuration file with every field at its default, each with its meaning above it. Fields without a default are
@@ -42,5 +48,15 @@ pub fn example() -> String {
             (None, None) => writeln!(text, "# {}\n# {key} = {}", field.meaning, field.kind.form()),
         };
     }
+    table(&mut text, "[[customer]]", CUSTOMER_FIELDS);
+    table(&mut text, "[[customer.origin]]", CUSTOMER_ORIGIN_FIELDS);
     text
+}
+
+/// A table that may be there several times: commented out.
+fn table<D>(text: &mut String, name: &str, fields: &[Field<D>]) {
+    let _ = write!(text, "\n# {name}\n");
+    for field in fields {
+        let _ = writeln!(text, "# # {}\n# {} = {}", field.meaning, field.path, field.kind.form());
+    }
 }

@@ -1,18 +1,26 @@
 //! Every field of the configuration: what it means, what it defaults to, and which attack or cost it bounds.
+//!
+//! [`FIELDS`] are those of the edge; [`CUSTOMER_FIELDS`] and [`CUSTOMER_ORIGIN_FIELDS`] those of each table
+//! `[[customer]]` and `[[customer.origin]]`.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use edge::{Host, Prefix};
 use http_cache::ClientDirectives;
 
 use super::Draft;
-use super::value::{Kind, Wrong, address, origin};
+use super::customer::CustomerDraft;
+pub use super::origin_fields::CUSTOMER_ORIGIN_FIELDS;
+use super::origin_fields::{ORIGIN_FIELDS, probe_host, probe_path, statuses};
+use super::value::{Given, Kind, Wrong, address, host, prefix};
 
-/// One field.
-pub struct Field {
+/// One field of a `D`.
+pub struct Field<D> {
     /// Section and key, such as `client.idle`; a key alone stands before the first section.
     pub path: &'static str,
-    pub kind: Kind,
+    pub kind: Kind<D>,
     /// As it would be written; `None` for fields without one.
     pub default: Option<&'static str>,
     pub meaning: &'static str,
@@ -20,41 +28,114 @@ pub struct Field {
     pub bounds: &'static str,
 }
 
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
+impl<D> Clone for Field<D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
 
-const fn size(least: u64, most: u64, set: fn(&mut Draft, u64)) -> Kind {
+impl<D> Copy for Field<D> {}
+
+/// Sets the field with this path (such as `client.idle`).
+///
+/// # Errors
+/// When there is no such field, or the value does not suit it.
+pub fn set<D>(fields: &[Field<D>], draft: &mut D, path: &str, given: Given<'_>) -> Result<(), Wrong> {
+    let field = fields
+        .iter()
+        .find(|field| field.path == path)
+        .ok_or_else(|| Wrong::new(format!("there is no field `{path}`")))?;
+    field.kind.set(draft, given).map_err(|wrong| match (&wrong.hint, field.default) {
+        (Some(_), _) => wrong,
+        (None, Some(default)) => wrong
+            .hint(format!("the default is {default}; `reference-cdn config --explain` says what it means")),
+        (None, None) => wrong.hint("`reference-cdn config --explain` says what it means"),
+    })
+}
+
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+/// Prefixes in one list.
+const MOST_PREFIXES: usize = 256;
+
+pub(super) const fn size<D>(least: u64, most: u64, set: fn(&mut D, u64)) -> Kind<D> {
     Kind::Size { least, most, set }
 }
 
-const fn count(least: u64, most: u64, set: fn(&mut Draft, u64)) -> Kind {
+pub(super) const fn count<D>(least: u64, most: u64, set: fn(&mut D, u64)) -> Kind<D> {
     Kind::Count { least, most, set }
 }
 
-const fn time(set: fn(&mut Draft, Duration)) -> Kind {
+pub(super) const fn time<D>(set: fn(&mut D, Duration)) -> Kind<D> {
     Kind::Time { least: Duration::from_millis(10), most: HOUR, set }
 }
 
 /// Values are checked against their range before they get here, and ranges fit the machine's words.
-fn word(value: u64) -> usize {
+pub(super) fn word(value: u64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
 
-fn name(draft: &mut Draft, text: &str) -> Result<(), Wrong> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if text.is_empty() || text.len() > 64 || !text.bytes().all(is_token) {
-        return Err(Wrong::new(format!("\"{text}\" is not a name for this CDN"))
-            .hint("1 to 64 letters, digits and signs such as - . _ (a token of RFC 9110)"));
-    }
-    draft.settings.name = text.to_owned();
-    Ok(())
+fn number(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
-/// All fields, in the order in which they are shown.
-pub const FIELDS: &[Field] = &[
+fn octet(value: u64) -> u8 {
+    u8::try_from(value).unwrap_or(u8::MAX)
+}
+
+fn paths(texts: &[&str]) -> Result<Vec<PathBuf>, Wrong> {
+    if texts.is_empty() || texts.iter().any(|text| text.is_empty()) {
+        return Err(Wrong::new("a path is missing").hint("leave the field out for none"));
+    }
+    Ok(texts.iter().map(PathBuf::from).collect())
+}
+
+fn prefixes(texts: &[&str]) -> Result<Vec<Prefix>, Wrong> {
+    if texts.len() > MOST_PREFIXES {
+        let wrong = format!("{} prefixes are more than {MOST_PREFIXES}", texts.len());
+        return Err(Wrong::new(wrong).hint("each is compared with each client: join neighbours"));
+    }
+    texts.iter().map(|text| prefix(text)).collect()
+}
+
+fn token(text: &str, what: &str) -> Result<String, Wrong> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(is_token) {
+        return Err(Wrong::new(format!("\"{text}\" is not a name for {what}"))
+            .hint("1 to 64 letters, digits and signs such as - . _ (a token of RFC 9110)"));
+    }
+    Ok(text.to_owned())
+}
+
+const DIRECTIVES: [ClientDirectives; 2] = [ClientDirectives::Honor, ClientDirectives::Ignore];
+
+/// The fields of the edge, in the order in which they are shown.
+pub const FIELDS: &[Field<Draft>] =
+    &joined::<Draft, { GENERAL.len() + ORIGIN_FIELDS.len() + SERVING.len() }>(&[
+        GENERAL,
+        ORIGIN_FIELDS,
+        SERVING,
+    ]);
+
+const fn joined<D, const COUNT: usize>(lists: &[&[Field<D>]]) -> [Field<D>; COUNT] {
+    let mut all = [lists[0][0]; COUNT];
+    let (mut list, mut count) = (0, 0);
+    while list < lists.len() {
+        let mut index = 0;
+        while index < lists[list].len() {
+            all[count] = lists[list][index];
+            (index, count) = (index + 1, count + 1);
+        }
+        list += 1;
+    }
+    all
+}
+
+/// The fields before the first section.
+const GENERAL: &[Field<Draft>] = &[
     Field {
         path: "listen",
         kind: Kind::Text {
@@ -67,18 +148,36 @@ pub const FIELDS: &[Field] = &[
     },
     Field {
         path: "name",
-        kind: Kind::Text { form: "a token", set: name },
+        kind: Kind::Text {
+            form: "a token",
+            set: |draft, text| token(text, "this CDN").map(|name| draft.settings.name = name),
+        },
         default: Some("reference-cdn"),
         meaning: "Name of this CDN in Via, CDN-Loop and Cache-Status; the same for all its edges.",
         bounds: "A request that comes back with this name in CDN-Loop is a loop and is refused with 508.",
     },
     Field {
+        path: "edge-id",
+        kind: Kind::Text {
+            form: "a token",
+            set: |draft, text| token(text, "an edge").map(|id| draft.settings.edge = Some(id)),
+        },
+        default: None,
+        meaning: "Name of this edge among those of its CDN, sent in CDN-Loop; each has its own.",
+        bounds: "A request that comes back to the edge whose name it carries is a loop, whatever tiers-below says.",
+    },
+    Field {
+        path: "tiers-below",
+        kind: count(0, 8, |draft, n| draft.settings.tiers_below = n as u32),
+        default: Some("0"),
+        meaning: "Edges of this CDN that may have passed a request on to this one: 1 for a parent of edges that clients use.",
+        bounds: "A request that has passed more of them is a loop and is refused with 508.",
+    },
+    Field {
         path: "client-directives",
         kind: Kind::Choice {
             words: &["honor", "ignore"],
-            set: |draft, index| {
-                draft.settings.client_directives = [ClientDirectives::Honor, ClientDirectives::Ignore][index];
-            },
+            set: |draft, index| draft.settings.client_directives = DIRECTIVES[index],
         },
         default: Some("ignore"),
         meaning: "Whether Cache-Control and Pragma in requests are obeyed (RFC 9111 section 5.2.1).",
@@ -107,82 +206,10 @@ pub const FIELDS: &[Field] = &[
         meaning: "How long requests in flight may take to finish after SIGTERM.",
         bounds: "A client that never finishes would otherwise keep the process alive.",
     },
-    Field {
-        path: "origin.url",
-        kind: Kind::Text {
-            form: "\"http://HOST:PORT\"",
-            set: |draft, text| origin(text).map(|it| draft.origin = Some(it)),
-        },
-        default: None,
-        meaning: "Where the content comes from. Required.",
-        bounds: "Requests go nowhere else, whatever their Host field or target says.",
-    },
-    Field {
-        path: "origin.host",
-        kind: Kind::Choice {
-            words: &["client", "origin"],
-            set: |draft, index| draft.config.origin.keep_host = index == 0,
-        },
-        default: Some("client"),
-        meaning: "Whose name the Host field of requests to the origin has: the client's, or that of origin.url.",
-        bounds: "The cache key has the client's name in any case, so two names never share a response.",
-    },
-    Field {
-        path: "origin.connections",
-        kind: count(1, 65_536, |draft, n| draft.config.origin.limits.connections = word(n)),
-        default: Some("512"),
-        meaning: "Connections to the origin in use at once; further requests wait for up to origin.connect.",
-        bounds: "Protects the origin from a crowd whose requests cannot be collapsed.",
-    },
-    Field {
-        path: "origin.idle-connections",
-        kind: count(0, 65_536, |draft, n| draft.config.origin.limits.idle_connections = word(n)),
-        default: Some("64"),
-        meaning: "Connections to the origin kept open for later.",
-        bounds: "Each costs the origin and this machine a descriptor and memory.",
-    },
-    Field {
-        path: "origin.idle",
-        kind: time(|draft, time| draft.config.origin.limits.idle = time),
-        default: Some("30s"),
-        meaning: "How long an unused connection to the origin is kept.",
-        bounds: "Below the origin's own limit, a request rarely meets a connection that is just being closed.",
-    },
-    Field {
-        path: "origin.connect",
-        kind: time(|draft, time| draft.config.origin.limits.connect = time),
-        default: Some("5s"),
-        meaning: "How long connecting to the origin may take.",
-        bounds: "A dead origin is answered with a stored response or 502 after this time.",
-    },
-    Field {
-        path: "origin.response",
-        kind: time(|draft, time| draft.config.origin.limits.response = time),
-        default: Some("30s"),
-        meaning: "How long the origin may neither send the head of its response nor take content of the request.",
-        bounds: "A hung origin is answered with a stored response or 504 after this time.",
-    },
-    Field {
-        path: "origin.content-stall",
-        kind: time(|draft, time| draft.config.origin.limits.content_stall = time),
-        default: Some("30s"),
-        meaning: "How long the origin may send nothing within the content of a response.",
-        bounds: "Everybody who waits for that content would wait for ever.",
-    },
-    Field {
-        path: "origin.head",
-        kind: size(8 * KIB, MIB, |draft, n| draft.config.origin.limits.head_bytes = word(n)),
-        default: Some("64KiB"),
-        meaning: "Octets of a response head from the origin.",
-        bounds: "Memory for each request to an origin that lies.",
-    },
-    Field {
-        path: "origin.fields",
-        kind: count(16, 1024, |draft, n| draft.config.origin.limits.fields = word(n)),
-        default: Some("128"),
-        meaning: "Field lines in a response head from the origin.",
-        bounds: "Processor time for each request to an origin that lies.",
-    },
+];
+
+/// The sections that serve clients, store and show.
+const SERVING: &[Field<Draft>] = &[
     Field {
         path: "client.connections",
         kind: count(1, 1_000_000, |draft, n| draft.config.connections = word(n)),
@@ -272,6 +299,172 @@ pub const FIELDS: &[Field] = &[
         bounds: "Connections held by clients that were told to go.",
     },
     Field {
+        path: "http2.streams",
+        kind: count(1, 1000, |draft, n| draft.config.http2.streams = number(n)),
+        default: Some("100"),
+        meaning: "Streams of an HTTP/2 connection open at once; more are refused with REFUSED_STREAM.",
+        bounds: "Requests that one client has answered at the same time, and memory for each connection.",
+    },
+    Field {
+        path: "http2.stream-window",
+        kind: size(16 * KIB, 64 * MIB, |draft, n| draft.config.http2.stream_window = number(n)),
+        default: Some("256KiB"),
+        meaning: "Octets of request content that a stream may send before the origin takes them.",
+        bounds: "Memory for each upload; the window is opened again only as the content is taken.",
+    },
+    Field {
+        path: "http2.connection-window",
+        kind: size(64 * KIB, GIB, |draft, n| draft.config.http2.connection_window = number(n)),
+        default: Some("1MiB"),
+        meaning: "The same for all streams of a connection together.",
+        bounds: "Memory for each connection. Half of it also bounds what DATA in tiny frames costs beyond its octets.",
+    },
+    Field {
+        path: "http2.queue",
+        kind: size(256 * KIB, GIB, |draft, n| draft.config.http2.queue = word(n)),
+        default: Some("4MiB"),
+        meaning: "Octets of responses that wait in a connection to be written; each stream has its share.",
+        bounds: "Stored content pinned by a client that opens its windows wide and then reads nothing.",
+    },
+    Field {
+        path: "http2.resets",
+        kind: count(10, 100_000, |draft, n| draft.config.http2.resets = number(n)),
+        default: Some("200"),
+        meaning: "Streams that a client may reset, or make this edge reset, within 10 s; one more ends the connection.",
+        bounds: "Rapid reset (CVE-2023-44487) and MadeYouReset (CVE-2025-8671): work begun for requests nobody waits for.",
+    },
+    Field {
+        path: "http2.frames",
+        kind: count(100, 1_000_000, |draft, n| draft.config.http2.frames = number(n)),
+        default: Some("1000"),
+        meaning: "Frames that bring nothing (PING, SETTINGS, PRIORITY, empty ones, WINDOW_UPDATE for next to nothing) within 10 s; one more ends the connection.",
+        bounds: "Floods of such frames (CVE-2019-9511 to 9518).",
+    },
+    Field {
+        path: "tls.listen",
+        kind: Kind::Text {
+            form: "\"ADDRESS:PORT\"",
+            set: |draft, text| address(text).map(|it| draft.tls.listen = Some(it)),
+        },
+        default: None,
+        meaning: "Where clients connect with TLS 1.2 or 1.3, for HTTP/2 and HTTP/1.1.",
+        bounds: "Off by default, as it needs a certificate. No early data (0-RTT): it can be replayed.",
+    },
+    Field {
+        path: "tls.certificate",
+        kind: Kind::List {
+            form: "paths",
+            set: |draft, texts| paths(texts).map(|it| draft.tls.certificates = it),
+        },
+        default: None,
+        meaning: "PEM files, each with a certificate and those that vouch for it. Clients get the one for the name they ask for, else the first.",
+        bounds: "Read again on SIGHUP or POST /certificates/reload; files that are no good change nothing. A request for a host that the certificate does not cover is answered with 421.",
+    },
+    Field {
+        path: "tls.key",
+        kind: Kind::List { form: "paths", set: |draft, texts| paths(texts).map(|it| draft.tls.keys = it) },
+        default: None,
+        meaning: "PEM files with the private keys, in the order of the certificates; leave it out if their files hold them.",
+        bounds: "Whoever can read them can be this site: chmod 600.",
+    },
+    Field {
+        path: "tls.handshakes",
+        kind: count(1, 65_536, |draft, n| draft.tls.limits.handshakes = word(n)),
+        default: Some("256"),
+        meaning: "TLS handshakes under way at once; further connections wait, within tls.handshake-time.",
+        bounds: "Processor time and memory under a flood of handshakes that are never finished.",
+    },
+    Field {
+        path: "tls.handshake-time",
+        kind: time(|draft, time| draft.tls.limits.handshake_time = time),
+        default: Some("10s"),
+        meaning: "How long a TLS handshake may take.",
+        bounds: "Connections held by clients that never say who they are.",
+    },
+    Field {
+        path: "per-client.connections",
+        kind: count(0, 1_000_000, |draft, n| draft.config.per_client.connections = number(n)),
+        default: Some("0"),
+        meaning: "Connections of one client open at once; further ones are closed as they come. 0: no limit. On a public address 200 leaves room for the people behind one router.",
+        bounds: "One client that takes all of client.connections. Off by default: the addresses in front of an edge may stand for any number of people.",
+    },
+    Field {
+        path: "per-client.rate",
+        kind: count(0, 1_000_000, |draft, n| draft.limits.client_rate.per_second = number(n)),
+        default: Some("0"),
+        meaning: "Requests of one client in a second, to each customer; more are answered with 429 and Retry-After. 0: no limit. On a public address 100, with a burst of 500, is beyond what people do.",
+        bounds: "One client that takes the processor, or the origin's. Off by default, as per-client.connections.",
+    },
+    Field {
+        path: "per-client.burst",
+        kind: count(0, 1_000_000, |draft, n| draft.limits.client_rate.burst = number(n)),
+        default: Some("0"),
+        meaning: "Requests that a client which was quiet may make at once. 0: as many as in a second.",
+        bounds: "A page with all its images is asked for at once; more than that is no page.",
+    },
+    Field {
+        path: "per-client.ipv4-prefix",
+        kind: count(0, 32, |draft, n| draft.config.per_client.lengths.ipv4 = octet(n)),
+        default: Some("32"),
+        meaning: "Bits of an IPv4 address that tell one client from another.",
+        bounds: "Somebody who owns a network is many clients; below 32, neighbours share a limit.",
+    },
+    Field {
+        path: "per-client.ipv6-prefix",
+        kind: count(0, 128, |draft, n| draft.config.per_client.lengths.ipv6 = octet(n)),
+        default: Some("64"),
+        meaning: "Bits of an IPv6 address that tell one client from another.",
+        bounds: "Anybody has a /64 and can take a new address in it for each request; many have a /56 or a /48.",
+    },
+    Field {
+        path: "per-client.remembered",
+        kind: count(1024, 16_777_216, |draft, n| draft.config.per_client.remembered = word(n)),
+        default: Some("65536"),
+        meaning: "Clients whose rate is watched at one time, 34 octets each. When there are more, the one nearest to its whole burst is forgotten, and has it anew.",
+        bounds: "Memory under a flood of addresses. Nobody is refused for it: it only lets some have more.",
+    },
+    Field {
+        path: "per-client.exempt",
+        kind: Kind::List {
+            form: "prefixes, such as \"10.0.0.0/8\" or \"2001:db8::1\"",
+            set: |draft, texts| prefixes(texts).map(|it| draft.config.per_client.exempt = it),
+        },
+        default: None,
+        meaning: "Who is not limited: monitoring, and a load balancer that limits clients itself.",
+        bounds: "Whoever has such an address has no limit but those on all: name none that is not yours.",
+    },
+    Field {
+        path: "per-client.proxies",
+        kind: Kind::List {
+            form: "prefixes, such as \"10.0.0.0/8\" or \"2001:db8::1\"",
+            set: |draft, texts| prefixes(texts).map(|it| draft.config.per_client.proxies = it),
+        },
+        default: None,
+        meaning: "Proxies in front of this edge. The client of a request they bring is the last address in X-Forwarded-For that is not among them.",
+        bounds: "From anybody else X-Forwarded-For is not believed: it would give each request a new client.",
+    },
+    Field {
+        path: "per-customer.rate",
+        kind: count(0, 100_000_000, |draft, n| draft.limits.rate.per_second = number(n)),
+        default: Some("0"),
+        meaning: "Requests for one customer in a second; more are answered with 503 and Retry-After. 0: no limit.",
+        bounds: "One customer's crowd that takes the processor from the others. Off by default: how much is fair depends on how many share the edge.",
+    },
+    Field {
+        path: "per-customer.burst",
+        kind: count(0, 100_000_000, |draft, n| draft.limits.rate.burst = number(n)),
+        default: Some("0"),
+        meaning: "Requests for a customer that may come at once after a pause. 0: as many as in a second.",
+        bounds: "How sharp a peak passes.",
+    },
+    Field {
+        path: "per-customer.in-flight",
+        kind: count(0, 1_000_000, |draft, n| draft.limits.in_flight = number(n)),
+        default: Some("0"),
+        meaning: "Requests for one customer being answered at once; more are answered with 503 and Retry-After. 0: no limit. Where several share an edge, half of client.connections keeps the other half free.",
+        bounds: "A customer whose origin hangs, whose requests would wait on every connection there is.",
+    },
+    Field {
         path: "store.memory",
         kind: size(MIB, 1024 * GIB, |draft, n| draft.config.store.memory = n),
         default: Some("256MiB"),
@@ -282,7 +475,7 @@ pub const FIELDS: &[Field] = &[
         path: "store.object",
         kind: size(KIB, 64 * GIB, |draft, n| draft.config.store.object = n),
         default: Some("32MiB"),
-        meaning: "Octets of content of one stored response. Larger ones are passed on and not stored.",
+        meaning: "Octets of content of a response stored in one piece. Larger ones are kept in slices, or passed on where the origin cannot send parts.",
         bounds: "One response that pushes out all others.",
     },
     Field {
@@ -291,6 +484,13 @@ pub const FIELDS: &[Field] = &[
         default: Some("64"),
         meaning: "Responses stored under one URL, told apart by Vary. The oldest goes when there are more.",
         bounds: "Clients that invent values for a field that Vary names.",
+    },
+    Field {
+        path: "store.slice",
+        kind: size(0, GIB, |draft, n| draft.settings.slice = NonZeroU64::new(n)),
+        default: Some("1MiB"),
+        meaning: "Octets of a slice: what is fetched for a range that is not stored, and how content larger than store.object is kept. 0: no slices.",
+        bounds: "A request for one octet of a large file moves at most this much; content of any size streams through a few of them.",
     },
     Field {
         path: "admin.listen",
@@ -314,5 +514,117 @@ pub const FIELDS: &[Field] = &[
         default: None,
         meaning: "File with the secret that purge and status ask for, at least 16 characters.",
         bounds: "In a file, not a flag: other users of the machine can see flags.",
+    },
+];
+
+/// The fields of one customer.
+pub const CUSTOMER_FIELDS: &[Field<CustomerDraft>] = &[
+    Field {
+        path: "name",
+        kind: Kind::Text {
+            form: "a token",
+            set: |draft, text| token(text, "a customer").map(|name| draft.name = Some(name)),
+        },
+        default: None,
+        meaning: "Name of the customer. Required; `default` is whoever has the hosts that no customer has.",
+        bounds: "Stored responses carry it: what is one customer's never answers for another.",
+    },
+    Field {
+        path: "hosts",
+        kind: Kind::List {
+            form: "hosts, such as \"www.example.com\" or \"*.example.com\"",
+            set: |draft, texts| {
+                draft.hosts = texts.iter().map(|text| host(text)).collect::<Result<Vec<Host>, Wrong>>()?;
+                Ok(())
+            },
+        },
+        default: None,
+        meaning: "The hosts that are this customer's, without port. `*.` takes all names below. The nearest name wins. Required.",
+        bounds: "A request for a host that nobody has, where [origin] has no url, is answered with 421.",
+    },
+    Field {
+        path: "client-directives",
+        kind: Kind::Choice {
+            words: &["honor", "ignore"],
+            set: |draft, index| draft.client_directives = Some(DIRECTIVES[index]),
+        },
+        default: None,
+        meaning: "As `client-directives` of the edge, which is the default.",
+        bounds: "Obeyed, any client can send every one of its requests to the customer's origin.",
+    },
+    Field {
+        path: "host",
+        kind: Kind::Choice {
+            words: &["client", "origin"],
+            set: |draft, index| draft.keep_host = Some(index == 0),
+        },
+        default: None,
+        meaning: "As origin.host, which is the default.",
+        bounds: "The cache key has the client's name in any case, so two names never share a response.",
+    },
+    Field {
+        path: "client-rate",
+        kind: count(0, 1_000_000, |draft, n| draft.client_rate = Some(number(n))),
+        default: None,
+        meaning: "As per-client.rate, which is the default.",
+        bounds: "One client that takes the customer's origin.",
+    },
+    Field {
+        path: "client-burst",
+        kind: count(0, 1_000_000, |draft, n| draft.client_burst = Some(number(n))),
+        default: None,
+        meaning: "As per-client.burst, which is the default.",
+        bounds: "How much of a page may be asked for at once.",
+    },
+    Field {
+        path: "rate",
+        kind: count(0, 100_000_000, |draft, n| draft.rate = Some(number(n))),
+        default: None,
+        meaning: "As per-customer.rate, which is the default.",
+        bounds: "This customer's crowd that takes the processor from the others.",
+    },
+    Field {
+        path: "burst",
+        kind: count(0, 100_000_000, |draft, n| draft.burst = Some(number(n))),
+        default: None,
+        meaning: "As per-customer.burst, which is the default.",
+        bounds: "How sharp a peak passes.",
+    },
+    Field {
+        path: "in-flight",
+        kind: count(0, 1_000_000, |draft, n| draft.in_flight = Some(number(n))),
+        default: None,
+        meaning: "As per-customer.in-flight, which is the default.",
+        bounds: "A hanging origin of this customer, whose requests would wait on every connection there is.",
+    },
+    Field {
+        path: "probe",
+        kind: Kind::Text {
+            form: "\"/PATH\" or \"*\"",
+            set: |draft, text| probe_path(text).map(|it| draft.probe_path = Some(it)),
+        },
+        default: None,
+        meaning: "As origin.probe, which is the default.",
+        bounds: "Found out by probes, a dead origin costs no request.",
+    },
+    Field {
+        path: "probe-host",
+        kind: Kind::Text {
+            form: "a host",
+            set: |draft, text| probe_host(text).map(|it| draft.probe_host = Some(it)),
+        },
+        default: None,
+        meaning: "As origin.probe-host, which is the default.",
+        bounds: "An origin of many sites has to be asked about the right one.",
+    },
+    Field {
+        path: "failure-statuses",
+        kind: Kind::List {
+            form: "statuses, such as \"503\"",
+            set: |draft, texts| statuses(texts).map(|it| draft.failure_statuses = Some(it)),
+        },
+        default: None,
+        meaning: "As origin.failure-statuses, which are the default.",
+        bounds: "Many origins answer 503 for one page and are well otherwise.",
     },
 ];

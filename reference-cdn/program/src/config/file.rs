@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, NamedSource, Report, SourceSpan};
-use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
 
-use super::fields::FIELDS;
+use super::customer::{CustomerDraft, OriginDraft};
+use super::fields::{CUSTOMER_FIELDS, CUSTOMER_ORIGIN_FIELDS, FIELDS, Field, set};
 use super::value::{Given, Wrong, nearest};
 use super::{Checked, Draft};
 
@@ -129,8 +131,8 @@ impl Settings {
     }
 
     /// Sets the field `path` by the flag `flag`, whatever the file says.
-    pub fn flag(&mut self, flag: &str, path: &str, text: &str) {
-        match self.draft.set(path, Given::Text(text)) {
+    pub fn flag(&mut self, flag: &str, path: &str, given: Given<'_>) {
+        match self.draft.set(path, given) {
             Ok(()) => {
                 self.places.retain(|(set, _)| set != path);
                 self.places.push((path.to_owned(), None));
@@ -152,17 +154,17 @@ impl Settings {
     /// Everything that is wrong with it.
     pub fn finish(self) -> Result<Checked, Faults> {
         let Self { draft, places, broken, unclear, mut faults, name, text } = self;
-        let is_broken = |path: &&str| {
+        let is_broken = |path: &String| {
             broken.iter().any(|broken| {
                 path.strip_prefix(broken.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
             })
         };
         let place = |path: &str| places.iter().find(|(set, _)| set == path).map(|(_, span)| *span);
         // What is missing is missing in its section, or else at the end of the file.
         let end = (!text.trim().is_empty()).then(|| span(text.trim_end().len()..text.trim_end().len()));
         let missing =
-            |path: &str| path.split_once('.').and_then(|(section, _)| place(section)).unwrap_or(end);
+            |path: &str| path.rsplit_once('.').and_then(|(section, _)| place(section)).unwrap_or(end);
         let checked = draft.finish();
         if let Err(wrongs) = &checked
             && !unclear
@@ -170,7 +172,7 @@ impl Settings {
             faults.extend(wrongs.iter().filter(|(paths, _)| !paths.iter().any(is_broken)).map(
                 |(paths, wrong)| {
                     let place = paths.iter().find_map(|path| place(path));
-                    fault(paths[0], wrong.clone(), place.unwrap_or_else(|| missing(paths[0])))
+                    fault(&paths[0], wrong.clone(), place.unwrap_or_else(|| missing(&paths[0])))
                 },
             ));
         }
@@ -201,19 +203,101 @@ impl Settings {
                     self.places.push((path.clone(), Some(span(key.span()))));
                     self.table(&path, inner);
                 }
+                _ if path == "customer" => self.tables(&path, "[[customer]]", value, Self::customer),
                 _ if !FIELDS.iter().any(|field| field.path == path) => {
                     self.unknown(&path, is_section, span(key.span()));
                 }
-                other => {
-                    let place = span(value.span());
-                    match self.draft.set(&path, given(other)) {
-                        Ok(()) => self.places.push((path, Some(place))),
-                        Err(wrong) => {
-                            self.faults.push(fault(&path, wrong, Some(place)));
-                            self.broken.push(path);
-                        }
-                    }
+                _ => {
+                    let set = given(value.get_ref(), |given| self.draft.set(&path, given));
+                    self.note(path, set, span(value.span()));
                 }
+            }
+        }
+    }
+
+    /// Each table of an array of tables, with its path: `customer[0]`.
+    fn tables(
+        &mut self,
+        path: &str,
+        form: &str,
+        value: &Spanned<DeValue<'_>>,
+        mut each: impl FnMut(&mut Self, &str, &DeTable<'_>),
+    ) {
+        let items = match value.get_ref() {
+            DeValue::Array(items) => &items[..],
+            _ => &[],
+        };
+        if items.is_empty() {
+            let wrong =
+                Wrong::new(format!("expected tables {form}")).hint(format!("write {form} above each"));
+            return self.note(path.to_owned(), Err(wrong), span(value.span()));
+        }
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            let place = span(item.span());
+            match item.get_ref() {
+                DeValue::Table(table) => {
+                    self.places.push((path.clone(), Some(place)));
+                    each(self, &path, table);
+                }
+                _ => {
+                    let wrong = Wrong::new(format!("expected a table {form}"));
+                    self.note(path, Err(wrong.hint(format!("write {form} above it"))), place);
+                }
+            }
+        }
+    }
+
+    fn customer(&mut self, path: &str, table: &DeTable<'_>) {
+        let mut customer = CustomerDraft::default();
+        for (key, value) in table {
+            if key.get_ref() == "origin" {
+                self.tables(&format!("{path}.origin"), "[[customer.origin]]", value, |file, path, table| {
+                    let mut origin = OriginDraft::default();
+                    for (key, value) in table {
+                        file.field(CUSTOMER_ORIGIN_FIELDS, &mut origin, path, (key, value));
+                    }
+                    customer.origins.push(origin);
+                });
+            } else {
+                self.field(CUSTOMER_FIELDS, &mut customer, path, (key, value));
+            }
+        }
+        self.draft.customers.push(customer);
+    }
+
+    /// One key of a table that stands in an array.
+    fn field<D>(
+        &mut self,
+        fields: &[Field<D>],
+        draft: &mut D,
+        within: &str,
+        (key, value): (&Spanned<DeString<'_>>, &Spanned<DeValue<'_>>),
+    ) {
+        let name: &str = key.get_ref();
+        let path = format!("{within}.{name}");
+        if fields.iter().any(|field| field.path == name) {
+            let set = given(value.get_ref(), |given| set(fields, draft, name, given));
+            return self.note(path, set, span(value.span()));
+        }
+        let hint = match nearest(name, fields.iter().map(|field| field.path)) {
+            Some(meant) => {
+                self.broken.push(format!("{within}.{meant}"));
+                format!("did you mean `{meant}`?")
+            }
+            None => "`reference-cdn config --explain` lists all fields".to_owned(),
+        };
+        let (message, place) = (format!("unknown field `{}`", shown(&path)), Some(span(key.span())));
+        self.faults.push(Fault { message, span: place, hint: Some(hint) });
+    }
+
+    /// What came of setting the field `path`, which stands at `place`.
+    fn note(&mut self, path: String, set: Result<(), Wrong>, place: SourceSpan) {
+        match set {
+            Ok(()) => self.places.push((path, Some(place))),
+            Err(wrong) => {
+                self.faults.push(fault(&path, wrong, Some(place)));
+                self.broken.push(path);
             }
         }
     }
@@ -264,19 +348,36 @@ fn syntax_hint(message: &str) -> &'static str {
     }
 }
 
-fn given<'a>(value: &'a DeValue<'_>) -> Given<'a> {
+/// Hands a value on as what fields take.
+fn given<T>(value: &DeValue<'_>, set: impl FnOnce(Given<'_>) -> T) -> T {
     match value {
-        DeValue::String(text) => Given::Text(text),
+        DeValue::String(text) => set(Given::Text(text)),
         DeValue::Integer(number) => {
             let parsed = i64::from_str_radix(number.as_str(), number.radix());
-            parsed.map_or(Given::Other("integer beyond 64 bits"), Given::Integer)
+            set(parsed.map_or(Given::Other("integer beyond 64 bits"), Given::Integer))
         }
-        other => Given::Other(other.type_str()),
+        DeValue::Array(items) => {
+            let text = |item: &'_ Spanned<DeValue<'_>>| item.get_ref().as_str().map(str::to_owned);
+            let texts: Option<Vec<String>> = items.iter().map(text).collect();
+            match texts {
+                Some(texts) => set(Given::List(&texts.iter().map(String::as_str).collect::<Vec<_>>())),
+                None => set(Given::Other("array")),
+            }
+        }
+        other => set(Given::Other(other.type_str())),
     }
 }
 
 fn fault(path: &str, wrong: Wrong, span: Option<SourceSpan>) -> Fault {
-    Fault { message: format!("{path}: {}", wrong.message), span, hint: wrong.hint }
+    Fault { message: format!("{}: {}", shown(path), wrong.message), span, hint: wrong.hint }
+}
+
+/// A path as people write it: the place in the file tells which of several tables is meant.
+fn shown(path: &str) -> String {
+    path.split('.')
+        .map(|part| part.split_once('[').map_or(part, |(name, _)| name))
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 fn span(range: std::ops::Range<usize>) -> SourceSpan {

@@ -3,43 +3,69 @@
 //! [`fields`] is the one list of what can be set: the file's keys, the flags, the explanation and the checks all come
 //! from it. What comes out of [`Draft::finish`] is valid.
 
+pub mod customer;
 pub mod explain;
 pub mod fields;
 pub mod file;
+pub mod origin_fields;
+pub mod tls;
 pub mod value;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use edge::{AdminConfig, Config, Token};
+use customer::{CustomerDraft, OriginDraft};
+use edge::{
+    AdminConfig, Config, CustomerConfig, CustomerLimits, Host, OriginConfig, OriginGroupConfig, ProbeConfig,
+    Token,
+};
+use fields::FIELDS;
 use http::uri::Authority;
 use http_cache::Settings;
-
-use fields::FIELDS;
+use tls::TlsDraft;
 use value::{Given, Wrong};
 
 /// Shortest admin token. 16 random characters are beyond guessing over a network.
 const SHORTEST_TOKEN: usize = 16;
+/// Name of the customer who has the hosts that no other has.
+const REST: &str = "default";
 
 /// What has been set so far, on top of the defaults.
 #[derive(Clone, Debug)]
 pub struct Draft {
     pub config: Config,
+    /// What customers have unless they say otherwise.
     pub settings: Settings,
-    pub origin: Option<Authority>,
+    pub origin_defaults: OriginGroupConfig,
+    /// The same for limits on what customers' requests may take.
+    pub limits: CustomerLimits,
+    /// How origins are probed if they are, which takes a path.
+    pub probe: ProbeConfig,
+    pub probe_path: Option<String>,
+    /// That of the section `[origin]`; its protocol and trust are those of other origins that have none of their own.
+    pub origin: OriginDraft,
+    pub customers: Vec<CustomerDraft>,
     pub admin: Option<SocketAddr>,
     pub admin_token_file: Option<PathBuf>,
+    pub tls: TlsDraft,
 }
 
 impl Default for Draft {
     fn default() -> Self {
         let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let nowhere = Authority::from_static("origin.invalid");
         Self {
-            config: Config::new(listen, Authority::from_static("origin.invalid")),
+            config: Config::new(listen, nowhere.clone()),
             settings: Settings::default(),
-            origin: None,
+            origin_defaults: OriginGroupConfig::new(OriginConfig::new(nowhere)),
+            limits: CustomerLimits::default(),
+            probe: ProbeConfig::default(),
+            probe_path: None,
+            origin: OriginDraft::default(),
+            customers: Vec::new(),
             admin: None,
             admin_token_file: None,
+            tls: TlsDraft::default(),
         }
     }
 }
@@ -48,8 +74,10 @@ impl Default for Draft {
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub config: Config,
-    pub settings: Settings,
 }
+
+/// Paths of the fields that something wrong is about, the one to change first in front.
+pub type About = Vec<String>;
 
 impl Draft {
     /// Sets the field with this path (such as `client.idle`).
@@ -57,69 +85,167 @@ impl Draft {
     /// # Errors
     /// When there is no such field, or the value does not suit it.
     pub fn set(&mut self, path: &str, given: Given<'_>) -> Result<(), Wrong> {
-        let field = FIELDS
-            .iter()
-            .find(|field| field.path == path)
-            .ok_or_else(|| Wrong::new(format!("there is no field `{path}`")))?;
-        field.kind.set(self, given).map_err(|wrong| match (&wrong.hint, field.default) {
-            (Some(_), _) => wrong,
-            (None, Some(default)) => wrong.hint(format!(
-                "the default is {default}; `reference-cdn config --explain` says what it means"
-            )),
-            (None, None) => wrong.hint("`reference-cdn config --explain` says what it means"),
-        })
+        fields::set(FIELDS, self, path, given)
     }
 
     /// Checks what single fields cannot tell.
     ///
     /// # Errors
-    /// All that is wrong, each with the paths of the fields it concerns, the one to change first.
-    pub fn finish(mut self) -> Result<Checked, Vec<(&'static [&'static str], Wrong)>> {
-        let mut wrongs: Vec<(&'static [&'static str], Wrong)> = Vec::new();
-        match self.origin.take() {
-            Some(origin) => self.config.origin.authority = origin,
-            None => wrongs.push((
-                &["origin.url"],
+    /// All that is wrong, each with the paths of the fields it concerns. Fields of the second customer have paths such
+    /// as `customer[1].name`.
+    pub fn finish(mut self) -> Result<Checked, Vec<(About, Wrong)>> {
+        let mut wrongs: Vec<(About, Wrong)> = Vec::new();
+        let about = |paths: &[&str]| paths.iter().map(|path| (*path).to_owned()).collect::<About>();
+        self.config.customers.clear();
+        self.config.stray_rate = self.limits.client_rate;
+        if let Some(path) = self.probe_path.take() {
+            self.origin_defaults.probe = Some(ProbeConfig { path, ..self.probe.clone() });
+        }
+        if self.origin.url.is_some() {
+            match self.origin.clone().finish(&OriginDraft::default()) {
+                Ok(origin) => {
+                    let mut group = self.origin_defaults.clone();
+                    group.origins = vec![origin];
+                    let mut rest = CustomerConfig::new(group);
+                    rest.settings = self.settings.clone();
+                    rest.limits = self.limits;
+                    self.config.customers.push(rest);
+                }
+                Err(of_it) => {
+                    wrongs.extend(
+                        of_it.into_iter().map(|(path, wrong)| (vec![format!("origin.{path}")], wrong)),
+                    );
+                }
+            }
+        } else if self.customers.is_empty() {
+            wrongs.push((
+                about(&["origin.url", "customer"]),
                 Wrong::new("no origin is given").hint("say where the content comes from: `url = \"http://host:port\"` under [origin], or --origin"),
-            )),
+            ));
+        }
+        for (index, customer) in self.customers.drain(..).enumerate() {
+            let within = |path: &str| format!("customer[{index}].{path}");
+            match customer.finish(
+                &self.settings,
+                self.limits,
+                &self.origin_defaults,
+                &self.origin,
+                &self.probe,
+            ) {
+                Ok(customer) => {
+                    wrongs.extend(
+                        taken(&self.config.customers, &customer)
+                            .into_iter()
+                            .map(|(path, wrong)| (vec![within(path)], wrong)),
+                    );
+                    self.config.customers.push(customer);
+                }
+                Err(of_it) => {
+                    wrongs.extend(of_it.into_iter().map(|(path, wrong)| (vec![within(&path)], wrong)))
+                }
+            }
+        }
+        let bursts = [
+            ("per-client.burst", "per-client.rate", self.limits.client_rate),
+            ("per-customer.burst", "per-customer.rate", self.limits.rate),
+        ];
+        for (burst, rate, given) in bursts.into_iter().filter(|(_, _, given)| given.has_idle_burst()) {
+            let wrong = format!("a burst of {} requests without a rate limits nothing", given.burst);
+            wrongs.push((about(&[burst, rate]), Wrong::new(wrong).hint(format!("set {rate} as well"))));
+        }
+        if self.settings.tiers_below > 0 && self.settings.edge.is_none() {
+            wrongs.push((
+                about(&["tiers-below", "edge-id"]),
+                Wrong::new("an edge with tiers below it has no id")
+                    .hint("set edge-id: without it, a request that came back would wait for the fetch made for itself"),
+            ));
         }
         if self.config.store.object > self.config.store.memory {
             wrongs.push((
-                &["store.object", "store.memory"],
+                about(&["store.object", "store.memory"]),
                 Wrong::new("one response may be larger than the whole store")
                     .hint("keep store.object at or below store.memory"),
             ));
         }
-        if let Some(admin) = self.admin
-            && collide(self.config.listen, admin)
-        {
+        if self.settings.slice.is_some_and(|slice| slice.get() > self.config.store.object) {
             wrongs.push((
-                &["admin.listen", "listen"],
-                Wrong::new(format!("{admin} is taken by `listen`, which is {}", self.config.listen))
-                    .hint("give operators a port of their own"),
+                about(&["store.slice", "store.object"]),
+                Wrong::new("a slice is larger than a response may be")
+                    .hint("keep store.slice at or below store.object"),
             ));
+        }
+        wrongs.extend(self.collisions());
+        match std::mem::take(&mut self.tls).finish() {
+            Ok(tls) => self.config.tls = tls,
+            Err(wrong) => wrongs.push(wrong),
         }
         match (self.admin, self.admin_token_file.take()) {
             (None, None) => {}
             (None, Some(_)) => wrongs.push((
-                &["admin.token-file", "admin.listen"],
+                about(&["admin.token-file", "admin.listen"]),
                 Wrong::new("a token file without an admin listener").hint("set admin.listen (--admin) as well, or remove it"),
             )),
             (Some(_), None) => wrongs.push((
-                &["admin.listen", "admin.token-file"],
+                about(&["admin.listen", "admin.token-file"]),
                 Wrong::new("an admin listener without a token file")
                     .hint("set admin.token-file (--admin-token-file) to a file with a secret of 16 characters or more"),
             )),
             (Some(listen), Some(path)) => match token(&path) {
                 Ok(token) => self.config.admin = Some(AdminConfig { listen, token }),
-                Err(wrong) => wrongs.push((&["admin.token-file"], wrong)),
+                Err(wrong) => wrongs.push((about(&["admin.token-file"]), wrong)),
             },
         }
-        if wrongs.is_empty() {
-            Ok(Checked { config: self.config, settings: self.settings })
-        } else {
-            Err(wrongs)
+        if wrongs.is_empty() { Ok(Checked { config: self.config }) } else { Err(wrongs) }
+    }
+}
+
+impl Draft {
+    /// Listeners that want the same address.
+    fn collisions(&self) -> Vec<(About, Wrong)> {
+        let (listen, tls) = (Some(self.config.listen), self.tls.listen);
+        [
+            ("admin.listen", self.admin, "listen", listen),
+            ("admin.listen", self.admin, "tls.listen", tls),
+            ("tls.listen", tls, "listen", listen),
+        ]
+        .into_iter()
+        .filter_map(|(path, given, other, by)| {
+            let (given, by) = given.zip(by).filter(|(given, by)| collide(*by, *given))?;
+            let wrong = Wrong::new(format!("{given} is taken by `{other}`, which is {by}"));
+            let about = vec![path.to_owned(), other.to_owned()];
+            Some((about, wrong.hint("give each listener a port of its own")))
+        })
+        .collect()
+    }
+}
+
+/// What `customer` claims that one before it has.
+fn taken(before: &[CustomerConfig], customer: &CustomerConfig) -> Vec<(&'static str, Wrong)> {
+    let mut wrongs = Vec::new();
+    if before.iter().any(|other| other.name == customer.name) || customer.name == REST {
+        wrongs.push((
+            "name",
+            Wrong::new(format!("the name \"{}\" is taken", customer.name))
+                .hint("give each customer its own name"),
+        ));
+    }
+    for host in &customer.hosts {
+        if let Some(other) = before.iter().find(|other| other.hosts.contains(host)) {
+            let message = format!("{} is already a host of the customer \"{}\"", shown(host), other.name);
+            wrongs.push((
+                "hosts",
+                Wrong::new(message).hint("a host has one customer: remove it from one of the two"),
+            ));
         }
+    }
+    wrongs
+}
+
+fn shown(host: &Host) -> String {
+    match host {
+        Host::Any => "any host".into(),
+        Host::Exact(name) => name.clone(),
+        Host::Under(domain) => format!("*.{domain}"),
     }
 }
 

@@ -3,16 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use edge::{Host, Prefix, PrefixError};
 use http::Uri;
 use http::uri::Authority;
-
-use super::Draft;
 
 /// A value from a file or a flag.
 #[derive(Clone, Copy, Debug)]
 pub enum Given<'a> {
     Text(&'a str),
     Integer(i64),
+    List(&'a [&'a str]),
     /// Something that no field takes, by the name of its type.
     Other(&'a str),
 }
@@ -34,44 +34,56 @@ impl Wrong {
     }
 }
 
-/// What a field takes.
-#[derive(Clone, Copy)]
-pub enum Kind {
+/// What a field takes, and where in a `D` it puts it.
+pub enum Kind<D> {
     /// Octets: a number, or one with KiB, MiB or GiB.
     Size {
         least: u64,
         most: u64,
-        set: fn(&mut Draft, u64),
+        set: fn(&mut D, u64),
     },
     Count {
         least: u64,
         most: u64,
-        set: fn(&mut Draft, u64),
+        set: fn(&mut D, u64),
     },
     /// A number with ms, s, m or h.
     Time {
         least: Duration,
         most: Duration,
-        set: fn(&mut Draft, Duration),
+        set: fn(&mut D, Duration),
     },
     /// One of these words.
     Choice {
         words: &'static [&'static str],
-        set: fn(&mut Draft, usize),
+        set: fn(&mut D, usize),
+    },
+    /// Texts, by the form of one.
+    List {
+        form: &'static str,
+        set: fn(&mut D, &[&str]) -> Result<(), Wrong>,
     },
     /// Other text, by its form.
     Text {
         form: &'static str,
-        set: fn(&mut Draft, &str) -> Result<(), Wrong>,
+        set: fn(&mut D, &str) -> Result<(), Wrong>,
     },
 }
 
-impl Kind {
+impl<D> Clone for Kind<D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for Kind<D> {}
+
+impl<D> Kind<D> {
     /// Checks a value and puts it in its place.
     ///
     /// # Errors
     /// When it does not suit.
-    pub fn set(&self, draft: &mut Draft, given: Given<'_>) -> Result<(), Wrong> {
+    pub fn set(&self, draft: &mut D, given: Given<'_>) -> Result<(), Wrong> {
         let form = self.form();
         let unsuited = |what: String| Wrong::new(format!("expected {form}, found {what}"));
         match (self, given) {
@@ -80,7 +92,7 @@ impl Kind {
                 let size = match given {
                     Given::Integer(size) => u64::try_from(size).ok(),
                     Given::Text(text) => size(text),
-                    Given::Other(_) => None,
+                    Given::List(_) | Given::Other(_) => None,
                 };
                 let size =
                     size.ok_or_else(|| unsuited(shown(given)).hint("for example \"256MiB\" or 65536"))?;
@@ -96,7 +108,7 @@ impl Kind {
                 let count = match given {
                     Given::Integer(count) => u64::try_from(count).ok(),
                     Given::Text(text) => text.parse().ok(),
-                    Given::Other(_) => None,
+                    Given::List(_) | Given::Other(_) => None,
                 };
                 let count = count.ok_or_else(|| unsuited(shown(given)))?;
                 if count < *least || count > *most {
@@ -132,7 +144,13 @@ impl Kind {
                 Ok(())
             }
             (Self::Text { set, .. }, Given::Text(text)) => set(draft, text),
-            (Self::Choice { .. } | Self::Text { .. }, Given::Integer(_)) => Err(unsuited(shown(given))),
+            (Self::List { set, .. }, Given::List(texts)) => set(draft, texts),
+            (Self::List { .. }, Given::Text(text)) => {
+                Err(unsuited(shown(given)).hint(format!("write it as [\"{text}\"]")))
+            }
+            (Self::Choice { .. } | Self::List { .. } | Self::Text { .. } | Self::Time { .. }, _) => {
+                Err(unsuited(shown(given)))
+            }
         }
     }
 
@@ -145,6 +163,7 @@ impl Kind {
             Self::Choice { words, .. } => {
                 words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ")
             }
+            Self::List { form, .. } => format!("a list of {form}"),
             Self::Text { form, .. } => (*form).into(),
         }
     }
@@ -155,7 +174,7 @@ impl Kind {
             Self::Size { least, most, .. } => Some(format!("{} to {}", show_size(*least), show_size(*most))),
             Self::Count { least, most, .. } => Some(format!("{least} to {most}")),
             Self::Time { least, most, .. } => Some(format!("{} to {}", show_time(*least), show_time(*most))),
-            Self::Choice { .. } | Self::Text { .. } => None,
+            Self::Choice { .. } | Self::List { .. } | Self::Text { .. } => None,
         }
     }
 }
@@ -164,6 +183,7 @@ fn shown(given: Given<'_>) -> String {
     match given {
         Given::Text(text) => format!("\"{text}\""),
         Given::Integer(number) => number.to_string(),
+        Given::List(_) => "a list".to_owned(),
         Given::Other(kind) => kind.to_owned(),
     }
 }
@@ -229,21 +249,50 @@ pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
     })
 }
 
-/// `http://HOST[:PORT]`, nothing more.
-pub fn origin(text: &str) -> Result<Authority, Wrong> {
+/// A host name without port, or `*.` and a domain.
+pub fn host(text: &str) -> Result<Host, Wrong> {
+    let (name, under) = text.strip_prefix("*.").map_or((text, false), |domain| (domain, true));
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let valid = name.parse::<Authority>().is_ok_and(|authority| authority.host() == name);
+    if !valid || name.len() > 253 || name.contains('*') || (under && name.starts_with('[')) {
+        return Err(Wrong::new(format!("\"{text}\" is not a host")).hint(
+            "a name without port, such as \"www.example.com\", or \"*.example.com\" for all names below it",
+        ));
+    }
+    Ok(if under { Host::Under(name) } else { Host::Exact(name) })
+}
+
+/// An address, or an address and a number of bits.
+pub fn prefix(text: &str) -> Result<Prefix, Wrong> {
+    text.parse().map_err(|error: PrefixError| {
+        let wrong = Wrong::new(format!("\"{text}\" is not a prefix: {error}"));
+        match error {
+            PrefixError::Beyond(prefix) => wrong.hint(format!("did you mean \"{prefix}\"?")),
+            _ => wrong.hint("write it as \"10.0.0.0/8\", \"2001:db8::/32\", or a single address"),
+        }
+    })
+}
+
+/// Where an origin is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginUrl {
+    pub https: bool,
+    pub authority: Authority,
+}
+
+/// `http://HOST[:PORT]` or `https://HOST[:PORT]`, nothing more.
+pub fn origin(text: &str) -> Result<OriginUrl, Wrong> {
     let wrong = |why: &str, hint: &str| {
         Wrong::new(format!("\"{text}\" is not an origin: {why}")).hint(hint.to_owned())
     };
     let uri: Uri =
         text.parse().map_err(|error| wrong(&format!("{error}"), "write it as \"http://host:port\""))?;
-    match uri.scheme_str() {
-        Some("http") => {}
-        Some("https") => {
-            return Err(wrong("https is not supported yet", "use http, over a network you trust"));
-        }
+    let https = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
         Some(_) => return Err(wrong("unknown scheme", "write it as \"http://host:port\"")),
         None => return Err(wrong("no scheme", "write it as \"http://host:port\"")),
-    }
+    };
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err(wrong("it has a path", "leave the path out: each request brings its own"));
     }
@@ -255,7 +304,7 @@ pub fn origin(text: &str) -> Result<Authority, Wrong> {
     if authority.as_str().ends_with(':') || (authority.port().is_none() && has_port(authority.as_str())) {
         return Err(wrong("the port is not a number up to 65535", "write it as \"http://host:port\""));
     }
-    Ok(authority)
+    Ok(OriginUrl { https, authority })
 }
 
 fn has_port(authority: &str) -> bool {
@@ -301,6 +350,19 @@ mod tests {
     }
 
     #[test]
+    fn hosts_are_names_in_lower_case() {
+        let exact = |name: &str| Ok(Host::Exact(name.into()));
+        assert_eq!(host("WWW.Example.com."), exact("www.example.com"));
+        assert_eq!(host("127.0.0.1"), exact("127.0.0.1"));
+        assert_eq!(host("[::1]"), exact("[::1]"));
+        assert_eq!(host("*.Example.com"), Ok(Host::Under("example.com".into())));
+        for text in ["", "*", "*.", "a:80", "a b", "u@a", "a/b", "*a.test", "a.*.test", "*.[::1]", "http://a"]
+        {
+            assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn odd_values_are_refused() {
         for text in ["", "MiB", "1 mb", "-1", "99999999999999GiB", "1.5MiB"] {
             assert_eq!(size(text), None, "{text}");
@@ -312,7 +374,8 @@ mod tests {
             "",
             "localhost",
             "http://",
-            "https://a",
+            "https://",
+            "https://a/b",
             "ftp://a",
             "http://a/b",
             "http://a?b",
@@ -325,8 +388,11 @@ mod tests {
         ] {
             assert!(origin(text).is_err(), "{text}");
         }
-        for text in ["http://a", "http://a/", "http://a:1", "http://[::1]:80", "http://127.0.0.1:0"] {
-            assert!(origin(text).is_ok(), "{text}");
+        for text in
+            ["http://a", "http://a/", "http://a:1", "http://[::1]:80", "http://127.0.0.1:0", "https://a"]
+        {
+            let origin = origin(text).unwrap_or_else(|wrong| panic!("{text}: {wrong:?}"));
+            assert_eq!(origin.https, text.starts_with("https"), "{text}");
         }
     }
 }
