@@ -12,6 +12,7 @@ use crate::http2::Http2Limits;
 use crate::limits::{ClientLimits, CustomerLimits, Lengths, Rate};
 use crate::origin::{OriginConfig, OriginGroupConfig};
 use crate::store::StoreLimits;
+use crate::store::disk::{OtherVersion, Sync};
 use crate::tls::TlsConfig;
 
 /// Everything about one edge.
@@ -31,6 +32,7 @@ pub struct Config {
     /// Whose content it serves; of two that claim a host the first has it.
     pub customers: Vec<CustomerConfig>,
     pub store: StoreLimits,
+    pub disk: DiskSettings,
     pub admin: Option<AdminConfig>,
     /// Path of the access log; `-` for standard output.
     pub access_log: Option<PathBuf>,
@@ -71,6 +73,31 @@ pub enum Host {
     Exact(String),
     /// Every name below this domain, not the domain itself.
     Under(String),
+}
+
+/// The disk tier of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskSettings {
+    /// Its folder; `None`: there is no disk tier.
+    pub path: Option<PathBuf>,
+    /// Octets of its files.
+    pub size: u64,
+    pub sync: Sync,
+    pub other_version: OtherVersion,
+    /// How long a request waits for it before it does without.
+    pub patience: Duration,
+}
+
+impl Default for DiskSettings {
+    fn default() -> Self {
+        Self {
+            path: None,
+            size: 10 << 30,
+            sync: Sync::Sealed,
+            other_version: OtherVersion::Empty,
+            patience: Duration::from_secs(1),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -118,6 +145,7 @@ impl Config {
             stray_rate: Rate::default(),
             customers: vec![CustomerConfig::new(OriginGroupConfig::new(OriginConfig::new(origin)))],
             store: StoreLimits::default(),
+            disk: DiskSettings::default(),
             admin: None,
             access_log: None,
             drain: Duration::from_secs(30),

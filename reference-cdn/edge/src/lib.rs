@@ -38,7 +38,7 @@ pub mod tls;
 extern crate self as edge;
 
 pub use clock::Clock;
-pub use config::{AdminConfig, Config, CustomerConfig, Host, Token};
+pub use config::{AdminConfig, Config, CustomerConfig, DiskSettings, Host, Token};
 pub use customer::{Customer, Customers};
 pub use limits::{ClientLimits, CustomerLimits, Limit, Prefix, PrefixError, Rate};
 pub use metrics::Sample;

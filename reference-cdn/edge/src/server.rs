@@ -28,6 +28,7 @@ use crate::metrics::{Count, Metrics};
 use crate::origin::{OriginSetupError, Origins, SystemAuthorities};
 use crate::state::{Edge, EdgeService};
 use crate::store::Store;
+use crate::store::disk::{DiskConfig, DiskLimits, Folder, OpenError};
 use crate::tls::accept::{Accepted, Handshakes};
 use crate::tls::{Certificates, TlsError};
 use crate::{http1, http2};
@@ -38,6 +39,8 @@ const BACKLOG: u32 = 4096;
 const ADMIN_CONNECTIONS: usize = 64;
 /// How long accepting rests when the machine has no descriptor left.
 const BREATH: Duration = Duration::from_millis(50);
+/// How long writing what waits for the disk may take at least.
+const DISK_TIME: Duration = Duration::from_secs(5);
 /// How long writing the last lines of the access log may take.
 const LOG_TIME: Duration = Duration::from_secs(5);
 
@@ -52,6 +55,8 @@ pub enum StartError {
     Origin(#[from] OriginSetupError),
     #[error("{0}")]
     Tls(#[from] TlsError),
+    #[error("the disk store: {0}")]
+    Disk(#[from] OpenError),
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -134,7 +139,8 @@ pub fn bind(
     let (listener, listen) = listen(config.listen, "for clients")?;
     let rates = config.customers.iter().map(|customer| customer.limits.client_rate);
     let limits = Limits::new(config.per_client.clone(), config.stray_rate, rates);
-    let edge = Edge::new(customers, Arc::new(Store::new(config.store)), clock, metrics, log, limits);
+    let store = Arc::new(store(&config, &clock)?);
+    let edge = Edge::new(customers, store, clock, metrics, log, limits);
     let admin = match &config.admin {
         None => None,
         Some(admin) => {
@@ -157,6 +163,27 @@ fn listen(address: SocketAddr, what: &'static str) -> Result<(TcpListener, Socke
         Ok((listener, local))
     };
     bound().map_err(|source| StartError::Listen { what, address, source })
+}
+
+/// The store, with what its disk tier has, if there is one.
+fn store(config: &Config, clock: &Clock) -> Result<Store, StartError> {
+    let disk = &config.disk;
+    let Some(path) = &disk.path else { return Ok(Store::new(config.store)) };
+    let limits = DiskLimits::new(disk.size, config.store.object, config.store.memory);
+    let (store, found) = Store::open(
+        config.store,
+        DiskConfig {
+            files: Arc::new(Folder::new(path)),
+            limits,
+            sync: disk.sync,
+            other_version: disk.other_version,
+            patience: disk.patience,
+            clock: clock.clone(),
+        },
+    )?;
+    tracing::info!(folder = %path.display(), found.objects, found.octets, found.segments, found.scanned,
+        found.damaged_records, found.cut_octets, found.removed_files, "the disk store is open");
+    Ok(store)
 }
 
 impl Server {
@@ -256,6 +283,10 @@ impl Server {
         connections.shutdown().await;
         secured_connections.shutdown().await;
         admin_connections.shutdown().await;
+        // What waits for the disk is written, unless the disk hangs.
+        let store = Arc::clone(edge.store());
+        let _ =
+            timeout(config.drain.max(DISK_TIME), tokio::task::spawn_blocking(move || store.close())).await;
         if let Some(writer) = log_writer {
             // What was logged is on disk when the edge says that it has stopped, unless the disk hangs.
             let flush = tokio::task::spawn_blocking(move || {

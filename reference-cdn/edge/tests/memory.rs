@@ -84,7 +84,8 @@ async fn fetch(edge: SocketAddr, paths: impl Iterator<Item = String>) {
 #[ignore = "a measurement"]
 async fn a_stored_response_of_1_kib() {
     let edge = TestEdge::with(origin().await, |config| config.store.memory = 4 << 30).await;
-    let paths = |from: usize, to: usize| (from..to).map(|n| format!("/images/products/{n}/thumbnail.webp/1024"));
+    let paths =
+        |from: usize, to: usize| (from..to).map(|n| format!("/images/products/{n}/thumbnail.webp/1024"));
     fetch(edge.address, paths(0, 5_000)).await;
     let (before, held) = (resident(), edge.metric("edge_store_octets"));
     const COUNT: usize = 200_000;

@@ -52,6 +52,13 @@ impl Store {
         Ok((store, writer, recovered))
     }
 
+    /// Writes what waits for the disk, and ends its threads. Takes as long as the disk takes.
+    pub fn close(&self) {
+        if let Some(disk) = &self.disk {
+            disk.close();
+        }
+    }
+
     /// The disk tier.
     pub fn disk(&self) -> Option<&Disk> {
         self.disk.as_ref()
