@@ -12,6 +12,9 @@ pub mod client;
 mod clock;
 mod config;
 mod customer;
+#[cfg(test)]
+#[path = "store/disk_tests.rs"]
+mod disk_tests;
 pub mod http1;
 pub mod http2;
 pub mod limits;

@@ -16,7 +16,7 @@ fn key(store: &Store, path: &str) -> HashedKey {
 }
 
 /// Some stored head; the store does not look at it.
-fn head() -> Arc<Stored> {
+pub(crate) fn head() -> Arc<Stored> {
     use http_cache::{
         Decisions, Fetch, ForwardReason, Received, Request, Response, Settings, Standard, Time,
     };
