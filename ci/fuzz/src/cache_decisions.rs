@@ -164,7 +164,7 @@ fn step(
     stored: &mut Vec<Arc<Stored>>,
     now: Time,
 ) {
-    let handling = |outcome| Handling { outcome, stored: false, collapsed: false, detail: None };
+    let handling = Handling::of;
     let _ = decisions.admit(request);
     assert_eq!(decisions.key(request), Key::of(request.target));
     let plan = match decisions.lookup(request) {
@@ -224,6 +224,11 @@ fn step(
             assert!(index < stored.len());
             let length = new.extent().length.unwrap_or(5).min(1 << 40);
             stored[index] = Arc::new(new.with_length(length));
+        }
+        Received::Copy { index, stored: new } => {
+            assert_eq!(new.extent(), stored[index].extent());
+            end_to_end("what is stored", new.headers(), answer);
+            stored.push(Arc::new(new.at_rest()));
         }
         Received::Slice { stored: new, replaces, range } => {
             let whole = new.extent().complete.expect("a length");

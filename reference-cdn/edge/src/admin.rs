@@ -190,10 +190,10 @@ impl Admin {
             "program": "reference-cdn",
             "version": env!("CARGO_PKG_VERSION"),
             "listen": self.listen.to_string(),
-            "customers": self.edge.customers.all().iter().map(|customer| json!({
+            "customers": self.edge.customers.all().iter().enumerate().map(|(number, customer)| json!({
                 "name": &*customer.name,
                 "origin": customer.origin.authority().as_str(),
-                "origins": customer.origin.status(),
+                "origins": customer.origin.status(number),
             })).collect::<Vec<_>>(),
             "seconds_up": up.as_secs(),
             "metrics": metrics,

@@ -12,8 +12,8 @@ use http::header::{
 use http::uri::Scheme;
 use http::{Method, StatusCode, Uri};
 use http_cache::{
-    Decisions, Failure, Fetch, ForwardReason, Handling, Lookup, NotStored, Outcome as From, Plan,
-    Request as View, Response,
+    Decisions, Failure, Fetch, ForwardReason, Handling, Lookup, NotStored, Outcome as From, Plan, ProxyError,
+    ProxyStatus, Request as View, Response,
 };
 
 use tokio::time::sleep;
@@ -22,6 +22,7 @@ use crate::access_log::Record;
 use crate::ask::{Outcome, Question, Relayed};
 use crate::client::{Downstream, Framing, Request, RequestBody, RequestHead, Stop};
 use crate::customer::Customer;
+use crate::digests;
 use crate::limits::{Limit, Refused};
 use crate::metrics::Answered;
 use crate::send::{self, NotSent};
@@ -80,7 +81,8 @@ impl Edge {
                     return self.refuse(refused, &head.method, down, record).await;
                 }
                 record.answered = Answered::Generated;
-                let page = Page { status, text, detail: None, fields: &[] };
+                let page =
+                    Page { status, text, proxy: ProxyStatus::of(ProxyError::HttpRequestError), fields: &[] };
                 return self.respond(&head.method, HeaderMap::new(), page, down, record).await;
             }
         };
@@ -93,20 +95,30 @@ impl Edge {
                     return self.refuse(refused, &head.method, down, record).await;
                 }
             };
-        let handled = self.by_itself(&mut head);
+        let handled = self.by_itself(&head);
         let head = Arc::new(head);
         let mut call = Call { customer: &customer, head: &head, down, record };
         if let Err(refusal) = call.decisions().admit(&call.view()) {
-            match refusal.status {
-                StatusCode::LOOP_DETECTED => self.metrics.reached(Limit::Loop),
-                StatusCode::RANGE_NOT_SATISFIABLE => self.metrics.reached(Limit::Ranges),
-                _ => {}
-            }
-            return self.generate(refusal.status, refusal.reason, &[], &mut call).await;
+            let error = match refusal.status {
+                StatusCode::LOOP_DETECTED => {
+                    self.metrics.reached(Limit::Loop);
+                    ProxyError::ProxyLoopDetected
+                }
+                StatusCode::RANGE_NOT_SATISFIABLE => {
+                    self.metrics.reached(Limit::Ranges);
+                    ProxyError::HttpRequestDenied
+                }
+                _ => ProxyError::HttpRequestError,
+            };
+            return self.generate(refusal.status, refusal.reason, error, &[], &mut call).await;
         }
         if let Handled::Here(status, text) = handled {
             let allow = [(ALLOW, HeaderValue::from_static(METHODS))];
-            return self.generate(status, text, &allow, &mut call).await;
+            let error = match status {
+                StatusCode::OK => ProxyError::ProxyInternalResponse,
+                _ => ProxyError::HttpRequestError,
+            };
+            return self.generate(status, text, error, &allow, &mut call).await;
         }
         if head.headers.contains_key(RANGE) && http_cache::has_greedy_ranges(&head.headers) {
             self.metrics.reached(Limit::Ranges);
@@ -126,7 +138,7 @@ impl Edge {
                     Err(Unsent::Stop(stop)) => Err(stop),
                     Err(Unsent::Nothing | Unsent::Unread) => {
                         let text = "a stored response failed its check";
-                        self.generate(StatusCode::BAD_GATEWAY, text, &[], &mut call).await
+                        self.fail(ProxyError::ProxyInternalError, text, &mut call).await
                     }
                 }
             }
@@ -146,7 +158,8 @@ impl Edge {
         record.answered = Answered::Limited;
         record.error = Some(refused.limit.name());
         let retry = [(RETRY_AFTER, HeaderValue::from(refused.retry_after()))];
-        let page = Page { status: refused.status(), text: refused.text(), detail: None, fields: &retry };
+        let proxy = ProxyStatus::of(ProxyError::HttpRequestDenied);
+        let page = Page { status: refused.status(), text: refused.text(), proxy, fields: &retry };
         self.respond(method, HeaderMap::new(), page, down, record).await
     }
 
@@ -170,7 +183,7 @@ impl Edge {
     }
 
     /// Methods and targets that are about this hop rather than a resource.
-    fn by_itself(&self, head: &mut RequestHead) -> Handled {
+    fn by_itself(&self, head: &RequestHead) -> Handled {
         if head.method == Method::CONNECT {
             return Handled::Here(StatusCode::METHOD_NOT_ALLOWED, "this is not a tunnel");
         }
@@ -181,14 +194,11 @@ impl Edge {
         if head.method != Method::OPTIONS {
             return Handled::No;
         }
-        // RFC 9110 section 7.6.2: the recipient for whom zero is left answers; others count down.
+        // RFC 9110 section 7.6.2: the recipient for whom zero is left answers; what is sent on counts down.
         let forwards =
             head.headers.get(MAX_FORWARDS).and_then(|value| value.to_str().ok()?.parse::<u32>().ok());
         if head.target.path() == "*" || forwards == Some(0) {
             return Handled::Here(StatusCode::OK, "");
-        }
-        if let Some(forwards) = forwards {
-            head.headers.insert(MAX_FORWARDS, HeaderValue::from(forwards - 1));
         }
         Handled::No
     }
@@ -213,7 +223,8 @@ impl Edge {
             let now = self.clock.now();
             let fetch = match call.decisions().plan(&call.view(), &variants.stored, now) {
                 Plan::Refuse(refusal) => {
-                    return self.generate(refusal.status, refusal.reason, &[], call).await;
+                    let error = ProxyError::ProxyInternalResponse;
+                    return self.generate(refusal.status, refusal.reason, error, &[], call).await;
                 }
                 Plan::Serve { index, stale, refresh } => {
                     let Some(object) = variants.object(index) else { continue };
@@ -222,9 +233,7 @@ impl Edge {
                         self.refresh(&key, call.question(fetch, Arc::clone(&variants), None));
                     }
                     call.record.answered = if stale { Answered::Stale } else { Answered::Hit };
-                    let handling =
-                        Handling { outcome: From::Hit, stored: false, collapsed: false, detail: None };
-                    match self.serve(&key, &object, &handling, call).await {
+                    match self.serve(&key, &object, &Handling::of(From::Hit), call).await {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
                         Err(Unsent::Nothing) => continue,
@@ -273,7 +282,7 @@ impl Edge {
             }
         }
         let text = "stored responses failed their checks again and again";
-        self.generate(StatusCode::BAD_GATEWAY, text, &[], call).await
+        self.fail(ProxyError::ProxyInternalError, text, call).await
     }
 
     /// Asks the origin and answers with what comes of it.
@@ -292,7 +301,8 @@ impl Edge {
         let mut ask: Pin<Box<dyn Future<Output = Outcome> + Send>> = if open {
             let task = tokio::spawn(ask);
             Box::pin(async move {
-                let lost = |_| Outcome::Failed { failure: Failure::Response, error: "proxy_internal_error" };
+                let error = ProxyError::ProxyInternalError;
+                let lost = |_| Outcome::Failed { failure: Failure::Response, error };
                 task.await.unwrap_or_else(lost)
             })
         } else {
@@ -335,24 +345,22 @@ impl Edge {
                 // Said before the end is known: content without an announced length may yet turn out too large.
                 let fits = object.stored.extent().length.is_some();
                 let handling = Handling {
-                    outcome: From::Forward { reason, status },
                     stored: !confirmed && fits && unstored.is_none(),
-                    collapsed: false,
                     detail: unstored
                         .map(why_not_stored)
                         .or_else(|| (!confirmed && !fits).then_some("length-unknown")),
+                    ..Handling::of(From::Forward { reason, status })
                 };
                 Ok(self.serve(&key, &object, &handling, call).await?)
             }
             Outcome::Stale { object, status, error } => {
                 call.record.answered = Answered::Stale;
-                call.record.error = error;
-                let outcome = From::Stale { status };
-                let handling = Handling { outcome, stored: false, collapsed: false, detail: error };
+                call.record.error = error.map(ProxyError::name);
+                let handling = stood_in(status, error);
                 Ok(self.serve(&key, &object, &handling, call).await?)
             }
             Outcome::Relay(relayed) => Ok(self.pass_on(reason, *relayed, call).await?),
-            Outcome::Failed { failure, error } => Ok(self.fail(failure, error, call).await?),
+            Outcome::Failed { failure, error } => Ok(self.fail(error, failed(failure), call).await?),
         }
     }
 
@@ -365,7 +373,13 @@ impl Edge {
         call: &mut Call<'_, D>,
     ) -> Result<(), Unsent> {
         let Call { customer, head, down, record } = call;
-        let reply = customer.decisions.reply(&view(head), &object.stored, self.clock.now(), handling);
+        let mut reply = customer.decisions.reply(&view(head), &object.stored, self.clock.now(), handling);
+        let first = object.stored.extent().first;
+        for wanted in http_cache::wanted_digests(&view(head), &object.stored, &reply) {
+            if let Some(digest) = digests::wanted(&object.body, first, &wanted).await {
+                http_cache::add_digest(&mut reply.headers, wanted.field, &digest);
+            }
+        }
         let slices = Slices::of(self, customer, head, key, object);
         let patience = self.store.patience();
         let content = (object, slices, patience);
@@ -385,7 +399,7 @@ impl Edge {
             Err(NotSent::Unread) => Err(Unsent::Unread),
             Err(NotSent::BadBlockLater | NotSent::UnreadLater) => Err(Unsent::Stop(Stop::Content)),
             Err(NotSent::Slice(SliceError::Failed(failure, error))) => {
-                Ok(self.fail(failure, error, call).await?)
+                Ok(self.fail(error, failed(failure), call).await?)
             }
             Err(NotSent::Stop(stop)) => Err(Unsent::Stop(stop)),
         }
@@ -400,16 +414,12 @@ impl Edge {
         let Call { customer, head, down, record } = call;
         record.answered = Answered::Relayed;
         let Relayed { answer, request_time, response_time, why } = relayed;
-        let handling = Handling {
-            outcome: From::Forward { reason, status: None },
-            stored: false,
-            collapsed: false,
-            detail: Some(why_not_stored(why)),
-        };
+        let outcome = From::Forward { reason, status: None };
+        let handling = Handling { detail: Some(why_not_stored(why)), ..Handling::of(outcome) };
         let response =
             Response { status: answer.status, headers: &answer.headers, request_time, response_time };
         let reply = customer.decisions.relay(&view(head), &response, self.clock.now(), &handling);
-        send::relayed(&*customer.decisions, head, answer, reply, *down, record).await
+        send::relayed(self, &*customer.decisions, head, answer, reply, *down, record).await
     }
 
     /// Waits for a fetch made for another request.
@@ -430,33 +440,33 @@ impl Edge {
         };
         let now = self.clock.now();
         let (decisions, seen) = (call.decisions(), call.view());
-        let (object, answered) = match landing {
+        let (object, answered, handling) = match landing {
             Landing::Share(object) if decisions.may_share(&seen, &object.stored, now) => {
-                (object, Answered::Collapsed)
+                let outcome = From::Forward { reason: fetch.reason, status: None };
+                (object, Answered::Collapsed, Handling::of(outcome))
             }
+            // It stood in for another request: may it for this one, and does it have what this one asks for?
             Landing::Stale(object)
-                if decisions.select(&seen, std::slice::from_ref(&object.stored)).is_some() =>
+                if decisions
+                    .failed(&seen, fetch, Failure::Connect, std::slice::from_ref(&object.stored), now)
+                    .is_some() =>
             {
-                (object, Answered::Stale)
+                (object, Answered::Stale, Handling::of(From::Stale { status: None }))
             }
             Landing::Share(_) | Landing::Stale(_) => return Ok(Waited::PassOver),
             Landing::Alone => return Ok(Waited::Alone),
-            Landing::Failed(failure) => {
+            Landing::Failed(failure, error) => {
                 // The origin is not asked again for each of those who waited.
                 let stale = decisions.failed(&seen, fetch, failure, &variants.stored, now);
                 let Some(object) = stale.and_then(|index| variants.object(index)) else {
-                    self.fail(failure, "collapsed_fetch_failed", call).await?;
+                    self.fail(error, failed(failure), call).await?;
                     return Ok(Waited::Answered);
                 };
-                (object, Answered::Stale)
+                (object, Answered::Stale, stood_in(None, Some(error)))
             }
         };
         call.record.answered = answered;
-        let outcome = match answered {
-            Answered::Stale => From::Stale { status: None },
-            _ => From::Forward { reason: fetch.reason, status: None },
-        };
-        let handling = Handling { outcome, stored: false, collapsed: true, detail: None };
+        let handling = Handling { collapsed: true, ..handling };
         match self.serve(key, &object, &handling, call).await {
             Ok(()) => Ok(Waited::Answered),
             Err(Unsent::Stop(stop)) => Err(stop),
@@ -472,36 +482,37 @@ impl Edge {
         }
     }
 
+    /// An error, with the status that RFC 9209 recommends for it.
     async fn fail<D: Downstream>(
         &self,
-        failure: Failure,
-        error: &'static str,
+        error: ProxyError,
+        text: &'static str,
         call: &mut Call<'_, D>,
     ) -> Result<(), Stop> {
-        call.record.answered = Answered::OriginFailed;
-        call.record.error = Some(error);
-        let (status, text) = match failure {
-            Failure::Connect => (StatusCode::BAD_GATEWAY, "the origin cannot be reached"),
-            Failure::Response => (StatusCode::BAD_GATEWAY, "the origin gave no usable response"),
-            Failure::Timeout => (StatusCode::GATEWAY_TIMEOUT, "the origin did not answer in time"),
+        call.record.answered = match error {
+            ProxyError::ProxyInternalError => Answered::Generated,
+            _ => Answered::OriginFailed,
         };
-        self.page(Page { status, text, detail: Some(error), fields: &[] }, call).await
+        call.record.error = Some(error.name());
+        let page = Page { status: error.status(), text, proxy: ProxyStatus::of(error), fields: &[] };
+        self.page(page, call).await
     }
 
     async fn generate<D: Downstream>(
         &self,
         status: StatusCode,
         text: &'static str,
+        error: ProxyError,
         fields: &[(HeaderName, HeaderValue)],
         call: &mut Call<'_, D>,
     ) -> Result<(), Stop> {
         call.record.answered = Answered::Generated;
-        self.page(Page { status, text, detail: None, fields }, call).await
+        let proxy = ProxyStatus { generated: Some(status), ..ProxyStatus::of(error) };
+        self.page(Page { status, text, proxy, fields }, call).await
     }
 
     async fn page<D: Downstream>(&self, page: Page<'_>, call: &mut Call<'_, D>) -> Result<(), Stop> {
-        let handling =
-            Handling { outcome: From::Generated, stored: false, collapsed: false, detail: page.detail };
+        let handling = Handling { proxy: Some(page.proxy), ..Handling::of(From::Generated) };
         let headers = call.decisions().generated(&call.view(), self.clock.now(), &handling);
         self.respond(&call.head.method, headers, page, call.down, call.record).await
     }
@@ -546,8 +557,7 @@ struct Page<'a> {
     status: StatusCode,
     /// One sentence; empty for no content.
     text: &'static str,
-    /// For Cache-Status.
-    detail: Option<&'static str>,
+    proxy: ProxyStatus,
     fields: &'a [(HeaderName, HeaderValue)],
 }
 
@@ -581,6 +591,20 @@ impl std::convert::From<Stop> for Unsent {
     }
 }
 
+/// What is told of a stored response that stands in for the origin's, which had `status` or did not come.
+fn stood_in(status: Option<StatusCode>, error: Option<ProxyError>) -> Handling {
+    let proxy = error.map(ProxyStatus::of).or(status.map(ProxyStatus::received));
+    Handling { detail: error.map(ProxyError::name), proxy, ..Handling::of(From::Stale { status }) }
+}
+
+fn failed(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Connect => "the origin cannot be reached",
+        Failure::Response => "the origin gave no usable response",
+        Failure::Timeout => "the origin did not answer in time",
+    }
+}
+
 fn why_not_stored(why: NotStored) -> &'static str {
     match why {
         NotStored::Method => "method",
@@ -593,6 +617,7 @@ fn why_not_stored(why: NotStored) -> &'static str {
         NotStored::NoLifetime => "no-lifetime",
         NotStored::Partial => "partial",
         NotStored::NotUnderstood => "not-understood",
+        NotStored::Bypass => "bypass",
         NotStored::TooLarge => "too-large",
     }
 }

@@ -4,13 +4,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use http_cache::{Ended, Failure, Fetch, Keep, NotStored, Received, Response, Stored, Time};
+use http_cache::{
+    Ended, ExpectedDigests, Failure, Fetch, ForwardReason, Keep, NotStored, ProxyError, Received, Response,
+    Stored, Time,
+};
+use hyper::ext::ReasonPhrase;
 use tokio::time::timeout;
 
 use crate::client::{RequestBody, RequestHead};
 use crate::customer::Customer;
+use crate::digests::{Check, CheckedContent, Spoiled};
 use crate::limits::Limit;
-use crate::origin::{Answer, OriginContent, Outbound};
+use crate::origin::{Answer, ContentError, Outbound};
 use crate::state::{Edge, view};
 use crate::store::{Body, End, Filler, Landing, Next, Object, Purged, Registration, Variants};
 
@@ -23,16 +28,33 @@ pub enum Outcome {
     /// origin answered.
     Object { object: Object, status: StatusCode, confirmed: bool, unstored: Option<NotStored> },
     /// The origin failed; this stored response may be served stale.
-    Stale { object: Object, status: Option<StatusCode>, error: Option<&'static str> },
+    Stale { object: Object, status: Option<StatusCode>, error: Option<ProxyError> },
     /// A response for this client only.
     Relay(Box<Relayed>),
     /// No response.
-    Failed { failure: Failure, error: &'static str },
+    Failed { failure: Failure, error: ProxyError },
+}
+
+/// A response of the origin: its head, and content still to come.
+pub struct Incoming {
+    pub status: StatusCode,
+    pub reason: Option<ReasonPhrase>,
+    pub headers: HeaderMap,
+    pub content: CheckedContent,
+    /// Length of the content, when announced.
+    pub length: Option<u64>,
+}
+
+impl From<Answer> for Incoming {
+    fn from(answer: Answer) -> Self {
+        let Answer { status, reason, headers, content, length, .. } = answer;
+        Self { status, reason, headers, content: CheckedContent::new(content), length }
+    }
 }
 
 /// A response that is passed on.
 pub struct Relayed {
-    pub answer: Answer,
+    pub answer: Incoming,
     pub request_time: Time,
     pub response_time: Time,
     pub why: NotStored,
@@ -68,26 +90,21 @@ impl Edge {
                 interim: relay_interim(&customer, &request, &registration),
                 key: registration.key().key.as_str(),
             };
-            let answer = match customer.origin.send(outbound).await {
-                Ok(answer) => answer,
+            let failed = |failure, error| {
+                let now = self.clock.now();
+                let stale = decisions.failed(&seen, &fetch, failure, &variants.stored, now);
+                self.failed(&registration, stale.and_then(|index| variants.object(index)), failure, error)
+            };
+            let mut answer = match customer.origin.send(outbound).await {
+                Ok(answer) => Incoming::from(answer),
                 Err(error) => {
                     self.metrics.origin_failures.add(1);
                     tracing::warn!(target = %request.target, proxy_status = error.proxy_status(), %error);
-                    let failure = error.failure();
-                    let now = self.clock.now();
-                    let stale = decisions.failed(&seen, &fetch, failure, &variants.stored, now);
-                    let error = error.proxy_status();
-                    if let Some(limit) = Limit::of_origin(error) {
+                    if let Some(limit) = Limit::of_origin(error.proxy_status()) {
                         self.metrics.reached(limit);
                     }
-                    return match stale.and_then(|index| variants.object(index)) {
-                        Some(object) => self.stale(&registration, object, None, Some(error)),
-                        None => {
-                            registration.close();
-                            registration.flight().land(Landing::Failed(failure));
-                            Outcome::Failed { failure, error }
-                        }
-                    };
+                    let name = ProxyError::from_name(error.proxy_status());
+                    return failed(error.failure(), name.unwrap_or(ProxyError::ProxyInternalError));
                 }
             };
             let response_time = self.clock.now();
@@ -100,6 +117,11 @@ impl Edge {
                 // It holds already. That it holds after a restart too is waited for, unless the disk hangs.
                 let _ = timeout(self.store.patience(), purged.removal.written()).await;
             }
+            let expected = ExpectedDigests::of(&seen, &response);
+            if let Err(spoiled) = answer.content.expect(expected, answer.length).await {
+                self.spoiled(&request.target, &spoiled);
+                return failed(Failure::Response, error_of(&spoiled));
+            }
             let status = answer.status;
             match decisions.received(&seen, &fetch, &response, &variants.stored) {
                 Received::Store { stored, replaces } => {
@@ -109,6 +131,7 @@ impl Edge {
                             self.cut(&customer, registration.key(), &head, answer.content);
                             return self.in_slices(&registration, head, status);
                         }
+                        let _ = self.store.forget(registration.key(), &bodies(&variants, &replaces));
                         return self.relay(
                             &registration,
                             answer,
@@ -118,7 +141,7 @@ impl Edge {
                     }
                     let replaces = bodies(&variants, &replaces);
                     let plan = FillPlan { replaces, ..FillPlan::new(*stored) };
-                    return self.receive(&customer, registration, answer, plan);
+                    return self.receive(&customer, registration, answer, plan, false);
                 }
                 Received::Slice { stored, replaces, range } => {
                     let head = self.keep_head(&registration, *stored, &bodies(&variants, &replaces));
@@ -129,7 +152,7 @@ impl Edge {
                         && let Ok(registration) =
                             self.store.take_off(&self.slice_key(key, id, index), true, |_| true)
                     {
-                        self.receive(&customer, registration, answer, FillPlan::slice(slice));
+                        self.receive(&customer, registration, answer, FillPlan::slice(slice), false);
                     }
                     return self.in_slices(&registration, head, status);
                 }
@@ -139,12 +162,30 @@ impl Edge {
                     registration.close();
                     registration.flight().land(Landing::Alone);
                     let plan = FillPlan { unstored: Some(why), ..FillPlan::slice(*stored) };
-                    return self.receive(&customer, registration, answer, plan);
+                    return self.receive(&customer, registration, answer, plan, false);
                 }
                 Received::Combine { index, stored, content_at } => {
                     let Some(old) = variants.object(index) else { break };
                     let plan = combine(*stored, &old, content_at, answer.length);
-                    return self.receive(&customer, registration, answer, plan);
+                    if self.is_intact(&registration, &plan).await {
+                        return self.receive(&customer, registration, answer, plan, false);
+                    }
+                    fetch = Fetch { whole: true, ..Fetch::forward(ForwardReason::Partial) };
+                }
+                Received::Copy { index, stored } => {
+                    if stored.slices().is_some() {
+                        // The slices are shared; only the head is another.
+                        let head = self.keep_head(&registration, *stored, &[]);
+                        return self.in_slices(&registration, head, status);
+                    }
+                    let Some(old) = variants.object(index) else { break };
+                    let octets = old.body.received();
+                    let before = Some(Piece { body: old.body, from: 0, octets });
+                    let plan = FillPlan { before, ..FillPlan::new(*stored) };
+                    if self.is_intact(&registration, &plan).await {
+                        return self.receive(&customer, registration, answer, plan, true);
+                    }
+                    fetch = Fetch { whole: true, ..Fetch::forward(ForwardReason::VaryMiss) };
                 }
                 Received::Freshen(heads) => {
                     let fresh = |(index, head): (usize, Box<Stored>)| {
@@ -173,9 +214,50 @@ impl Edge {
             }
         }
         tracing::warn!(target = %request.target, "the origin's answers fit none of what was asked");
+        self.failed(&registration, None, Failure::Response, ProxyError::HttpProtocolError)
+    }
+
+    /// No response came that can be used: `stale` stands in, if there is one.
+    fn failed(
+        &self,
+        registration: &Registration,
+        stale: Option<Object>,
+        failure: Failure,
+        error: ProxyError,
+    ) -> Outcome {
+        if let Some(object) = stale {
+            return self.stale(registration, object, None, Some(error));
+        }
         registration.close();
-        registration.flight().land(Landing::Failed(Failure::Response));
-        Outcome::Failed { failure: Failure::Response, error: "http_protocol_error" }
+        registration.flight().land(Landing::Failed(failure, error));
+        Outcome::Failed { failure, error }
+    }
+
+    /// Counts and logs content that ended before its time.
+    pub(crate) fn spoiled(&self, what: &dyn std::fmt::Display, spoiled: &Spoiled) {
+        match spoiled {
+            Spoiled::Origin(_) => self.metrics.origin_truncated.add(1),
+            Spoiled::Digest(_) => self.metrics.origin_digest_mismatches.add(1),
+        }
+        tracing::warn!(target = %what, proxy_status = error_of(spoiled).name(), error = %spoiled);
+    }
+
+    /// Are the stored octets of a plan good? Looked at before anybody is promised them; what is not leaves the store.
+    async fn is_intact(&self, registration: &Registration, plan: &FillPlan) -> bool {
+        for piece in plan.before.iter().chain(&plan.after) {
+            let mut reader = piece.body.read(piece.from);
+            let mut left = piece.octets;
+            while left > 0 {
+                let Ok(Next::Data(data)) = reader.next(left) else {
+                    tracing::error!(key = %registration.key().key, "a stored block failed its check; the response leaves the store");
+                    let _ = self.store.forget(registration.key(), std::slice::from_ref(&piece.body));
+                    return false;
+                };
+                left -= data.len() as u64;
+                tokio::task::yield_now().await;
+            }
+        }
+        true
     }
 
     fn stale(
@@ -183,7 +265,7 @@ impl Edge {
         registration: &Registration,
         object: Object,
         status: Option<StatusCode>,
-        error: Option<&'static str>,
+        error: Option<ProxyError>,
     ) -> Outcome {
         registration.close();
         registration.flight().land(Landing::Stale(object.clone()));
@@ -193,7 +275,7 @@ impl Edge {
     fn relay(
         &self,
         registration: &Registration,
-        answer: Answer,
+        answer: Incoming,
         (request_time, response_time): (Time, Time),
         why: NotStored,
     ) -> Outcome {
@@ -221,15 +303,21 @@ impl Edge {
         self: &Arc<Self>,
         customer: &Arc<Customer>,
         registration: Registration,
-        answer: Answer,
+        answer: Incoming,
         plan: FillPlan,
+        confirmed: bool,
     ) -> Outcome {
         let status = answer.status;
         let unstored = plan.unstored;
-        let fill = self.fill(customer, registration, &plan);
+        let mut fill = self.fill(customer, registration, &plan);
+        // What is put together from parts is a whole of its own.
+        let combined = plan.before.is_some() || plan.after.is_some();
+        let expected =
+            if combined { ExpectedDigests::of_whole(&plan.stored) } else { ExpectedDigests::default() };
+        fill.check = Check::new(expected, plan.stored.extent().length);
         let object = Object { stored: Arc::new(plan.stored.clone()), body: Arc::clone(fill.filler.body()) };
         tokio::spawn(fill.run(answer.content, plan));
-        Outcome::Object { object, status, confirmed: false, unstored }
+        Outcome::Object { object, status, confirmed, unstored }
     }
 
     /// A place for content to come, where readers may follow.
@@ -246,7 +334,7 @@ impl Edge {
         }
         registration.flight().land(Landing::Share(Object { stored, body: Arc::clone(filler.body()) }));
         let (edge, customer) = (Arc::clone(self), Arc::clone(customer));
-        Fill { edge, customer, registration, filler, trailers: HeaderMap::new() }
+        Fill { edge, customer, registration, filler, check: None, trailers: HeaderMap::new() }
     }
 }
 
@@ -325,22 +413,40 @@ pub struct Fill {
     customer: Arc<Customer>,
     registration: Registration,
     filler: Filler,
+    check: Option<Check>,
     trailers: HeaderMap,
 }
 
 /// Why taking in ended before the content did.
 pub enum Broken {
-    Content,
+    Content(Spoiled),
+    /// Stored content that it needs.
+    Block,
     Deserted,
 }
 
+impl<E: Into<Spoiled>> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self::Content(error.into())
+    }
+}
+
+/// What content that ended before its time is called in RFC 9209. It has no name for a wrong digest.
+pub fn error_of(spoiled: &Spoiled) -> ProxyError {
+    match spoiled {
+        Spoiled::Origin(ContentError::Stalled(_)) => ProxyError::ConnectionReadTimeout,
+        Spoiled::Origin(_) => ProxyError::HttpResponseIncomplete,
+        Spoiled::Digest(_) => ProxyError::HttpProtocolError,
+    }
+}
+
 impl Fill {
-    async fn run(mut self, content: OriginContent, plan: FillPlan) {
+    async fn run(mut self, content: CheckedContent, plan: FillPlan) {
         let ended = match self.take_in(content, &plan).await {
             Ok(()) => Ended::Complete,
-            Err(Broken::Deserted) => Ended::Truncated,
-            Err(Broken::Content) => {
-                self.edge.metrics.origin_truncated.add(1);
+            Err(Broken::Deserted | Broken::Block) => Ended::Truncated,
+            Err(Broken::Content(spoiled)) => {
+                self.edge.spoiled(&self.registration.key().key, &spoiled);
                 Ended::Truncated
             }
         };
@@ -351,7 +457,7 @@ impl Fill {
     pub fn end(self, plan: FillPlan, ended: Ended) {
         let received = self.filler.body().received();
         let ended = if plan.exact.is_none_or(|exact| exact == received) { ended } else { Ended::Truncated };
-        let Self { edge, customer, registration, filler, trailers } = self;
+        let Self { edge, customer, registration, filler, trailers, .. } = self;
         let stored = Arc::new(plan.stored.with_length(received));
         let end = match ended {
             Ended::Complete => End::Complete(Arc::new(trailers)),
@@ -367,14 +473,10 @@ impl Fill {
         edge.store.make_room(registration.key());
     }
 
-    async fn take_in(&mut self, mut content: OriginContent, plan: &FillPlan) -> Result<(), Broken> {
+    async fn take_in(&mut self, mut content: CheckedContent, plan: &FillPlan) -> Result<(), Broken> {
         self.copy(plan.before.as_ref()).await?;
         while let Some(frame) = content.frame().await {
-            let frame = frame.map_err(|error| {
-                tracing::warn!(key = %self.registration.key().key, %error, "incomplete response from the origin");
-                Broken::Content
-            })?;
-            match frame.into_data() {
+            match frame?.into_data() {
                 Ok(data) => self.append(&data).await?,
                 Err(frame) => self.trailers.extend(frame.into_trailers().unwrap_or_default()),
             }
@@ -383,6 +485,11 @@ impl Fill {
     }
 
     pub async fn append(&mut self, data: &Bytes) -> Result<(), Broken> {
+        if self.check.as_mut().is_some_and(|check| check.update(data))
+            && let Some(check) = self.check.take()
+        {
+            check.end()?;
+        }
         self.filler.room().await.map_err(|_| Broken::Deserted)?;
         self.filler.append(data);
         let too_large = self.filler.body().received() > self.edge.store.limits().object;
@@ -409,10 +516,10 @@ impl Fill {
                     if !piece.body.is_loading() {
                         reader.arrival().await;
                     } else if timeout(patience, reader.arrival()).await.is_err() {
-                        return Err(Broken::Content);
+                        return Err(Broken::Block);
                     }
                 }
-                Ok(Next::End(_)) | Err(_) => return Err(Broken::Content),
+                Ok(Next::End(_)) | Err(_) => return Err(Broken::Block),
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ pub mod client;
 mod clock;
 mod config;
 mod customer;
+mod digests;
 #[cfg(test)]
 #[path = "store/disk_tests.rs"]
 mod disk_tests;

@@ -100,6 +100,7 @@ pub struct Metrics {
     pub origin_requests: Count,
     pub origin_failures: Count,
     pub origin_truncated: Count,
+    pub origin_digest_mismatches: Count,
     pub background_refreshes: Count,
     pub slices_changed: Count,
     pub log_lines_dropped: Count,
@@ -225,6 +226,11 @@ impl Metrics {
                 "edge_origin_truncated_total",
                 "Responses of the origin that broke off within their content.",
                 self.origin_truncated.get(),
+            ),
+            Sample::counter(
+                "edge_origin_digest_mismatches_total",
+                "Responses of the origin whose content did not have the digest they told.",
+                self.origin_digest_mismatches.get(),
             ),
             Sample::counter(
                 "edge_background_refreshes_total",

@@ -10,10 +10,11 @@ use http_cache::{Decisions, Reply, Selection, Stored};
 use tokio::time::timeout;
 
 use crate::access_log::Record;
+use crate::ask::{Incoming, error_of};
 use crate::client::request::content_length;
 use crate::client::{Downstream, ENOUGH, RequestHead, Stop};
-use crate::origin::Answer;
 use crate::slices::{SliceError, Slices};
+use crate::state::Edge;
 use crate::store::{Body, Fault, Next, Object, Reader};
 
 /// Why a stored response was not sent.
@@ -127,7 +128,7 @@ pub async fn stored<D: Downstream>(
                     tracing::warn!(target = %request.target, ?error, "response broken off: a slice cannot be had");
                     record.error = Some(match error {
                         SliceError::Changed => "slice_changed",
-                        SliceError::Failed(_, error) => error,
+                        SliceError::Failed(_, error) => error.name(),
                     });
                     down.flush().await?;
                     return Err(NotSent::Stop(Stop::Content));
@@ -164,9 +165,10 @@ pub async fn stored<D: Downstream>(
 
 /// Sends `reply`, its content from `answer` as it arrives.
 pub async fn relayed<D: Downstream>(
+    edge: &Edge,
     decisions: &dyn Decisions,
     request: &RequestHead,
-    answer: Answer,
+    answer: Incoming,
     reply: Reply,
     down: &mut D,
     record: &mut Record,
@@ -199,8 +201,8 @@ pub async fn relayed<D: Downstream>(
             }
             Ok(Err(frame)) => trailers.extend(frame.into_trailers().unwrap_or_default()),
             Err(error) => {
-                tracing::warn!(target = %request.target, %error, "incomplete response from the origin");
-                record.error = Some("http_response_incomplete");
+                edge.spoiled(&request.target, &error);
+                record.error = Some(error_of(&error).name());
                 down.flush().await?;
                 return Err(Stop::Content);
             }

@@ -13,14 +13,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use http_cache::{Ended, Failure, Fetch, Keep, Received, Response, Stored};
+use http_cache::{Ended, ExpectedDigests, Failure, Fetch, Keep, ProxyError, Received, Response, Stored};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::ask::{Fill, FillPlan};
+use crate::ask::{Fill, FillPlan, Incoming, error_of};
 use crate::client::RequestHead;
 use crate::customer::Customer;
-use crate::origin::{OriginContent, Outbound};
+use crate::digests::{CheckedContent, Spoiled};
+use crate::origin::Outbound;
 use crate::state::{Edge, view};
 use crate::store::{Body, End, HashedKey, Landing, Object, Registration, Sight};
 
@@ -40,7 +41,7 @@ pub enum SliceError {
     /// The origin has another version by now. The head has left the store.
     Changed,
     /// The origin failed.
-    Failed(Failure, &'static str),
+    Failed(Failure, ProxyError),
 }
 
 /// The slices of one representation, for one request.
@@ -85,10 +86,13 @@ impl<'a> Slices<'a> {
     /// When it cannot be had.
     pub async fn open(&self, at: u64, last: u64) -> Result<Object, SliceError> {
         if let Some(reading) = &self.reading {
+            if reading.0.state().damaged {
+                return Err(SliceError::Failed(Failure::Response, ProxyError::HttpProtocolError));
+            }
             reading.0.reached(at / self.size);
         }
         let range = self.range(at);
-        let mut error = SliceError::Failed(Failure::Response, "http_response_incomplete");
+        let mut error = SliceError::Failed(Failure::Response, ProxyError::HttpResponseIncomplete);
         for _ in 0..TRIES {
             // From disk, if it is there.
             let _ = self.edge.store.look_up(&self.key_of(range.start)).await;
@@ -110,7 +114,7 @@ impl<'a> Slices<'a> {
                     self.fetch_ahead(range.end, last);
                     return Ok(object);
                 }
-                Landing::Failed(failure) => error = SliceError::Failed(failure, "http_response_incomplete"),
+                Landing::Failed(failure, why) => error = SliceError::Failed(failure, why),
                 Landing::Alone | Landing::Stale(_) => return Err(SliceError::Changed),
             }
         }
@@ -208,21 +212,22 @@ impl Edge {
             // All slices of one representation have one parent.
             key: key.key.as_str(),
         };
-        let failed = |failure| {
+        let failed = |failure, error| {
             registration.close();
-            registration.flight().land(Landing::Failed(failure));
+            registration.flight().land(Landing::Failed(failure, error));
         };
-        let answer = match customer.origin.send(outbound).await {
-            Ok(answer) => answer,
+        let mut answer = match customer.origin.send(outbound).await {
+            Ok(answer) => Incoming::from(answer),
             Err(error) => {
                 self.metrics.origin_failures.add(1);
                 tracing::warn!(target = %request.target, proxy_status = error.proxy_status(), %error);
-                return failed(error.failure());
+                let name = ProxyError::from_name(error.proxy_status());
+                return failed(error.failure(), name.unwrap_or(ProxyError::ProxyInternalError));
             }
         };
         if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
             tracing::warn!(target = %request.target, status = %answer.status, "no slice from the origin");
-            return failed(Failure::Response);
+            return failed(Failure::Response, ProxyError::HttpResponseIncomplete);
         }
         let response = Response {
             status: answer.status,
@@ -230,10 +235,15 @@ impl Edge {
             request_time,
             response_time: self.clock.now(),
         };
+        let expected = ExpectedDigests::of(&seen, &response);
+        if let Err(spoiled) = answer.content.expect(expected, answer.length).await {
+            self.spoiled(&request.target, &spoiled);
+            return failed(Failure::Response, error_of(&spoiled));
+        }
         let stored = std::slice::from_ref(&head.stored);
         if let Received::Combine { .. } = customer.decisions.received(&seen, &fetch, &response, stored) {
             let plan = FillPlan::slice(head.stored.slice(range));
-            self.receive(&customer, registration, answer, plan);
+            self.receive(&customer, registration, answer, plan, false);
             return;
         }
         tracing::info!(target = %request.target, "the origin has another version than the one whose slices are stored");
@@ -249,7 +259,7 @@ impl Edge {
         customer: &Arc<Customer>,
         key: &HashedKey,
         head: &Object,
-        content: OriginContent,
+        content: CheckedContent,
     ) {
         let (Some(slices), Some(complete)) = (head.stored.slices(), head.stored.extent().complete) else {
             return;
@@ -258,7 +268,7 @@ impl Edge {
             edge: Arc::clone(self),
             customer: Arc::clone(customer),
             key: key.clone(),
-            head: Arc::clone(&head.stored),
+            head: head.clone(),
             id: slices.id,
             size: slices.size.get(),
             complete,
@@ -277,7 +287,7 @@ struct Cutter {
     edge: Arc<Edge>,
     customer: Arc<Customer>,
     key: HashedKey,
-    head: Arc<Stored>,
+    head: Object,
     id: u64,
     size: u64,
     complete: u64,
@@ -289,7 +299,7 @@ struct Cutter {
 }
 
 impl Cutter {
-    async fn run(mut self, mut content: OriginContent) {
+    async fn run(mut self, mut content: CheckedContent) {
         while let Some(frame) = content.frame().await {
             match frame.map(http_body::Frame::into_data) {
                 Ok(Ok(data)) => {
@@ -298,9 +308,13 @@ impl Cutter {
                     }
                 }
                 Ok(Err(_trailers)) => {}
-                Err(error) => {
-                    tracing::warn!(key = %self.key.key, %error, "incomplete response from the origin");
-                    self.edge.metrics.origin_truncated.add(1);
+                Err(spoiled) => {
+                    self.edge.spoiled(&self.key.key, &spoiled);
+                    if matches!(spoiled, Spoiled::Digest(_)) {
+                        // Some slice of it is damaged, and nobody knows which.
+                        self.cutting.state().damaged = true;
+                        let _ = self.edge.store.forget(&self.key, std::slice::from_ref(&self.head.body));
+                    }
                     break;
                 }
             }
@@ -349,7 +363,7 @@ impl Cutter {
             return None;
         }
         let first = index * self.size;
-        let plan = FillPlan::slice(self.head.slice(first..self.complete.min(first + self.size)));
+        let plan = FillPlan::slice(self.head.stored.slice(first..self.complete.min(first + self.size)));
         Some((self.edge.fill(&self.customer, registration, &plan), plan))
     }
 }
@@ -409,6 +423,8 @@ struct Readers {
     readers: usize,
     /// The last slice that anybody asked for.
     furthest: u64,
+    /// The content does not have the digest that its origin told.
+    damaged: bool,
 }
 
 impl Cutting {

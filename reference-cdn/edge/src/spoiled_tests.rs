@@ -82,3 +82,39 @@ async fn once_sending_has_begun_the_client_sees_the_response_end_early_and_the_n
     assert!(response.complete && response.body == pattern(2_000_000));
     assert_eq!((origin.requests(), bad_blocks(&edge)), (2, 1));
 }
+
+#[tokio::test]
+async fn a_bad_part_is_fetched_again_rather_than_completed() {
+    let origin = Origin::start(|seen, mut wire| async move {
+        let head = "Cache-Control: max-age=60\r\nETag: \"a\"\r\nVary: Foo";
+        match seen.field("range") {
+            Some("bytes=0-99999") => {
+                let head = format!("206 Partial Content\r\n{head}\r\nContent-Range: bytes 0-99999/200000");
+                wire.respond(&head, &pattern(200_000)[..100_000]).await;
+            }
+            Some("bytes=100000-") => {
+                let head =
+                    format!("206 Partial Content\r\n{head}\r\nContent-Range: bytes 100000-199999/200000");
+                wire.respond(&head, &pattern(200_000)[100_000..]).await;
+            }
+            _ if seen.field("if-none-match").is_some() => {
+                wire.send(format!("HTTP/1.1 304 Not Modified\r\n{head}\r\n\r\n")).await;
+            }
+            _ => wire.respond(&format!("200 OK\r\n{head}"), pattern(200_000)).await,
+        }
+        (wire, After::Keep)
+    })
+    .await;
+    let edge = TestEdge::with(origin.address, |config| config.customers[0].settings.slice = None).await;
+    edge.exchange("GET", "/", "Range: bytes=0-99999\r\n").await;
+    stored(&edge, "http://site.test/").spoil(70_000);
+    let all = edge.get("/").await;
+    assert!(all.complete && all.body == pattern(200_000));
+    assert_eq!((origin.requests(), bad_blocks(&edge)), (3, 1));
+    assert!(edge.get("/").await.cache_status().contains("hit"));
+    // The same where the origin confirms a variant for a request that it did not answer before.
+    stored(&edge, "http://site.test/").spoil(70_000);
+    let other = edge.exchange("GET", "/", "Foo: 2\r\n").await;
+    assert!(other.complete && other.body == pattern(200_000));
+    assert_eq!((origin.requests(), bad_blocks(&edge)), (5, 2));
+}

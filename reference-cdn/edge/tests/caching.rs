@@ -363,6 +363,82 @@ async fn stale_is_served_when_the_origin_fails_or_is_gone() {
 }
 
 #[tokio::test]
+async fn a_stale_part_stands_in_for_those_who_asked_for_it_only() {
+    let (opens, waits) = door();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let origin = Origin::start(move |seen, mut wire| {
+        let (waits, asked) = (Arc::clone(&waits), Arc::clone(&asked));
+        async move {
+            match asked.fetch_add(1, Ordering::SeqCst) {
+                0 => {
+                    let head = "206 Partial Content\r\nCache-Control: max-age=1\r\nETag: \"a\"\r\nContent-Range: bytes 0-4/10";
+                    wire.respond(head, "01234").await;
+                    (wire, After::Keep)
+                }
+                1 => {
+                    pass(&waits).await;
+                    wire.send("HTTP/1.1 200 OK\r\n").await;
+                    (wire, After::Close)
+                }
+                _ => {
+                    assert_eq!(seen.field("range"), None);
+                    wire.respond("200 OK\r\nCache-Control: max-age=60\r\nETag: \"b\"", "abcdefghij").await;
+                    (wire, After::Keep)
+                }
+            }
+        }
+    })
+    .await;
+    let edge = TestEdge::with(origin.address, |config| config.customers[0].settings.slice = None).await;
+    assert_eq!(edge.exchange("GET", "/", "Range: bytes=0-4\r\n").await.text(), "01234");
+    edge.advance(5);
+    let leader = edge.exchange("GET", "/", "Range: bytes=0-1\r\n");
+    let joiner = async {
+        origin.wait_for(2).await;
+        // It joins: nothing more reaches the origin until the leader's fetch has failed.
+        let all = edge.exchange("GET", "/", "If-None-Match: \"z\"\r\n");
+        let open = async {
+            let in_flight =
+                || edge.edge.samples().into_iter().find(|it| it.name == "edge_requests_in_flight");
+            while in_flight().expect("a gauge").value < 2 {
+                tokio::task::yield_now().await;
+            }
+            opens.add_permits(1);
+        };
+        tokio::join!(all, open).0
+    };
+    let (leader, joiner) = tokio::join!(leader, joiner);
+    assert_eq!((leader.status, leader.text().as_str()), (206, "01"));
+    assert_eq!((joiner.status, joiner.text().as_str()), (200, "abcdefghij"), "{joiner:?}");
+}
+
+#[tokio::test]
+async fn one_content_under_two_variants() {
+    let origin = Origin::start(|seen, mut wire| async move {
+        let fields = "Cache-Control: max-age=60\r\nVary: Foo\r\nETag: \"a\"";
+        if seen.field("if-none-match") == Some("\"a\"") {
+            wire.send(format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n\r\n")).await;
+        } else {
+            wire.respond(&format!("200 OK\r\n{fields}"), pattern(200_000)).await;
+        }
+        (wire, After::Keep)
+    })
+    .await;
+    let edge = TestEdge::start(origin.address).await;
+    for foo in ["1", "2", "3"] {
+        for how in ["vary-miss; fwd-status=304", "hit"] {
+            let response = edge.exchange("GET", "/", &format!("Foo: {foo}\r\n")).await;
+            assert!(response.complete && response.body == pattern(200_000), "{foo}");
+            let how = if (foo, how) == ("1", "vary-miss; fwd-status=304") { "uri-miss" } else { how };
+            assert!(response.cache_status().contains(how), "{foo}: {}", response.cache_status());
+        }
+    }
+    assert_eq!(edge.edge.store().objects(), 3);
+    edge.purge("http://site.test/").await;
+    assert_eq!(edge.edge.store().objects(), 0);
+}
+
+#[tokio::test]
 async fn ranges_and_conditions_are_answered_from_the_store() {
     let origin = Origin::start(|_, mut wire| async move {
         wire.respond(FRESH, pattern(200_000)).await;

@@ -168,6 +168,17 @@ async fn well_formed_oddities_are_accepted() {
 }
 
 #[tokio::test]
+async fn each_hop_counts_max_forwards_down_by_one() {
+    let origin = Origin::fixed("200 OK", b"x").await;
+    let edge = TestEdge::start(origin.address).await;
+    for (method, given, expected) in [("OPTIONS", "5", "4"), ("OPTIONS", "1", "0"), ("GET", "5", "5")] {
+        edge.exchange(method, "/", &format!("Max-Forwards: {given}\r\n")).await;
+        let seen = origin.seen().pop().expect("a request");
+        assert_eq!(seen.field("max-forwards"), Some(expected), "{method} {given}");
+    }
+}
+
+#[tokio::test]
 async fn content_nobody_read_never_becomes_the_next_request() {
     let origin = Origin::fixed("200 OK\r\nCache-Control: max-age=60", b"page").await;
     let edge = TestEdge::start(origin.address).await;

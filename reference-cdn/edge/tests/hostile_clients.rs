@@ -166,7 +166,7 @@ async fn a_crowd_that_cannot_be_collapsed_is_bounded_at_the_origin() {
         statuses.push(client.response().await.status);
     }
     statuses.sort_unstable();
-    assert_eq!(statuses, [[200; 3].as_slice(), &[502; 17]].concat());
+    assert_eq!(statuses, [[200; 3].as_slice(), &[503; 17]].concat());
     assert_eq!(edge.get("/").await.status, 200);
 }
 
@@ -191,7 +191,7 @@ async fn an_origin_that_takes_no_connection_is_given_up() {
         config.customers[0].origin.limits.connect = Duration::from_millis(200);
     })
     .await;
-    assert_eq!(edge.get("/").await.status, 502);
+    assert_eq!(edge.get("/").await.status, 504);
     assert_eq!(reached(&edge, "origin.connect"), 1);
     queued.iter().for_each(tokio::task::JoinHandle::abort);
 }

@@ -84,13 +84,39 @@ async fn tls_agrees_on_http2_or_http11() {
             assert_eq!(response.status, status, "{alpn:?} {protocol:?}: {}", response.cache_status());
             if status == 502 {
                 assert!(
-                    response.cache_status().contains("http_upgrade_failed"),
+                    response.proxy_status().contains("http_upgrade_failed"),
                     "{}",
-                    response.cache_status()
+                    response.proxy_status()
                 );
             }
         }
     }
+}
+
+/// With a name of its own for each, connections are many; how many of them are kept is bounded.
+#[tokio::test]
+async fn names_that_clients_choose_keep_few_connections_open() {
+    let authority = Authority::new();
+    let hosts: Vec<String> = (0..12).map(|n| format!("host-{n}.test")).collect();
+    let names: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let acceptor = authority.acceptor(authority.issue(&names), &["h2"], false);
+    let script =
+        |_, _, mut reply| async move { respond(&mut reply, 200, &[("cache-control", "no-store")], "page") };
+    let origin = H2Origin::start(Some(acceptor), 100, script).await;
+    let edge = TestEdge::with(origin.address, |config| {
+        let group = &mut config.customers[0].origin;
+        group.origins = vec![authority.origin(origin.address, Protocol::Auto)];
+        group.limits.idle_connections = 3;
+    })
+    .await;
+    for host in &hosts {
+        let mut client = edge.client().await;
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(client.response().await.status, 200);
+    }
+    assert_eq!(origin.connections(), 12);
+    let idle = edge.metric("edge_origin_idle_connections");
+    assert!(idle <= 4, "{idle}: three, and the last");
 }
 
 #[tokio::test]
@@ -181,7 +207,7 @@ async fn a_refused_stream_is_sent_again_and_any_other_reset_is_not() {
     let before = origin.requests();
     let response = edge.exchange("POST", "/broken", "").await;
     assert_eq!((response.status, origin.requests() - before), (502, 1));
-    assert!(response.cache_status().contains("connection_terminated"), "{}", response.cache_status());
+    assert!(response.proxy_status().contains("connection_terminated"), "{}", response.proxy_status());
 }
 
 #[tokio::test]
@@ -450,7 +476,7 @@ async fn what_is_not_http2_is_an_error_that_says_so() {
     let edge = TestEdge::with(origin.address, |edge| edge.customers[0].origin.origins = vec![config]).await;
     let response = edge.get("/").await;
     assert_eq!(response.status, 502);
-    assert!(response.cache_status().contains("http_protocol_error"), "{}", response.cache_status());
+    assert!(response.proxy_status().contains("http_protocol_error"), "{}", response.proxy_status());
 }
 
 #[tokio::test]
@@ -487,7 +513,7 @@ async fn heads_are_bounded_and_time_is_too() {
     let check = async |path: &str, status: StatusCode, error: &str| {
         let response = edge.get(path).await;
         assert_eq!(response.status, status.as_u16(), "{path}");
-        assert!(response.cache_status().contains(error), "{path}: {}", response.cache_status());
+        assert!(response.proxy_status().contains(error), "{path}: {}", response.proxy_status());
     };
     check("/large", StatusCode::BAD_GATEWAY, "http_protocol_error").await;
     check("/many", StatusCode::BAD_GATEWAY, "http_protocol_error").await;

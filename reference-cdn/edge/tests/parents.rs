@@ -8,12 +8,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
-use edge::{Config, OriginConfig, ProbeConfig, Role, Thresholds};
-use support::{After, Origin, TestEdge, soon};
+use edge::{Config, OriginConfig, ProbeConfig, Protocol, Role, Thresholds};
+use support::{After, Origin, TestEdge, pattern, soon};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 const PAGE: &str = "200 OK\r\nCache-Control: max-age=600";
+const SOON: Duration = Duration::from_millis(20);
+
+/// The first value of a metric.
+fn value(edge: &TestEdge, name: &str) -> u64 {
+    let samples = edge.edge.samples();
+    samples.iter().find(|sample| sample.name == name).expect("metric").value
+}
 
 fn at(address: SocketAddr, role: Role) -> OriginConfig {
     OriginConfig { role, ..OriginConfig::new(address.to_string().parse().expect("authority")) }
@@ -66,6 +73,35 @@ async fn a_key_has_one_parent_whichever_edge_asks() {
     let passed: Vec<_> =
         seen.fields.iter().filter(|(name, _)| name == "Cdn-Loop").map(|(_, it)| it).collect();
     assert!(passed.len() == 2 && passed[0] == "reference-cdn;edge=child-0", "{passed:?}");
+}
+
+#[tokio::test]
+async fn parents_can_be_asked_over_http2() {
+    let origin = Origin::start(|_, mut wire| async move {
+        wire.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n").await;
+        wire.respond(PAGE, pattern(300_000)).await;
+        (wire, After::Keep)
+    })
+    .await;
+    let parent = edge("parent", 1, vec![at(origin.address, Role::Primary)], |_| {}).await;
+    let above = OriginConfig { protocol: Protocol::H2, ..at(parent.address, Role::Parent) };
+    let child = edge("child", 0, vec![above], |config| {
+        config.customers[0].origin.probe =
+            Some(ProbeConfig { path: "*".into(), interval: SOON, ..ProbeConfig::default() });
+    })
+    .await;
+    let response = child.get("/").await;
+    assert_eq!((response.status, response.interim.len()), (200, 1), "{}", response.cache_status());
+    assert!(response.body == pattern(300_000));
+    assert_eq!(child.get("/").await.body.len(), 300_000);
+    assert_eq!(origin.requests(), 1);
+    soon("probes", async {
+        while value(&child, "edge_origin_probes_total") < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    assert_eq!(value(&child, "edge_origin_probes_failed_total"), 0);
 }
 
 #[tokio::test]
@@ -251,16 +287,13 @@ async fn parents_are_probed_without_asking_their_origin() {
     let child = edge("child", 0, vec![at(parent.address, Role::Parent)], |config| {
         config.customers[0].origin.probe = Some(ProbeConfig {
             path: "*".into(),
-            interval: Duration::from_millis(20),
+            interval: SOON,
             thresholds: Thresholds { up: 1, down: 1 },
             ..ProbeConfig::default()
         });
     })
     .await;
-    let value = |name: &str| {
-        let samples = child.edge.samples();
-        samples.iter().find(|sample| sample.name == name).expect("metric").value
-    };
+    let value = |name| value(&child, name);
     soon("probes", async {
         while value("edge_origin_probes_total") < 3 {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -73,7 +73,7 @@ fn decisions(criterion: &mut Criterion) {
     };
     let stored: Arc<Stored> = Arc::new(stored.with_length(24_301));
     let variants = [Arc::clone(&stored)];
-    let hit = Handling { outcome: Outcome::Hit, stored: false, collapsed: false, detail: None };
+    let hit = Handling::of(Outcome::Hit);
     let conditional = {
         let mut headers = request_headers.clone();
         headers.insert("if-none-match", "\"5f3a-1b2c\"".parse().unwrap());

@@ -9,11 +9,13 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::digest::{CONTENT_DIGEST, REPR_DIGEST};
 use crate::range::Ranges;
 use crate::{Handling, Outcome, Part, Reply, Request, Selection, Stored, Time, range, storing, validation};
 
 /// Fields about a representation that a response without one does not carry (RFC 9110 sections 15.4.5 and 8).
-const REPRESENTATION: [HeaderName; 4] = [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_RANGE];
+const REPRESENTATION: [HeaderName; 5] =
+    [CONTENT_TYPE, CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_RANGE, CONTENT_DIGEST];
 
 /// The answer from a stored response, without the fields that name this cache.
 pub(crate) fn reply(request: &Request<'_>, stored: &Stored, now: Time, handling: &Handling) -> Reply {
@@ -28,8 +30,8 @@ pub(crate) fn reply(request: &Request<'_>, stored: &Stored, now: Time, handling:
     if !first_hand || stored.aged {
         headers.insert(AGE, HeaderValue::from(stored.age(now).as_secs()));
     }
-    if let Some(status) = validation::evaluate(request, stored, now) {
-        return without_content(status, headers);
+    if validation::is_not_modified(request, stored, now) {
+        return without_content(StatusCode::NOT_MODIFIED, headers);
     }
     let complete = stored.extent.complete;
     match selected(request, stored, now) {
@@ -40,12 +42,19 @@ pub(crate) fn reply(request: &Request<'_>, stored: &Stored, now: Time, handling:
             }
             let silent = *request.method == Method::HEAD || !storing::has_content(stored.status);
             let content = if silent { Selection::None } else { Selection::Whole };
+            if silent {
+                headers.remove(CONTENT_DIGEST);
+            }
             Reply { status: stored.status, headers, content }
         }
         Selected::One(range) => {
             // What the origin said goes to the client it said it to as it is; later answers are this cache's,
             // and true.
             let told = stored.answered.as_ref().filter(|_| first_hand && repeats(request, stored));
+            // It is about the content of the message that brought it (RFC 9530 section 2). Repr-Digest stays true.
+            if told.is_none() {
+                headers.remove(CONTENT_DIGEST);
+            }
             let content_range =
                 told.map_or_else(|| content_range(&range, complete), |told| told.content_range.clone());
             headers.insert(CONTENT_RANGE, content_range);
@@ -167,6 +176,9 @@ fn multipart(
         headers.insert(CONTENT_TYPE, value);
     }
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    // RFC 9110 section 15.3.7.2: each part has its own.
+    headers.remove(CONTENT_RANGE);
+    headers.remove(CONTENT_DIGEST);
     Reply { status: StatusCode::PARTIAL_CONTENT, headers, content: Selection::Multipart { parts, close } }
 }
 
@@ -184,7 +196,7 @@ fn boundary(stored: &Stored, ranges: &[Range<u64>]) -> String {
     format!("{:016x}{:016x}", half(0), half(1))
 }
 
-/// 304, 412 or 416: the response's fields without those that describe content it does not have.
+/// 304 or 416: the response's fields without those that describe content it does not have.
 fn without_content(status: StatusCode, mut headers: HeaderMap) -> Reply {
     for name in &REPRESENTATION {
         headers.remove(name);
@@ -195,6 +207,7 @@ fn without_content(status: StatusCode, mut headers: HeaderMap) -> Reply {
             headers.remove(LAST_MODIFIED);
         }
     } else {
+        headers.remove(REPR_DIGEST);
         headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
     }
     Reply { status, headers, content: Selection::None }

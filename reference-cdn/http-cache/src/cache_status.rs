@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::directives::is_token;
+use crate::fields::push_name;
 use crate::{ForwardReason, Handling, Outcome};
 
 /// One member for the cache called `name`. `ttl`: what is left of the lifetime, in seconds, if a stored
@@ -48,24 +48,6 @@ fn push_status(member: &mut String, status: Option<http::StatusCode>) {
     }
 }
 
-/// As a token if it is one, else as a string; what no string may contain is left out.
-fn push_name(member: &mut String, name: &str) {
-    let is_sf_token = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '*')
-        && name.bytes().all(|octet| is_token(octet) || matches!(octet, b':' | b'/'));
-    if is_sf_token {
-        member.push_str(name);
-        return;
-    }
-    member.push('"');
-    for letter in name.chars().filter(|letter| matches!(letter, ' '..='~')) {
-        if matches!(letter, '"' | '\\') {
-            member.push('\\');
-        }
-        member.push(letter);
-    }
-    member.push('"');
-}
-
 fn token(reason: ForwardReason) -> &'static str {
     match reason {
         ForwardReason::Bypass => "bypass",
@@ -86,7 +68,7 @@ mod tests {
 
     #[test]
     fn members_are_structured_fields() {
-        let plain = Handling { outcome: Outcome::Hit, stored: false, collapsed: false, detail: None };
+        let plain = Handling::of(Outcome::Hit);
         let forward = |reason, status| Handling { outcome: Outcome::Forward { reason, status }, ..plain };
         let cases = [
             ("cdn", plain, Some(30), "cdn; hit; ttl=30"),

@@ -113,6 +113,9 @@ mod tests {
             (&["other; trace=\"\\\", cdn\""], false),
             (&["other; trace=\"\\\\\", cdn"], true),
             (&["cdn;edge=b"], true),
+            (&["other; via=\"a,cdn,b\""], false),
+            (&["other; via=\"a\\\",cdn,b\""], false),
+            (&["other; via=\"a\", cdn"], true),
         ];
         for (lines, expected) in cases {
             assert_eq!(is_loop(&headers(lines), "cdn", None, 0), *expected, "{lines:?}");

@@ -1,20 +1,28 @@
-//! Combining parts of a representation (RFC 9111 section 3.4).
+//! Combining parts of a representation (RFC 9111 section 3.4). The fields of the newer part update those of the older
+//! (section 3.2).
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use http::StatusCode;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_RANGE};
+use http::{HeaderMap, StatusCode};
 
+use crate::digest::{CONTENT_DIGEST, REPR_DIGEST};
+use crate::directives::ResponseDirectives;
+use crate::storing::{self, Policy};
 use crate::validation::{self, Match};
-use crate::{Extent, Received, Response, Stored, range};
+use crate::{Extent, NotStored, Received, Request, Response, Stored, freshening, range};
 
 /// `response` brings the octets `wanted`, which the partial response `index` lacks: the two make a whole.
-/// `None` if they do not fit: another version, another range, or no strong validator that says they are one.
+/// `None` if they do not fit: another version, another range, no strong validator that says they are one, or no
+/// permission to store the new one.
 pub(crate) fn complete(
+    request: &Request<'_>,
     response: &Response<'_>,
     wanted: &Range<u64>,
     index: Option<usize>,
     stored: &[Arc<Stored>],
+    policy: Policy<'_>,
 ) -> Option<Received> {
     let index = index?;
     let part = stored.get(index)?;
@@ -24,10 +32,17 @@ pub(crate) fn complete(
         && range == *wanted
         && complete == part.extent.complete
         && length.is_none_or(|length| length == range.end - range.start);
-    if !fits {
+    // Credentials went along only if what is stored allows all to have it; this part must do so too.
+    let allows_all =
+        |headers: &HeaderMap| storing::allows_all(&ResponseDirectives::of(headers, policy.targets));
+    let private = request.headers.contains_key(AUTHORIZATION)
+        && allows_all(&part.headers.to_map(0))
+        && !allows_all(response.headers);
+    if !fits || private {
         return None;
     }
-    let mut whole = Stored::clone(part);
+    let mut whole = freshening::freshen(request, response, part, policy)?;
+    keep_digests(&mut whole, response.headers);
     whole.status = StatusCode::OK;
     whole.answered = None;
     whole.extent = Extent { first: 0, length: complete, complete, partial: false };
@@ -38,13 +53,23 @@ pub(crate) fn complete(
 /// A new part beside what is stored: it continues a part of the same version, or takes the place of parts
 /// that the request would have been answered from. A complete response of the same version is worth more than
 /// a part of it.
-pub(crate) fn part(new: Stored, selected: Vec<usize>, stored: &[Arc<Stored>]) -> Received {
+///
+/// The answer to a request with If-Range may lack fields that its client has from before (RFC 9110 section 15.3.7): by
+/// itself it is no response for others, unless Content-Type shows that nothing was left out.
+pub(crate) fn part(
+    request: &Request<'_>,
+    response: &Response<'_>,
+    new: Stored,
+    selected: Vec<usize>,
+    stored: &[Arc<Stored>],
+    policy: Policy<'_>,
+) -> Received {
     let mut replaces = Vec::new();
     for index in selected {
         let old = &stored[index];
         let same = validation::names(&new.headers, old) == Match::Strong;
         if !old.extent.partial && same {
-            return Received::Relay { why: crate::NotStored::Partial, forget: Vec::new() };
+            return Received::Relay { why: NotStored::Partial, forget: Vec::new() };
         }
         let begins = new.extent.first;
         let continues = same
@@ -53,24 +78,40 @@ pub(crate) fn part(new: Stored, selected: Vec<usize>, stored: &[Arc<Stored>]) ->
             && old.extent.first <= begins
             && old.extent.end().is_some_and(|end| begins <= end)
             && matches!((old.extent.end(), new.extent.end()), (Some(old), Some(new)) if new > old);
-        if continues {
-            return combined(new, index, old);
+        if continues && let Some(mut head) = freshening::freshen(request, response, old, policy) {
+            keep_digests(&mut head, response.headers);
+            return combined(head, &new, index, old);
         }
         replaces.push(index);
+    }
+    if request.headers.contains_key(IF_RANGE) && !new.headers.contains_key(&CONTENT_TYPE) {
+        return Received::Relay { why: NotStored::Partial, forget: Vec::new() };
     }
     Received::Store { stored: Box::new(new), replaces }
 }
 
-/// The head of the new part (its fields are the newer) over the octets of both.
-fn combined(mut new: Stored, index: usize, old: &Stored) -> Received {
-    let content_at = new.extent.first;
+/// Of what both parts told, Repr-Digest is about the whole. Content-Digest was about a part, and no longer is about what is
+/// stored (RFC 9530).
+pub(crate) fn keep_digests(head: &mut Stored, newer: &HeaderMap) {
+    head.headers.change(|headers| {
+        headers.remove(CONTENT_DIGEST);
+        if !headers.contains_key(REPR_DIGEST) {
+            for value in newer.get_all(REPR_DIGEST) {
+                let _ = headers.try_append(REPR_DIGEST, value.clone());
+            }
+        }
+    });
+}
+
+/// `head`, which has the fields of both, over the octets of both.
+fn combined(mut head: Stored, new: &Stored, index: usize, old: &Stored) -> Received {
     let first = old.extent.first;
     let end = new.extent.end();
     let whole = first == 0 && end.is_some() && end == new.extent.complete;
-    new.status = if whole { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
-    new.extent =
+    head.status = if whole { StatusCode::OK } else { StatusCode::PARTIAL_CONTENT };
+    head.extent =
         Extent { first, length: end.map(|end| end - first), complete: new.extent.complete, partial: !whole };
-    new.announced = new.extent.length;
-    new.answered = None;
-    Received::Combine { index, stored: Box::new(new), content_at }
+    head.announced = head.extent.length;
+    head.answered = None;
+    Received::Combine { index, stored: Box::new(head), content_at: new.extent.first }
 }

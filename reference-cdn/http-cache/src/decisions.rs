@@ -96,7 +96,7 @@ pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
     /// The trailer fields to send on to the client.
     fn trailers(&self, request: &Request<'_>, fields: &HeaderMap) -> HeaderMap;
 
-    /// Fields for a response that the edge makes itself (an error, a refusal): Via, Cache-Status.
+    /// Fields for a response that the edge makes itself (an error, a refusal): Date, Via, Proxy-Status.
     fn generated(&self, request: &Request<'_>, now: Time, handling: &Handling) -> HeaderMap;
 
     /// A block of content on its way to the client, `offset` octets into the representation. A place for

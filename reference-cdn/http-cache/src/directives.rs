@@ -1,4 +1,4 @@
-//! Cache-Control directives (RFC 9111 section 5.2) and CDN-Cache-Control (RFC 9213).
+//! Cache-Control directives (RFC 9111 section 5.2) and the fields targeted at some caches (RFC 9213).
 
 use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{HeaderMap, HeaderName};
@@ -19,7 +19,7 @@ pub(crate) struct Qualified {
 /// What a response says about its reuse.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ResponseDirectives {
-    /// From CDN-Cache-Control: Cache-Control and Expires do not count (RFC 9213 section 2.2).
+    /// From a targeted field: Cache-Control and Expires do not count (RFC 9213 section 2.2).
     pub targeted: bool,
     pub no_store: bool,
     pub no_cache: Qualified,
@@ -28,6 +28,7 @@ pub(crate) struct ResponseDirectives {
     pub must_revalidate: bool,
     pub proxy_revalidate: bool,
     pub must_understand: bool,
+    pub immutable: bool,
     pub max_age: Option<u32>,
     pub s_maxage: Option<u32>,
     pub stale_while_revalidate: Option<u32>,
@@ -44,12 +45,13 @@ pub(crate) struct RequestDirectives {
     pub min_fresh: Option<u32>,
     /// `max-stale` without a value is [`MAX_DELTA`].
     pub max_stale: Option<u32>,
+    pub stale_if_error: Option<u32>,
 }
 
 impl ResponseDirectives {
-    /// From CDN-Cache-Control if it is valid and not empty, else from Cache-Control.
-    pub fn of(headers: &HeaderMap) -> Self {
-        Self::targeted(headers).unwrap_or_else(|| {
+    /// From the first of `targets` that is valid and not empty, else from Cache-Control.
+    pub fn of(headers: &HeaderMap, targets: &[HeaderName]) -> Self {
+        targets.iter().find_map(|name| Self::targeted(headers, name)).unwrap_or_else(|| {
             let mut directives = Self::default();
             for line in headers.get_all(CACHE_CONTROL) {
                 for directive in Directives::new(line.as_bytes()) {
@@ -60,8 +62,8 @@ impl ResponseDirectives {
         })
     }
 
-    fn targeted(headers: &HeaderMap) -> Option<Self> {
-        let mut lines = headers.get_all(CDN_CACHE_CONTROL).iter().peekable();
+    fn targeted(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
+        let mut lines = headers.get_all(name).iter().peekable();
         lines.peek()?;
         let mut value = Vec::new();
         for line in lines {
@@ -80,6 +82,7 @@ impl ResponseDirectives {
                 name: name.as_str().as_bytes(),
                 argument: argument(member),
                 trusted: true,
+                structured: true,
             });
         }
         Some(directives)
@@ -88,7 +91,12 @@ impl ResponseDirectives {
     /// The first of several values counts (RFC 9111 section 4.2.1); of directives that conflict, the most
     /// restrictive does, because each restriction is a flag of its own.
     fn take(&mut self, directive: &Directive<'_>) {
-        // Restrictions hold whatever argument comes with them: to ignore them is the greater risk.
+        // `no-store=?0` says that it is not so.
+        if matches!(directive.argument, Argument::False) {
+            return;
+        }
+        // Restrictions hold whatever argument comes with them: to ignore them is the greater risk. A permission of
+        // the wrong type is none (RFC 9213 section 2.1); in Cache-Control, where nobody checks types, it is one.
         match directive.lowercase().as_slice() {
             b"no-store" => self.no_store = true,
             b"no-cache" => self.no_cache.take(directive),
@@ -96,8 +104,10 @@ impl ResponseDirectives {
             b"must-revalidate" => self.must_revalidate = true,
             b"proxy-revalidate" => self.proxy_revalidate = true,
             _ if !directive.trusted => {}
-            b"public" => self.public = true,
-            b"must-understand" => self.must_understand = true,
+            b"public" => self.public |= directive.is_flag(),
+            b"must-understand" => self.must_understand |= directive.is_flag(),
+            // RFC 8246 section 2: arguments have no meaning.
+            b"immutable" => self.immutable = true,
             b"max-age" => first(&mut self.max_age, directive.seconds().unwrap_or(0)),
             b"s-maxage" => first(&mut self.s_maxage, directive.seconds().unwrap_or(0)),
             b"stale-while-revalidate" => {
@@ -127,8 +137,8 @@ impl RequestDirectives {
         directives
     }
 
-    /// Invalid numbers are read as the client's most demanding wish, except for `max-stale`, a permission,
-    /// which then is none.
+    /// Invalid numbers are read as the client's most demanding wish, except for `max-stale` and `stale-if-error`,
+    /// permissions, which then are none.
     fn take(&mut self, directive: &Directive<'_>) {
         match directive.lowercase().as_slice() {
             b"no-store" => self.no_store = true,
@@ -144,6 +154,7 @@ impl RequestDirectives {
                 };
                 first(&mut self.max_stale, allowed);
             }
+            b"stale-if-error" => first(&mut self.stale_if_error, directive.seconds().unwrap_or(0)),
             _ => {}
         }
     }
@@ -187,6 +198,8 @@ enum Argument<'a> {
     Number(i64),
     /// A token or string of a structured field: never a number (RFC 9213 section 2.1).
     Words(&'a str),
+    /// A false Boolean (structured fields only): the directive is not meant.
+    False,
     /// A type that no directive has.
     Other,
 }
@@ -196,6 +209,7 @@ fn argument(member: &sfv::ListEntry) -> Argument<'_> {
     let sfv::ListEntry::Item(item) = member else { return Argument::Other };
     match &item.bare_item {
         BareItem::Boolean(true) => Argument::None,
+        BareItem::Boolean(false) => Argument::False,
         BareItem::Integer(number) => Argument::Number(i64::from(*number)),
         BareItem::Token(token) => Argument::Words(token.as_str()),
         BareItem::String(text) => Argument::Words(text.as_str()),
@@ -208,9 +222,16 @@ struct Directive<'a> {
     argument: Argument<'a>,
     /// What came before it could be read.
     trusted: bool,
+    /// It is a member of a structured field, whose type counts.
+    structured: bool,
 }
 
 impl Directive<'_> {
+    /// It has the form of a directive without argument.
+    fn is_flag(&self) -> bool {
+        !self.structured || matches!(self.argument, Argument::None)
+    }
+
     /// The name in lower case; names longer than any known directive become empty.
     fn lowercase(&self) -> Lowercase {
         let mut lower = Lowercase { octets: [0; 24], length: 0 };
@@ -230,7 +251,7 @@ impl Directive<'_> {
                 Some(u32::try_from(*number).map_or(MAX_DELTA, |number| number.min(MAX_DELTA)))
                     .filter(|_| *number >= 0)
             }
-            Argument::None | Argument::Words(_) | Argument::Other => None,
+            Argument::None | Argument::Words(_) | Argument::False | Argument::Other => None,
         }
     }
 }
@@ -316,7 +337,7 @@ impl<'a> Iterator for Directives<'a> {
             if name.is_empty() || !name.iter().all(|&octet| is_token(octet)) {
                 continue;
             }
-            return Some(Directive { name, argument, trusted: self.trusted });
+            return Some(Directive { name, argument, trusted: self.trusted, structured: false });
         }
     }
 }

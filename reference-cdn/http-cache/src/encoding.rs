@@ -44,7 +44,8 @@ const HAS_IF_ERROR: u64 = 1 << 10;
 const HAS_LAST_MODIFIED: u64 = 1 << 11;
 const HAS_ANSWERED: u64 = 1 << 12;
 const HAS_SLICES: u64 = 1 << 13;
-const ALL: u64 = (1 << 14) - 1;
+const IMMUTABLE: u64 = 1 << 14;
+const ALL: u64 = (1 << 15) - 1;
 
 /// Why octets are no stored head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +93,8 @@ impl Stored {
             | flag(freshness.stale_if_error.is_some(), HAS_IF_ERROR)
             | flag(self.last_modified.is_some(), HAS_LAST_MODIFIED)
             | flag(self.answered.is_some(), HAS_ANSWERED)
-            | flag(self.slices.is_some(), HAS_SLICES);
+            | flag(self.slices.is_some(), HAS_SLICES)
+            | flag(freshness.immutable, IMMUTABLE);
         out.push(VERSION);
         put_number(out, self.status.as_u16().into());
         put_number(out, flags);
@@ -157,6 +159,7 @@ impl Stored {
             no_cache: is(NO_CACHE),
             must_revalidate: is(MUST_REVALIDATE),
             shared_lifetime: is(SHARED_LIFETIME),
+            immutable: is(IMMUTABLE),
             stale_while_revalidate: when(is(HAS_WHILE_REVALIDATE), || duration(&mut from))?,
             stale_if_error: when(is(HAS_IF_ERROR), || duration(&mut from))?,
         };

@@ -6,8 +6,11 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::directives::is_token;
+
 pub(crate) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+pub(crate) const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
@@ -79,6 +82,53 @@ pub(crate) fn append(headers: &mut HeaderMap, name: HeaderName, member: &str) {
     if let Ok(value) = HeaderValue::from_str(member) {
         let _ = headers.try_append(name, value);
     }
+}
+
+/// The members of a list, from all its lines, without the white space around them. Commas in quoted strings
+/// separate nothing.
+pub(crate) fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
+    let mut members = Vec::new();
+    for line in headers.get_all(name) {
+        let line = line.as_bytes();
+        let (mut start, mut quoted, mut escaped) = (0, false, false);
+        for (index, &octet) in line.iter().enumerate() {
+            match octet {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                b',' if !quoted => {
+                    members.push(line[start..index].trim_ascii());
+                    start = index + 1;
+                }
+                _ => {}
+            }
+        }
+        members.push(line[start..].trim_ascii());
+    }
+    members
+}
+
+/// A name in a structured field: as a token if it is one, else as a string.
+pub(crate) fn push_name(member: &mut String, name: &str) {
+    let is_sf_token = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '*')
+        && name.bytes().all(|octet| is_token(octet) || matches!(octet, b':' | b'/'));
+    if is_sf_token {
+        member.push_str(name);
+    } else {
+        push_string(member, name);
+    }
+}
+
+/// A string of a structured field; what none may contain is left out.
+pub(crate) fn push_string(member: &mut String, text: &str) {
+    member.push('"');
+    for letter in text.chars().filter(|letter| matches!(letter, ' '..='~')) {
+        if matches!(letter, '"' | '\\') {
+            member.push('\\');
+        }
+        member.push(letter);
+    }
+    member.push('"');
 }
 
 #[cfg(test)]

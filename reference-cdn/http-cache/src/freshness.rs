@@ -22,6 +22,8 @@ pub(crate) struct Freshness {
     pub shared_lifetime: bool,
     pub stale_while_revalidate: Option<Duration>,
     pub stale_if_error: Option<Duration>,
+    /// The origin will not change the representation within the lifetime (RFC 8246).
+    pub immutable: bool,
 }
 
 /// How a lifetime is guessed when the origin gives none (section 4.2.2).
@@ -68,6 +70,7 @@ impl Freshness {
             shared_lifetime: directives.s_maxage.is_some(),
             stale_while_revalidate: directives.stale_while_revalidate.map(seconds),
             stale_if_error: directives.stale_if_error.map(seconds),
+            immutable: directives.immutable,
         }
     }
 
@@ -95,7 +98,7 @@ impl Freshness {
         }
     }
 
-    /// May it be used stale because the client accepts that (`max-stale`)?
+    /// May it be used stale because the client accepts that (`max-stale`, `stale-if-error` in a request)?
     pub fn at_client_risk(&self) -> bool {
         !self.no_cache && !self.must_revalidate && !self.shared_lifetime
     }

@@ -1,8 +1,11 @@
-//! What happened to a request, for the Cache-Status field (RFC 9211).
+//! What happened to a request, for the Cache-Status and Proxy-Status fields (RFC 9211, RFC 9209).
 
 use http::StatusCode;
 
-/// How a request was handled. The edge fills it in; it goes to the client as Cache-Status.
+use crate::ProxyStatus;
+
+/// How a request was handled. The edge fills it in; it goes to the client as Cache-Status, and as Proxy-Status where
+/// something went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handling {
     pub outcome: Outcome,
@@ -13,6 +16,15 @@ pub struct Handling {
     pub collapsed: bool,
     /// A fixed token that says more, such as the reason not to store.
     pub detail: Option<&'static str>,
+    /// What went wrong with the origin, or why the edge answered by itself.
+    pub proxy: Option<ProxyStatus>,
+}
+
+impl Handling {
+    /// With nothing more to say.
+    pub fn of(outcome: Outcome) -> Self {
+        Self { outcome, stored: false, collapsed: false, detail: None, proxy: None }
+    }
 }
 
 /// Where the response came from.

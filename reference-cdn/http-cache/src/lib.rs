@@ -14,7 +14,8 @@
 //!    relay.
 //! 7. [`Decisions::reply`] for a stored response (also one being stored), [`Decisions::relay`] for one that
 //!    is not: status, fields and part of the content that the client gets. [`Decisions::content`] sees each
-//!    block of it.
+//!    block of it. [`ExpectedDigests`] says what the origin's content must come to, [`wanted_digests`] which
+//!    digests a client wants.
 //! 8. [`Decisions::keep`]: the content has ended; is the stored response complete and still wanted?
 //! 9. [`Decisions::invalidated`] after unsafe methods, [`Decisions::purged`] for purges: the keys to forget.
 
@@ -25,6 +26,7 @@ mod cdn_loop;
 mod combining;
 mod date;
 mod decisions;
+mod digest;
 mod directives;
 mod encoding;
 mod fields;
@@ -37,6 +39,7 @@ mod lines;
 mod message;
 mod octets;
 mod plan;
+mod proxy_status;
 mod range;
 mod reply;
 mod slicing;
@@ -50,6 +53,10 @@ mod vary;
 
 pub use cdn_loop::is_edge_id;
 pub use decisions::Decisions;
+pub use digest::{
+    Digest, DigestAlgorithm, DigestField, DigestMismatch, ExpectedDigests, WantedDigest, add_digest,
+    wanted as wanted_digests,
+};
 pub use encoding::DecodeError;
 pub use freshness::Heuristic;
 pub use handling::{ForwardReason, Handling, Outcome};
@@ -57,6 +64,7 @@ pub use key::Key;
 pub use lines::{decode_fields, encode_fields};
 pub use message::{Request, Response};
 pub use plan::{Collapsing, Ended, Failure, Fetch, Keep, Lookup, NotStored, Plan, Received, Refusal, Slices};
+pub use proxy_status::{ProxyError, ProxyStatus};
 pub use range::has_greedy_ranges;
 pub use reply::{Part, Reply, Selection};
 pub use standard::{ClientDirectives, Settings, Standard};

@@ -270,6 +270,19 @@ impl Lines {
         self.get(name).is_some()
     }
 
+    /// Changes the lines, which takes unpacking and packing them.
+    pub fn change(&mut self, change: impl FnOnce(&mut HeaderMap)) {
+        let mut map = self.to_map(1);
+        change(&mut map);
+        *self = Self::of(&map);
+    }
+
+    pub fn remove(&mut self, name: &HeaderName) {
+        if self.contains_key(name) {
+            self.change(|map| drop(map.remove(name)));
+        }
+    }
+
     /// Unpacked, with room for `more` lines.
     pub fn to_map(&self, more: usize) -> HeaderMap {
         // A line takes some thirty octets: near enough, and counting costs a walk.

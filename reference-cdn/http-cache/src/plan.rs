@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::ops::Range;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 
 use crate::{ForwardReason, Stored};
 
@@ -50,18 +50,21 @@ pub struct Fetch {
     /// Only these octets are asked for, in place of what the client's Range says: a slice that holds the first octet
     /// it wants. With `validate`: if what is stored is not current any more.
     pub slice: Option<Range<u64>>,
+    /// An If-None-Match for stored responses that the request did not select: the origin may name one of them
+    /// instead of sending it again (RFC 9111 section 4.3.1).
+    pub offered: Option<HeaderValue>,
 }
 
 impl Fetch {
-    /// The client's request as it is.
+    /// The client's request as it is, but for what each hop changes.
     pub fn forward(reason: ForwardReason) -> Self {
-        Self { reason, validate: None, complete: None, whole: false, slice: None }
+        Self { reason, validate: None, complete: None, whole: false, slice: None, offered: None }
     }
 
     /// The octets `range` of the representation of which one stored response, the only one, holds the head.
     pub fn part(range: Range<u64>) -> Self {
         let complete = Some(range);
-        Self { reason: ForwardReason::Partial, validate: Some(0), complete, whole: true, slice: None }
+        Self { validate: Some(0), complete, whole: true, ..Self::forward(ForwardReason::Partial) }
     }
 }
 
@@ -84,6 +87,9 @@ pub enum Received {
     /// content behind (or before) them. `stored` is the combined head, its extent says which octets the
     /// combination has.
     Combine { index: usize, stored: Box<Stored>, content_at: u64 },
+    /// It confirmed, of the responses offered, the stored response `index`: keep its content once more, under `stored`.
+    /// It has no content of its own.
+    Copy { index: usize, stored: Box<Stored> },
     /// Its content is the octets `range` of a representation that is kept in slices: store `stored` without content in
     /// place of `replaces`, and the content as that slice of it.
     Slice { stored: Box<Stored>, replaces: Vec<usize>, range: Range<u64> },
@@ -125,6 +131,8 @@ pub enum NotStored {
     NoLifetime,
     Partial,
     NotUnderstood,
+    /// Its request had content, or fields that may lead an origin elsewhere.
+    Bypass,
     /// More content than the store takes for one response.
     TooLarge,
 }

@@ -17,7 +17,7 @@ pub struct Reply {
 /// Which octets of a representation are sent. Offsets count from the start of the representation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Selection {
-    /// No content (HEAD, 204, 304, 412, 416).
+    /// No content (HEAD, 204, 304, 416).
     None,
     /// All the content there is.
     Whole,

@@ -12,11 +12,14 @@ use std::sync::Arc;
 use http::header::{ACCEPT_RANGES, IF_RANGE};
 use http::{Method, StatusCode};
 
+use crate::digest::CONTENT_DIGEST;
+use crate::directives::ResponseDirectives;
 use crate::lines::FieldLines;
+use crate::storing::{self, Policy};
 use crate::validation::{self, EntityTag, Match};
 use crate::{
     Extent, Fetch, ForwardReason, NotStored, Received, Request, Response, Slices, Stored, answering,
-    combining, range,
+    combining, freshening, range,
 };
 
 /// The slice that holds the first octet that a request asks for. `None`: it does not ask for a range, asks for the last
@@ -57,6 +60,7 @@ pub(crate) fn received(
     new: Result<Stored, (NotStored, Option<Stored>)>,
     selected: &[usize],
     stored: &[Arc<Stored>],
+    policy: Policy<'_>,
 ) -> Result<Received, Box<Stored>> {
     // In the client's own words, and once only: what came does not help.
     let again = || Ok(Received::Again(Fetch::forward(ForwardReason::Partial)));
@@ -73,9 +77,9 @@ pub(crate) fn received(
                     .is_some_and(|complete| new.extent.end() == Some(complete.min(asked.end)))
                 && EntityTag::of(&new.headers).is_some_and(EntityTag::is_strong);
             match size.filter(|_| fits) {
-                Some(size) => Ok(kept_in_slices(new, size, selected, stored)),
+                Some(size) => Ok(kept_in_slices(request, response, new, size, (selected, stored), policy)),
                 None if answering::covers(request, &new, now) => {
-                    Ok(combining::part(new, selected.to_vec(), stored))
+                    Ok(combining::part(request, response, new, selected.to_vec(), stored, policy))
                 }
                 None => again(),
             }
@@ -87,16 +91,27 @@ pub(crate) fn received(
                 return again();
             }
             // As for any response that is not stored: the newer word of the origin.
-            let forget = if why == NotStored::Authorization { Vec::new() } else { selected.to_vec() };
+            let directives = ResponseDirectives::of(response.headers, policy.targets);
+            let for_all = storing::is_for_all(request, &directives);
+            let forget = if for_all { selected.to_vec() } else { Vec::new() };
             Ok(Received::Pass { stored: Box::new(new), why, forget })
         }
     }
 }
 
 /// The head of the whole, for a response that brought one slice of it.
-fn kept_in_slices(mut new: Stored, size: NonZeroU64, selected: &[usize], stored: &[Arc<Stored>]) -> Received {
+fn kept_in_slices(
+    request: &Request<'_>,
+    response: &Response<'_>,
+    mut new: Stored,
+    size: NonZeroU64,
+    (selected, stored): (&[usize], &[Arc<Stored>]),
+    policy: Policy<'_>,
+) -> Received {
     let range = new.extent.first..new.extent.end().unwrap_or(new.extent.first);
     make_whole(&mut new, size);
+    // It is about the slice that came.
+    new.headers.remove(&CONTENT_DIGEST);
     // The same version as before: its slices are still true.
     let known = selected.iter().map(|&index| &stored[index]).find(|old| {
         old.slices.is_some_and(|slices| slices.size == size)
@@ -104,6 +119,11 @@ fn kept_in_slices(mut new: Stored, size: NonZeroU64, selected: &[usize], stored:
             && validation::names(&new.headers, old) == Match::Strong
     });
     if let Some(known) = known {
+        // Its fields are updated, like those of any part that another one joins.
+        if let Some(mut head) = freshening::freshen(request, response, known, policy) {
+            combining::keep_digests(&mut head, response.headers);
+            new = head;
+        }
         new.slices = known.slices;
     }
     Received::Slice { stored: Box::new(new), replaces: selected.to_vec(), range }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, DATE, IF_RANGE, RANGE, TRANSFER_ENCODING, UPGRADE};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 
-use crate::directives::RequestDirectives;
+use crate::directives::{CDN_CACHE_CONTROL, MAX_DELTA, RequestDirectives, ResponseDirectives};
+use crate::storing::Policy;
 use crate::validation::{self, CONDITIONS, Match};
 use crate::*;
 
@@ -17,6 +19,9 @@ pub struct Settings {
     /// Name of this cache in Via, CDN-Loop and Cache-Status: a token, the same for all edges of one CDN.
     pub name: String,
     pub client_directives: ClientDirectives,
+    /// Fields that stand for Cache-Control here, the most applicable first (RFC 9213 section 2.2). `None`: the one named
+    /// after this CDN (`NAME-Cache-Control`), then CDN-Cache-Control.
+    pub targeted: Option<Vec<HeaderName>>,
     /// How lifetimes are guessed.
     pub heuristic: Heuristic,
     /// How long past its lifetime a response may be served when the origin does not answer at all and the
@@ -36,6 +41,7 @@ impl Default for Settings {
         Self {
             name: "reference-cdn".into(),
             client_directives: ClientDirectives::Ignore,
+            targeted: None,
             heuristic: Heuristic::default(),
             stale_when_disconnected: Duration::from_secs(86_400),
             edge: None,
@@ -63,6 +69,7 @@ pub struct Standard {
     via_others: [HeaderValue; 2],
     /// Its member of CDN-Loop.
     cdn: HeaderValue,
+    targets: Vec<HeaderName>,
 }
 
 /// Fields by which a client can make some origins answer for another resource or with another method. A
@@ -86,7 +93,7 @@ fn is_misleading(name: &str) -> bool {
 }
 
 /// Trailer fields that must not be: framing, routing, and what a recipient needs before the content (RFC 9110
-/// section 6.5.1).
+/// section 6.5.1). Targeted fields come on top.
 const NOT_IN_TRAILERS: [&str; 22] = [
     "age",
     "authorization",
@@ -125,10 +132,15 @@ impl Standard {
         settings.edge = settings.edge.filter(|id| is_edge_id(id));
         let cdn = cdn_loop::member(&settings.name, settings.edge.as_deref());
         let via = |version: &str| value(&format!("{version} {}", settings.name));
+        let targets = settings.targeted.clone().unwrap_or_else(|| {
+            let own = HeaderName::try_from(format!("{}-cache-control", settings.name)).ok();
+            own.into_iter().chain([CDN_CACHE_CONTROL]).collect()
+        });
         Self {
             via: via("1.1"),
             via_others: [via("1.0"), via("2")],
             cdn: cdn.unwrap_or(HeaderValue::from_static("cdn")),
+            targets,
             settings,
         }
     }
@@ -144,14 +156,40 @@ impl Standard {
         }
     }
 
+    fn policy(&self) -> Policy<'_> {
+        Policy {
+            heuristic: self.settings.heuristic,
+            targets: &self.targets,
+            client_may_want_stale: self.settings.client_directives == ClientDirectives::Honor,
+        }
+    }
+
+    /// Why neither may the store answer the request, nor the answer be stored, whatever it is. The method is another
+    /// matter.
+    fn bypass(&self, request: &Request<'_>) -> Option<ForwardReason> {
+        let headers = request.headers;
+        let upgrade = headers.contains_key(UPGRADE) && fields::Nominated::of(headers).contains(&UPGRADE);
+        if upgrade || headers.keys().any(|name| is_misleading(name.as_str())) {
+            return Some(ForwardReason::Bypass);
+        }
+        // RFC 9111 section 5.2.1.5 forbids to store; to answer from the store is allowed, but a client that asks for
+        // this has no use for stored responses either, unless it wants nothing else.
+        let directives = self.directives(request);
+        (directives.no_store && !directives.only_if_cached).then_some(ForwardReason::Request)
+    }
+
     /// The fields that this cache adds to each response.
     fn sign(&self, headers: &mut HeaderMap, handling: &Handling, ttl: Option<i64>) {
+        let name = &self.settings.name;
+        let generated = handling.outcome == Outcome::Generated;
         let _ = headers.try_append(http::header::VIA, self.via.clone());
-        fields::append(
-            headers,
-            fields::CACHE_STATUS,
-            &cache_status::member(&self.settings.name, handling, ttl),
-        );
+        // RFC 9211 section 2: what this edge made itself was handled by no cache.
+        if !generated {
+            fields::append(headers, fields::CACHE_STATUS, &cache_status::member(name, handling, ttl));
+        }
+        if let Some(told) = &handling.proxy {
+            fields::append(headers, fields::PROXY_STATUS, &proxy_status::member(name, told, generated));
+        }
     }
 
     /// A stored response that may stand in for the origin's error.
@@ -164,8 +202,16 @@ impl Standard {
     ) -> Option<usize> {
         let index = self.select(request, stored)?;
         let chosen = stored.get(index)?;
+        let staleness = chosen.staleness(now);
+        let directives = self.directives(request);
+        // A client that is heard gets what it asked for, or the origin's error.
+        if directives.reject(request, chosen, now) || directives.want_fresh() && !staleness.is_zero() {
+            return None;
+        }
+        let asked = directives.stale_if_error.is_some_and(|window| staleness <= seconds(window));
         let limit = self.settings.stale_when_disconnected;
-        let usable = chosen.freshness.if_error(chosen.staleness(now), disconnected, limit)
+        let usable = (chosen.freshness.if_error(staleness, disconnected, limit)
+            || asked && chosen.freshness.at_client_risk())
             && answering::covers(request, chosen, now)
             && validation::meets_preconditions(request.headers, chosen, now);
         usable.then_some(index)
@@ -186,22 +232,73 @@ impl Standard {
         if matched == Match::Differs {
             return again();
         }
-        let Some(first) = freshening::freshen(request, response, asked, self.settings.heuristic) else {
+        let Some(first) = freshening::freshen(request, response, asked, self.policy()) else {
             return again();
         };
         let mut updated = vec![(index, Box::new(first))];
         if matched == Match::Strong {
-            for (other, variant) in stored.iter().enumerate() {
-                if other != index
-                    && validation::names(response.headers, variant) == Match::Strong
-                    && let Some(fresh) =
-                        freshening::freshen(request, response, variant, self.settings.heuristic)
-                {
-                    updated.push((other, Box::new(fresh)));
-                }
-            }
+            let others = self.named(request, response, stored).filter(|other| *other != index);
+            updated.extend(others.filter_map(|other| {
+                let fresh = freshening::freshen(request, response, &stored[other], self.policy())?;
+                Some((other, Box::new(fresh)))
+            }));
         }
         Received::Freshen(updated)
+    }
+
+    /// The stored responses that the request could have been answered from and that a strong validator of `response`
+    /// names (section 4.3.4). A variant for other requests is not among them, even if its ETag is the same: that it is
+    /// current for this request says nothing about what the others would get now.
+    fn named<'a>(
+        &self,
+        request: &'a Request<'_>,
+        response: &'a Response<'_>,
+        stored: &'a [Arc<Stored>],
+    ) -> impl Iterator<Item = usize> + 'a {
+        (0..stored.len()).filter(move |&index| {
+            let variant = &stored[index];
+            variant.selecting.matches(request.headers, &variant.headers)
+                && validation::names(response.headers, variant) == Match::Strong
+        })
+    }
+
+    /// A 304 to tags of responses that the request did not select: the one that it names answers this request too. The
+    /// others' freshness is not touched; see [`named`](Self::named).
+    fn taken(&self, request: &Request<'_>, response: &Response<'_>, stored: &[Arc<Stored>]) -> Received {
+        let named = validation::offerable(request, stored)
+            .find(|&index| validation::names(response.headers, &stored[index]) == Match::Strong);
+        let copy = named.and_then(|index| {
+            let copy = freshening::for_another(request, response, &stored[index], self.policy())?;
+            Some(Received::Copy { index, stored: Box::new(copy) })
+        });
+        copy.unwrap_or(Received::Again(Fetch::unconditional(ForwardReason::VaryMiss)))
+    }
+
+    /// A 304 to conditions of the client's own. It updates what it names in the store (section 4.3.4), and answers the
+    /// client from there if that comes to a 304 again.
+    fn told_client(
+        &self,
+        request: &Request<'_>,
+        response: &Response<'_>,
+        stored: &[Arc<Stored>],
+    ) -> Received {
+        let (mut updated, mut forget) = (Vec::new(), Vec::new());
+        for index in self.named(request, response, stored) {
+            match freshening::freshen(request, response, &stored[index], self.policy()) {
+                Some(fresh) => updated.push((index, Box::new(fresh))),
+                None => forget.push(index),
+            }
+        }
+        let directives = ResponseDirectives::of(response.headers, &self.targets);
+        if !storing::is_for_all(request, &directives) {
+            forget.clear();
+        }
+        match updated.first() {
+            Some((_, first)) if validation::is_not_modified(request, first, response.response_time) => {
+                Received::Freshen(updated)
+            }
+            _ => Received::Relay { why: NotStored::Status, forget },
+        }
     }
 
     /// Section 4.3.5: a 200 to HEAD updates the stored response to GET that it describes, and makes one that
@@ -214,7 +311,9 @@ impl Standard {
     ) -> Received {
         let mut forget = Vec::new();
         let mut updated = Vec::new();
-        if response.status == StatusCode::OK {
+        // What one client's credentials bring tells nothing about what others get.
+        let directives = ResponseDirectives::of(response.headers, &self.targets);
+        if response.status == StatusCode::OK && storing::is_for_all(request, &directives) {
             for (index, candidate) in stored.iter().enumerate() {
                 if !candidate.selecting.matches(request.headers, &candidate.headers) {
                     continue;
@@ -225,7 +324,7 @@ impl Standard {
                     continue;
                 }
                 let fresh = (candidate.status == StatusCode::OK && described)
-                    .then(|| freshening::freshen(request, response, candidate, self.settings.heuristic))
+                    .then(|| freshening::freshen(request, response, candidate, self.policy()))
                     .flatten();
                 match fresh {
                     Some(fresh) => updated.push((index, Box::new(fresh))),
@@ -285,16 +384,10 @@ impl Decisions for Standard {
         let headers = request.headers;
         let content = headers.contains_key(TRANSFER_ENCODING)
             || headers.get_all(CONTENT_LENGTH).iter().any(|length| length.as_bytes() != b"0");
-        let upgrade = headers.contains_key(UPGRADE) && fields::Nominated::of(headers).contains(&UPGRADE);
-        if content || upgrade || headers.keys().any(|name| is_misleading(name.as_str())) {
+        if content {
             return Lookup::Forward(ForwardReason::Bypass);
         }
-        // RFC 9111 section 5.2.1.5 forbids to store; to answer from the store is allowed, but a client that
-        // asks for this has no use for stored responses either.
-        if self.directives(request).no_store {
-            return Lookup::Forward(ForwardReason::Request);
-        }
-        Lookup::Store
+        self.bypass(request).map_or(Lookup::Store, Lookup::Forward)
     }
 
     fn select(&self, request: &Request<'_>, stored: &[Arc<Stored>]) -> Option<usize> {
@@ -302,10 +395,11 @@ impl Decisions for Standard {
             .iter()
             .enumerate()
             .filter(|(_, candidate)| candidate.selecting.matches(request.headers, &candidate.headers))
-            // The most recent one (section 4.1), one that holds what is asked for before all.
+            // The most recent one, one that holds what is asked for before all. One that varies comes before one that
+            // does not: an origin may omit Vary where a request expresses no preference (section 4.1).
             .max_by_key(|(index, candidate)| {
                 let covers = answering::covers(request, candidate, candidate.response_time);
-                (covers, candidate.date, candidate.response_time, *index)
+                (covers, candidate.selecting.vary(), candidate.date, candidate.response_time, *index)
             })
             .map(|(index, _)| index)
     }
@@ -325,21 +419,18 @@ impl Decisions for Standard {
         };
         let Some((index, chosen)) = chosen.and_then(|index| Some((index, stored.get(index)?))) else {
             let reason = if stored.is_empty() { ForwardReason::UriMiss } else { ForwardReason::VaryMiss };
-            return fetch(pass(reason));
+            let offered = validation::offer(request, stored);
+            return fetch(Fetch { offered, ..pass(reason) });
         };
         if !answering::covers(request, chosen, now) {
-            return fetch(completion(request, chosen, index).unwrap_or(pass(ForwardReason::Partial)));
+            let completion = completion(request, chosen, index);
+            return fetch(completion.unwrap_or(pass(ForwardReason::Partial)));
         }
         if chosen.status.is_success() && !validation::meets_preconditions(request.headers, chosen, now) {
             return fetch(pass(ForwardReason::Request));
         }
-        let age = chosen.age(now);
-        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
-        let left = chosen.freshness.lifetime.saturating_sub(age);
         let fresh = chosen.is_fresh(now);
-        let unwanted = directives.no_cache
-            || directives.max_age.is_some_and(|limit| age > seconds(limit))
-            || directives.min_fresh.is_some_and(|wanted| left < seconds(wanted));
+        let unwanted = directives.reject(request, chosen, now);
         if !unwanted && !chosen.freshness.no_cache {
             if fresh {
                 return Plan::Serve { index, stale: false, refresh: None };
@@ -347,12 +438,12 @@ impl Decisions for Standard {
             let staleness = chosen.staleness(now);
             if directives
                 .max_stale
-                .is_some_and(|allowed| allowed == directives::MAX_DELTA || staleness <= seconds(allowed))
+                .is_some_and(|allowed| allowed == MAX_DELTA || staleness <= seconds(allowed))
                 && chosen.freshness.at_client_risk()
             {
                 return Plan::Serve { index, stale: true, refresh: None };
             }
-            if chosen.freshness.while_revalidating(staleness) {
+            if chosen.freshness.while_revalidating(staleness) && !directives.want_fresh() {
                 // In the background nobody waits for a part, or for a 304 to conditions of the client's.
                 let refresh =
                     Fetch { whole: true, ..validation_of(request, chosen, index, ForwardReason::Stale) };
@@ -390,8 +481,16 @@ impl Decisions for Standard {
                 headers.remove(name);
             }
         }
+        if let Some(tags) = &fetch.offered {
+            headers.insert(http::header::IF_NONE_MATCH, tags.clone());
+        }
         if let Some(stored) = stored.filter(|_| fetch.validate.is_some()) {
             if let Some(range) = &fetch.complete {
+                if !storing::allows_all(&ResponseDirectives::of(&stored.headers.to_map(0), &self.targets)) {
+                    // A part of what anybody may have is fetched for anybody: one client's credentials would make it
+                    // that client's (section 3.5).
+                    headers.remove(AUTHORIZATION);
+                }
                 let rest = stored.extent.complete == Some(range.end);
                 headers.insert(RANGE, range_field(range.start, range.end.checked_sub(1).filter(|_| !rest)));
                 if let Some(tag) = stored.headers.value(&http::header::ETAG) {
@@ -404,7 +503,11 @@ impl Decisions for Standard {
         if let Some(slice) = &fetch.slice {
             headers.insert(RANGE, range_field(slice.start, slice.end.checked_sub(1)));
         }
-        if let Some(hops) = headers.get(MAX_FORWARDS).and_then(|hops| directives::seconds(hops.as_bytes())) {
+        // RFC 9110 section 7.6.2: for OPTIONS (TRACE is refused); other methods may ignore it, and do.
+        if *request.method == Method::OPTIONS
+            && let Some(hops) =
+                headers.get(MAX_FORWARDS).and_then(|hops| directives::seconds(hops.as_bytes()))
+        {
             headers.insert(MAX_FORWARDS, HeaderValue::from(hops.saturating_sub(1)));
         }
         // A map that is full cannot take more: the edge's limit on fields is far below.
@@ -426,14 +529,24 @@ impl Decisions for Standard {
         stored: &[Arc<Stored>],
     ) -> Received {
         let now = response.response_time;
-        let looked_up = self.lookup(request) == Lookup::Store;
-        let post = *request.method == Method::POST;
-        if !looked_up && !post {
-            return Received::Relay { why: NotStored::Method, forget: Vec::new() };
+        let lookup = self.lookup(request);
+        let looked_up = lookup == Lookup::Store;
+        let post = *request.method == Method::POST && self.bypass(request).is_none();
+        if let Lookup::Forward(reason) = lookup
+            && !post
+        {
+            let why = match reason {
+                ForwardReason::Method => NotStored::Method,
+                ForwardReason::Request => NotStored::NoStoreRequest,
+                _ => NotStored::Bypass,
+            };
+            return Received::Relay { why, forget: Vec::new() };
         }
         if response.status == StatusCode::NOT_MODIFIED {
             return match fetch.validate.filter(|_| fetch.complete.is_none()) {
                 Some(index) => self.confirmed(request, response, index, stored),
+                None if fetch.offered.is_some() => self.taken(request, response, stored),
+                None if looked_up => self.told_client(request, response, stored),
                 None => Received::Relay { why: NotStored::Status, forget: Vec::new() },
             };
         }
@@ -455,28 +568,30 @@ impl Decisions for Standard {
         if let Some(range) = &fetch.complete
             && response.status == StatusCode::PARTIAL_CONTENT
         {
-            return combining::complete(response, range, fetch.validate, stored)
+            return combining::complete(request, response, range, fetch.validate, stored, self.policy())
                 .unwrap_or(Received::Again(Fetch::unconditional(ForwardReason::Partial)));
         }
-        let honor = self.settings.client_directives == ClientDirectives::Honor;
-        let heuristic = self.settings.heuristic;
         let new = match fetch.slice.clone().filter(|_| response.status == StatusCode::PARTIAL_CONTENT) {
-            None => storing::stored(request, response, heuristic, honor),
+            None => storing::stored(request, response, self.policy()),
             Some(slice) => {
                 let mut headers = request.headers.clone();
                 headers.insert(RANGE, range_field(slice.start, slice.end.checked_sub(1)));
+                // Nor were conditions of the client's sent with it.
+                headers.remove(IF_RANGE);
                 let sent = Request { headers: &headers, ..*request };
-                let new = storing::stored(&sent, response, heuristic, honor)
-                    .map_err(|why| (why, storing::unstored(&sent, response, heuristic)));
+                let new = storing::stored(&sent, response, self.policy())
+                    .map_err(|why| (why, storing::unstored(&sent, response, self.policy())));
                 let asked = (slice, self.settings.slice);
-                match slicing::received(request, response, asked, new, &selected(), stored) {
+                match slicing::received(request, response, asked, new, &selected(), stored, self.policy()) {
                     Ok(received) => return received,
                     Err(new) => Ok(*new),
                 }
             }
         };
         match new {
-            Ok(new) if new.extent.partial => combining::part(new, selected(), stored),
+            Ok(new) if new.extent.partial => {
+                combining::part(request, response, new, selected(), stored, self.policy())
+            }
             Ok(new) => Received::Store { stored: Box::new(new), replaces: selected() },
             Err(why) => {
                 // The origin's newer word makes what is stored obsolete, unless it is an error that says
@@ -485,9 +600,9 @@ impl Decisions for Standard {
                     || response.status.is_redirection()
                     || matches!(response.status, StatusCode::NOT_FOUND | StatusCode::GONE);
                 let whole = response.status != StatusCode::PARTIAL_CONTENT;
-                // Nor does an answer to one client's credentials tell anything about that of the others. One
-                // that says `private` does: what was public is no longer.
-                let for_all = why != NotStored::Authorization;
+                // Nor does an answer to one client's credentials tell anything about that of the others.
+                let directives = ResponseDirectives::of(response.headers, &self.targets);
+                let for_all = storing::is_for_all(request, &directives);
                 let telling = looked_up && resource && whole && for_all;
                 Received::Relay { why, forget: if telling { selected() } else { Vec::new() } }
             }
@@ -549,6 +664,9 @@ impl Decisions for Standard {
         for name in NOT_IN_TRAILERS {
             kept.remove(name);
         }
+        for name in &self.targets {
+            kept.remove(name);
+        }
         kept
     }
 
@@ -573,6 +691,37 @@ impl Decisions for Standard {
     }
 }
 
+fn seconds(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into())
+}
+
+impl RequestDirectives {
+    /// Does the client not want this stored response without validation?
+    ///
+    /// RFC 8246: a fresh response that is immutable needs none, for a client that reloads (`max-age=0`) either; only
+    /// `no-cache`, a forced reload, is the signal that asks for one (section 2.1). Section 3 wants that ignored where
+    /// nothing vouches for the origin or for the length of what it sent: without TLS, and where no length was announced.
+    fn reject(&self, request: &Request<'_>, stored: &Stored, now: Time) -> bool {
+        let age = stored.age(now);
+        let left = stored.freshness.lifetime.saturating_sub(age);
+        let immutable = stored.freshness.immutable
+            && stored.is_fresh(now)
+            && request.target.scheme() == Some(&Scheme::HTTPS)
+            && stored.announced.is_some();
+        self.no_cache
+            || self.max_age.is_some_and(|limit| age > seconds(limit) && !immutable)
+            || self.min_fresh.is_some_and(|wanted| left < seconds(wanted))
+    }
+
+    /// Nothing stale: a client that limits age or asks for freshness, and does not say what else it accepts (RFC 9111
+    /// section 5.2.1.1).
+    fn want_fresh(&self) -> bool {
+        (self.max_age.is_some() || self.min_fresh.is_some())
+            && self.max_stale.is_none()
+            && self.stale_if_error.is_none()
+    }
+}
+
 /// `bytes=first-last`, or all from `first` on.
 fn range_field(first: u64, last: Option<u64>) -> HeaderValue {
     let last = last.map(|last| last.to_string()).unwrap_or_default();
@@ -583,7 +732,7 @@ fn range_field(first: u64, last: Option<u64>) -> HeaderValue {
 fn validation_of(request: &Request<'_>, stored: &Stored, index: usize, reason: ForwardReason) -> Fetch {
     let possible = stored.headers.contains_key(&http::header::ETAG) || stored.last_modified.is_some();
     let slice = slicing::beside_validation(request, stored);
-    Fetch { reason, validate: possible.then_some(index), complete: None, whole: possible, slice }
+    Fetch { validate: possible.then_some(index), whole: possible, slice, ..Fetch::forward(reason) }
 }
 
 /// A fetch of what is missing from a partial response that begins at the start, for a request that wants all
@@ -603,10 +752,9 @@ fn completion(request: &Request<'_>, stored: &Stored, index: usize) -> Option<Fe
     }
     let rest = extent.end()?..extent.complete?;
     (rest.start < rest.end).then_some(Fetch {
-        reason: ForwardReason::Partial,
         validate: Some(index),
         complete: Some(rest),
         whole: true,
-        slice: None,
+        ..Fetch::forward(ForwardReason::Partial)
     })
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use http::header::{
-    AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, DATE, LAST_MODIFIED,
-    RANGE, SET_COOKIE,
+    AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, DATE, IF_RANGE,
+    LAST_MODIFIED, RANGE, SET_COOKIE,
 };
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::directives::ResponseDirectives;
 use crate::freshness::{Freshness, Heuristic};
@@ -15,16 +15,25 @@ use crate::stored::Answered;
 use crate::vary::{Selecting, Vary};
 use crate::{Extent, Key, NotStored, Request, Response, Stored, age, date, fields, key, range, status};
 
+/// What the operator chose about the lifetimes of responses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Policy<'a> {
+    pub heuristic: Heuristic,
+    /// The targeted fields that count here, the most applicable first (RFC 9213 section 2.2).
+    pub targets: &'a [HeaderName],
+    /// Clients are heard when they ask for stale responses.
+    pub client_may_want_stale: bool,
+}
+
 /// The stored form of a final response to a request that may be answered from the store, or the reason not to
-/// store it. `client_may_want_stale`: clients are heard when they ask for stale responses.
+/// store it.
 pub(crate) fn stored(
     request: &Request<'_>,
     response: &Response<'_>,
-    heuristic: Heuristic,
-    client_may_want_stale: bool,
+    policy: Policy<'_>,
 ) -> Result<Stored, NotStored> {
-    let directives = ResponseDirectives::of(response.headers);
-    let stored = build(request, response, &directives, heuristic)?;
+    let directives = ResponseDirectives::of(response.headers, policy.targets);
+    let stored = build(request, response, &directives, policy)?;
     let post = *request.method == Method::POST;
     if *request.method != Method::GET && !(post && answers_for_get(request, response, &stored)) {
         return Err(NotStored::Method);
@@ -47,7 +56,7 @@ pub(crate) fn stored(
     let allowed =
         stored.freshness.explicit || directives.public || status::is_heuristically_cacheable(response.status);
     let wanted_stale =
-        client_may_want_stale && stored.freshness.explicit && stored.freshness.at_client_risk();
+        policy.client_may_want_stale && stored.freshness.explicit && stored.freshness.at_client_risk();
     if !allowed || !(is_useful(&stored) || wanted_stale) {
         return Err(NotStored::NoLifetime);
     }
@@ -55,21 +64,19 @@ pub(crate) fn stored(
 }
 
 /// What a response that is not stored would look like if it were, to answer the one request that brought it.
-pub(crate) fn unstored(
-    request: &Request<'_>,
-    response: &Response<'_>,
-    heuristic: Heuristic,
-) -> Option<Stored> {
-    build(request, response, &ResponseDirectives::of(response.headers), heuristic).ok()
+pub(crate) fn unstored(request: &Request<'_>, response: &Response<'_>, policy: Policy<'_>) -> Option<Stored> {
+    build(request, response, &ResponseDirectives::of(response.headers, policy.targets), policy).ok()
 }
 
 /// Section 3.5: may what answered this request answer others? Not if it came with credentials, unless the
 /// origin says so.
 pub(crate) fn is_for_all(request: &Request<'_>, directives: &ResponseDirectives) -> bool {
-    !request.headers.contains_key(AUTHORIZATION)
-        || directives.public
-        || directives.must_revalidate
-        || directives.s_maxage.is_some()
+    !request.headers.contains_key(AUTHORIZATION) || allows_all(directives)
+}
+
+/// Do the directives let the answer to one client's credentials answer others (section 3.5)?
+pub(crate) fn allows_all(directives: &ResponseDirectives) -> bool {
+    directives.public || directives.must_revalidate || directives.s_maxage.is_some()
 }
 
 /// Could the response ever be used again? Without lifetime, without permission to be used stale, and without
@@ -100,7 +107,7 @@ fn build(
     request: &Request<'_>,
     response: &Response<'_>,
     directives: &ResponseDirectives,
-    heuristic: Heuristic,
+    policy: Policy<'_>,
 ) -> Result<Stored, NotStored> {
     let silent = response.status.is_informational() || response.status == StatusCode::NOT_MODIFIED;
     if silent || status::is_for_one_request(response.status) {
@@ -109,7 +116,8 @@ fn build(
     let Vary::Fields(names) = Vary::of(response.headers) else { return Err(NotStored::VaryStar) };
     let (status, extent) = extent(request, response)?;
     let headers = fields::end_to_end(response.headers);
-    let mut stored = head(response, directives, heuristic, headers, Selecting::of(names, request.headers));
+    let mut stored =
+        head(response, directives, policy.heuristic, headers, Selecting::of(names, request.headers));
     stored.status = status;
     stored.extent = extent;
     stored.announced = extent.length;
@@ -203,7 +211,9 @@ fn extent(request: &Request<'_>, response: &Response<'_>) -> Result<(StatusCode,
     if length > told || length == 0 {
         return Err(NotStored::Partial);
     }
-    if range.start == 0 && complete == Some(length) {
+    // The answer to If-Range may have left fields out: see [`crate::combining::part`].
+    let trimmed = request.headers.contains_key(IF_RANGE) && !response.headers.contains_key(CONTENT_TYPE);
+    if range.start == 0 && complete == Some(length) && !trimmed {
         return Ok((StatusCode::OK, Extent { first: 0, length: complete, complete, partial: false }));
     }
     let extent = Extent { first: range.start, length: Some(length), complete, partial: true };

@@ -1,12 +1,15 @@
 //! Validators and conditions (RFC 9110 sections 8.8 and 13, RFC 9111 section 4.3).
 
+use std::sync::Arc;
+
 use http::header::{
-    ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+    AUTHORIZATION, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    LAST_MODIFIED, RANGE,
 };
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::lines::FieldLines;
-use crate::{Request, Stored, Time, date};
+use crate::{Request, Stored, Time, date, digest, vary};
 
 /// An entity tag. One without quotes is no entity tag in the RFC's eyes; servers send such, and compare them
 /// as they are, so they are kept and compared octet by octet.
@@ -84,9 +87,9 @@ pub(crate) fn is_conditional(headers: &HeaderMap) -> bool {
 
 /// If-Match and If-Unmodified-Since: does the stored response meet them? Absent conditions are met.
 ///
-/// They are meant for the origin (RFC 9110 section 13.1.1 lets a cache ignore them). A stored response that
-/// meets them is as good an answer as the origin's; one that does not proves nothing, since the client may
-/// know a newer representation, so the request is then for the origin to judge.
+/// They are meant for the origin (RFC 9110 section 13.1.1 lets a cache ignore them). A stored response that meets them
+/// is the answer that a cache which ignores them would give, and as good as the origin's; one that does not proves
+/// nothing, since the client may know a newer representation, so the request is then for the origin to judge.
 pub(crate) fn meets_preconditions(request: &HeaderMap, stored: &Stored, now: Time) -> bool {
     if request.contains_key(IF_MATCH) {
         return lists_any(request, &IF_MATCH)
@@ -99,15 +102,15 @@ pub(crate) fn meets_preconditions(request: &HeaderMap, stored: &Stored, now: Tim
     }
 }
 
-/// The status that the client's conditions lead to, in the order of RFC 9110 section 13.2.2; `None` if the
-/// request goes on as if it had none.
-pub(crate) fn evaluate(request: &Request<'_>, stored: &Stored, now: Time) -> Option<StatusCode> {
+/// Do the client's conditions lead to 304 (Not Modified), in the order of RFC 9110 section 13.2.2? If not, the request
+/// goes on as if it had none.
+///
+/// Never to 412: If-Match and If-Unmodified-Since are not the cache's to evaluate (RFC 9111 section 4.3.2). An origin
+/// that was sent them and answers 200 has evaluated them, or knows why not.
+pub(crate) fn is_not_modified(request: &Request<'_>, stored: &Stored, now: Time) -> bool {
     // Section 13.2.1: a response other than 2xx is sent as it is.
     if !stored.status.is_success() || !is_conditional(request.headers) {
-        return None;
-    }
-    if !meets_preconditions(request.headers, stored, now) {
-        return Some(StatusCode::PRECONDITION_FAILED);
+        return false;
     }
     let unchanged = if request.headers.contains_key(IF_NONE_MATCH) {
         lists_any(request.headers, &IF_NONE_MATCH)
@@ -123,10 +126,7 @@ pub(crate) fn evaluate(request: &Request<'_>, stored: &Stored, now: Time) -> Opt
             _ => false,
         }
     };
-    match *request.method {
-        Method::GET | Method::HEAD if unchanged => Some(StatusCode::NOT_MODIFIED),
-        _ => None,
-    }
+    unchanged && matches!(*request.method, Method::GET | Method::HEAD)
 }
 
 /// If-Range: may the range be served from the stored response (RFC 9110 section 13.1.5)? True without the
@@ -162,6 +162,55 @@ pub(crate) fn conditions_for(stored: &Stored, headers: &mut HeaderMap) {
     }
 }
 
+/// Most entity tags, and octets of them, that are offered for one request: the newest are the likeliest.
+const MOST_OFFERED: usize = 16;
+const MOST_OCTETS: usize = 2048;
+
+/// The If-None-Match for a request that no stored response matches by Vary: the tags of those that the origin may name
+/// instead of sending them again (RFC 9111 section 4.3.1). Not beside conditions of the client's own, whose 304 could
+/// not be told from ours, nor for credentials, whose answer is not for the store.
+///
+/// A response that does match and is stale is validated by its own tag alone, with Last-Modified beside it, which goes
+/// with a single one only.
+pub(crate) fn offer(request: &Request<'_>, stored: &[Arc<Stored>]) -> Option<HeaderValue> {
+    let own = [RANGE, AUTHORIZATION].iter().any(|name| request.headers.contains_key(name));
+    if stored.is_empty() || own || is_conditional(request.headers) {
+        return None;
+    }
+    let mut tags: Vec<&[u8]> = Vec::new();
+    let mut octets = 0;
+    for index in offerable(request, stored) {
+        let Some(tag) = stored[index].headers.get(&ETAG) else { continue };
+        octets += tag.len() + 2;
+        if octets > MOST_OCTETS {
+            break;
+        }
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    if tags.is_empty() { None } else { HeaderValue::from_bytes(&tags.join(&b", "[..])).ok() }
+}
+
+/// The stored responses whose tags may be offered for a request that selects none of them, newest first: whole ones with
+/// a strong tag, in a content coding that the request accepts. Weak tags are not offered, and codings are looked at,
+/// because servers that compress on the fly are careless with both: a 304 must not hand a client what it cannot read.
+pub(crate) fn offerable(request: &Request<'_>, stored: &[Arc<Stored>]) -> impl Iterator<Item = usize> {
+    let mut indices: Vec<usize> = (0..stored.len())
+        .filter(|&index| {
+            let it = &stored[index];
+            it.status == StatusCode::OK
+                && !it.extent.partial
+                && EntityTag::of(&it.headers)
+                    .is_some_and(|tag| tag.is_strong() && tag.opaque.starts_with(b"\""))
+                && vary::accepts_coding(request.headers, &it.headers.to_map(0))
+        })
+        .collect();
+    indices.sort_by_key(|&index| std::cmp::Reverse((stored[index].date, stored[index].response_time, index)));
+    indices.truncate(MOST_OFFERED);
+    indices.into_iter()
+}
+
 /// How a validator in a response relates to a stored one (RFC 9111 section 4.3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Match {
@@ -172,8 +221,11 @@ pub(crate) enum Match {
     Differs,
 }
 
-/// Do the validators of `response` name the representation that is stored?
+/// Do the validators of `response` name the representation that is stored? Not if it tells another digest of it.
 pub(crate) fn names(response: &impl FieldLines, stored: &Stored) -> Match {
+    if digest::contradict(response, &stored.headers) {
+        return Match::Differs;
+    }
     if response.all(ETAG).next().is_some() {
         return match (EntityTag::of(response), EntityTag::of(&stored.headers)) {
             (Some(a), Some(b)) if a.is(b) => Match::Strong,

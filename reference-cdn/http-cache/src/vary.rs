@@ -2,12 +2,15 @@
 //!
 //! Values are compared in a normal form, so that requests which mean the same share a response. For the
 //! Accept fields order, case and spelling of weights do not matter; for others, lines are combined and white
-//! space around commas is dropped.
+//! space around commas is dropped. Fields that are known to be no lists keep theirs.
 
-use http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, CONTENT_LANGUAGE, VARY};
+use http::header::{
+    ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_ENCODING,
+    CONTENT_LANGUAGE, COOKIE, FROM, HOST, ORIGIN, REFERER, USER_AGENT, VARY,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::fields::Nominated;
+use crate::fields::{Nominated, members};
 use crate::lines::{FieldLines, Lines, Name, put_name, take_name, take_valid_name};
 use crate::octets::{Malformed, Octets, put_piece};
 
@@ -110,6 +113,11 @@ impl Selecting {
         Self(out.into())
     }
 
+    /// The response has a Vary that names fields.
+    pub fn vary(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Reads what somebody else may have written.
     pub fn checked(octets: &[u8]) -> Result<Self, Malformed> {
         let mut rest = Octets(octets);
@@ -163,12 +171,21 @@ fn value(request: &HeaderMap, name: &HeaderName, nominated: &Nominated<'_>) -> O
     if !request.contains_key(name) || nominated.contains(name) {
         return None;
     }
+    if NO_LISTS.contains(name) {
+        let lines: Vec<&[u8]> = request.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+        // RFC 9113 section 8.2.3: lines of Cookie are pieces of one.
+        return Some(lines.join(if *name == COOKIE { &b"; "[..] } else { b", " }));
+    }
     let members = members(request, name);
     Some(match WEIGHTED.iter().find(|(weighted, _)| weighted == name) {
         Some((_, kind)) => weighted(members, *kind),
         None => members.join(&b","[..]),
     })
 }
+
+/// Fields in which a comma separates nothing and white space may mean something: RFC 9111 section 4.1 lets a cache
+/// change it only where the field's syntax allows.
+const NO_LISTS: [HeaderName; 7] = [AUTHORIZATION, COOKIE, FROM, HOST, ORIGIN, REFERER, USER_AGENT];
 
 /// What the members of a weighted list are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,37 +204,13 @@ const WEIGHTED: [(HeaderName, Weighted); 4] = [
     (ACCEPT_CHARSET, Weighted::Names),
 ];
 
-/// The members of a list, from all its lines, without the white space around them. Commas in quoted strings
-/// separate nothing.
-fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a [u8]> {
-    let mut members = Vec::new();
-    for line in headers.get_all(name) {
-        let line = line.as_bytes();
-        let (mut start, mut quoted, mut escaped) = (0, false, false);
-        for (index, &octet) in line.iter().enumerate() {
-            match octet {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                b',' if !quoted => {
-                    members.push(line[start..index].trim_ascii());
-                    start = index + 1;
-                }
-                _ => {}
-            }
-        }
-        members.push(line[start..].trim_ascii());
-    }
-    members
-}
-
 /// The normal form of a list of weighted members (RFC 9110 section 12.4.2): names in lower case, sorted,
 /// without repetition, weights as thousandths and left out when they are 1.
 fn weighted(members: Vec<&[u8]>, kind: Weighted) -> Vec<u8> {
     let normal_form = |member: &[u8]| {
         let mut plain: Vec<u8> = member.to_vec();
         if !member.contains(&b'"') {
-            plain.retain(|octet| !matches!(octet, b' ' | b'\t'));
+            plain = tidied(member);
             let names = match kind {
                 Weighted::MediaRanges => plain.iter().position(|&octet| octet == b';').unwrap_or(plain.len()),
                 Weighted::Codings | Weighted::Names => plain.len(),
@@ -242,6 +235,12 @@ fn weighted(members: Vec<&[u8]>, kind: Weighted) -> Vec<u8> {
     normal.sort_unstable();
     normal.dedup();
     normal.join(&b","[..])
+}
+
+/// A member without the white space that may surround semicolons.
+fn tidied(member: &[u8]) -> Vec<u8> {
+    let parts: Vec<&[u8]> = member.split(|&octet| octet == b';').map(<[u8]>::trim_ascii).collect();
+    parts.join(&b";"[..])
 }
 
 /// Splits a member into what is weighted and its weight in thousandths (1000 if none is given); `None` if the
@@ -270,11 +269,24 @@ fn weight(member: &[u8]) -> Option<(&[u8], u32)> {
     (thousandths <= 1000).then_some((name, thousandths))
 }
 
+/// Does the request accept the content codings of the response `headers` (RFC 9110 section 12.5.3)? A request that says
+/// nothing accepts any, but gets one from elsewhere only if it said so.
+pub(crate) fn accepts_coding(request: &HeaderMap, headers: &HeaderMap) -> bool {
+    let accepted = members(request, &ACCEPT_ENCODING);
+    members(headers, &CONTENT_ENCODING).into_iter().filter(|coding| !coding.is_empty()).all(|coding| {
+        accepted.iter().any(|member| {
+            let plain = tidied(member);
+            weight(&plain).is_some_and(|(name, weight)| weight > 0 && name.eq_ignore_ascii_case(coding))
+        })
+    })
+}
+
 /// Is the stored response in the one language that the request wants most?
 ///
 /// The origin chose by Accept-Language, says which language it chose, and could not have chosen a better one
 /// for this request: the requests need not be equal to have the same answer (RFC 9111 section 4.1 lets a
-/// cache rank by preference).
+/// cache rank by preference). It goes further than the letter of that section, which has fields match first, and is
+/// confined to origins that tell their choice.
 fn prefers_language_of(request: &HeaderMap, response: &Lines, nominated: &Nominated<'_>) -> bool {
     let mut languages = response.all(CONTENT_LANGUAGE);
     let (Some(language), None) = (languages.next(), languages.next()) else { return false };
@@ -284,11 +296,7 @@ fn prefers_language_of(request: &HeaderMap, response: &Lines, nominated: &Nomina
     let ranges: Option<Vec<_>> = members(request, &ACCEPT_LANGUAGE)
         .into_iter()
         .filter(|range| !range.is_empty())
-        .map(|range| {
-            let plain: Vec<u8> =
-                range.iter().copied().filter(|octet| !matches!(octet, b' ' | b'\t')).collect();
-            weight(&plain).map(|(name, weight)| (name.to_ascii_lowercase(), weight))
-        })
+        .map(|range| weight(&tidied(range)).map(|(name, weight)| (name.to_ascii_lowercase(), weight)))
         .collect();
     let Some(ranges) = ranges else { return false };
     let Some((most, weight)) = ranges.iter().max_by_key(|(_, weight)| *weight) else { return false };
@@ -368,6 +376,10 @@ mod tests {
             ("foo", &[("foo", "1 2")], &[("foo", "12")], false),
             ("foo", &[("foo", "\"1, 2\"")], &[("foo", "\"1,2\"")], false),
             ("foo", &[("foo", "1,,2")], &[("foo", "1,2")], false),
+            ("cookie", &[("cookie", "a=1,2")], &[("cookie", "a=1, 2")], false),
+            ("cookie", &[("cookie", "a=1; b=2")], &[("cookie", "a=1"), ("cookie", "b=2")], true),
+            ("user-agent", &[("user-agent", "a (b,c)")], &[("user-agent", "a (b, c)")], false),
+            ("accept-language", &[("accept-language", "en gb")], &[("accept-language", "engb")], false),
             ("foo, bar", &[("foo", "1"), ("bar", "x")], &[("bar", "x"), ("foo", "1")], true),
             ("foo, bar", &[("foo", "1"), ("bar", "x")], &[("foo", "1"), ("bar", "y")], false),
             ("foo, bar", &[("foo", "1")], &[("foo", "1")], true),

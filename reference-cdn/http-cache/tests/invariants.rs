@@ -211,7 +211,7 @@ fn standard(client_directives: ClientDirectives) -> Standard {
 }
 
 fn hit() -> Handling {
-    Handling { outcome: Outcome::Hit, stored: false, collapsed: false, detail: None }
+    Handling::of(Outcome::Hit)
 }
 
 /// The stored form of a response to a plain GET, if it may be stored.

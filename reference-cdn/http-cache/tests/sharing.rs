@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri};
 use http_cache::{
-    ClientDirectives, Collapsing, Decisions, Ended, Fetch, ForwardReason, Handling, Keep, Outcome, Received,
-    Request, Response, Selection, Settings, Standard, Stored, Time,
+    ClientDirectives, Collapsing, Decisions, Ended, Fetch, ForwardReason, Handling, Keep, Outcome,
+    ProxyError, ProxyStatus, Received, Request, Response, Selection, Settings, Standard, Stored, Time,
 };
 
 const NOW: Time = Time::from_secs(1_795_262_400);
@@ -151,12 +151,16 @@ fn interim_responses_trailers_and_own_answers() {
         );
         assert_eq!(standard.trailers(request, &trailers), headers("digest: x | x-sum: 2"));
 
-        let handling =
-            Handling { outcome: Outcome::Generated, stored: false, collapsed: false, detail: Some("loop") };
+        let handling = Handling {
+            proxy: Some(ProxyStatus::of(ProxyError::ProxyLoopDetected)),
+            ..Handling::of(Outcome::Generated)
+        };
         let own = standard.generated(request, NOW, &handling);
         assert_eq!(
             own,
-            headers("date: Sat, 21 Nov 2026 12:00:00 GMT | via: 1.1 cdn | cache-status: cdn; detail=loop")
+            headers(
+                "date: Sat, 21 Nov 2026 12:00:00 GMT | via: 1.1 cdn | proxy-status: cdn; error=proxy_loop_detected"
+            )
         );
     });
 }
@@ -169,7 +173,7 @@ fn age_of_what_is_shared_and_of_what_is_first_hand() {
     let forward = Outcome::Forward { reason: ForwardReason::UriMiss, status: None };
     let later = NOW.after(Duration::from_secs(2));
     let reply = |outcome, collapsed: bool| {
-        let handling = Handling { outcome, stored: !collapsed, collapsed, detail: None };
+        let handling = Handling { stored: !collapsed, collapsed, ..Handling::of(outcome) };
         with_request(Method::GET, "", |request| standard.reply(request, &stored, later, &handling).headers)
     };
     let first = reply(forward, false);
@@ -200,7 +204,7 @@ fn without_permission_nothing_stale_is_served_when_disconnected() {
 #[test]
 fn statuses_without_content_have_none() {
     let standard = Standard::new(Settings::default());
-    let hit = Handling { outcome: Outcome::Hit, stored: false, collapsed: false, detail: None };
+    let hit = Handling::of(Outcome::Hit);
     for (status, content) in
         [(200, Selection::Whole), (204, Selection::None), (205, Selection::None), (404, Selection::Whole)]
     {

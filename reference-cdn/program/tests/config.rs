@@ -168,6 +168,102 @@ url = "http://h:1"
     assert_eq!(shown.collect::<Vec<_>>(), expected);
 }
 
+/// The example of the README, and every field of an origin.
+#[test]
+fn customers_have_groups_of_origins() {
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).expect("README");
+    let example =
+        readme.split("## Origins").nth(1).and_then(|it| it.split("```toml\n").nth(1)).expect("an example");
+    let example = example.split("```").next().expect("its end");
+    let customers = |text: &str| {
+        let checked = Settings::parse("edge.toml", text).finish();
+        checked.map(|it| it.config.customers).unwrap_or_else(|faults| panic!("{}", faults.render(false)))
+    };
+    let group = customers(example).remove(0).origin;
+    let shown: Vec<String> =
+        group.origins.iter().map(|it| format!("{} {:?} {}", it.url(), it.role, it.weight)).collect();
+    let expected = [
+        "https://one.acme.example Primary 2",
+        "https://two.acme.example Primary 1",
+        "http://10.0.0.1:8000 Backup 1",
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(group.probe.expect("probes").path, "/health");
+    assert_eq!(group.retry.statuses.len(), 3);
+
+    let more = r#"
+edge-id = "a"
+tiers-below = 1
+[origin]
+protocol = "h2"
+probe-interval = "3s"
+probe-expect = "200"
+[[customer]]
+name = "acme"
+hosts = ["www.acme.test"]
+probe = "*"
+probe-host = "probe.test"
+failure-statuses = ["503"]
+[[customer.origin]]
+url = "https://127.0.0.1:9001"
+role = "parent"
+server-name = "parent.test"
+protocol = "h1"
+[[customer.origin]]
+url = "http://127.0.0.1:9002"
+"#;
+    let customer = customers(more).remove(0);
+    assert_eq!((customer.settings.edge.as_deref(), customer.settings.tiers_below), (Some("a"), 1));
+    let probe = customer.origin.probe.expect("probes");
+    assert_eq!(
+        (probe.path.as_str(), probe.host.as_deref(), probe.expect),
+        ("*", Some("probe.test"), (200, 200))
+    );
+    assert_eq!(probe.interval, std::time::Duration::from_secs(3));
+    assert_eq!(customer.origin.retry.statuses, [http::StatusCode::SERVICE_UNAVAILABLE]);
+    let protocols: Vec<_> = customer.origin.origins.iter().map(|it| it.protocol).collect();
+    assert_eq!(protocols, [edge::Protocol::H1, edge::Protocol::H2]);
+    let tls = customer.origin.origins[0].tls.as_ref().expect("tls");
+    assert_eq!(tls.server_name.as_deref(), Some("parent.test"));
+}
+
+#[test]
+fn errors_in_origins_are_shown_at_their_place() {
+    insta::assert_snapshot!(
+        "origins",
+        judged(
+            r#"
+tiers-below = 1
+[origin]
+url = "https://h"
+ca = "/nonexistent/ca.pem"
+probe = "health"
+probe-expect = "399-200"
+failure-statuses = ["200"]
+
+[[customer]]
+name = "a"
+hosts = ["a.test"]
+[[customer.origin]]
+url = "http://h"
+server-name = "h"
+[[customer.origin]]
+role = "parrot"
+[[customer.origin]]
+url = "https://h"
+server-name = "a b"
+[[customer.origin]]
+url = "https://h"
+key = "key.pem"
+[[customer.origin]]
+url = "ftp://h"
+weight = 0
+"#
+        )
+    );
+}
+
 #[test]
 fn errors_in_customers_are_shown_at_their_place() {
     insta::assert_snapshot!(

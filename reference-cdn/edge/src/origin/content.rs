@@ -255,10 +255,12 @@ impl OriginContent {
         };
         match &frame {
             None => self.end(),
-            Some(Err(_)) => {
+            Some(Err(error)) => {
                 self.source = Source::Over;
-                if let Some(attempt) = self.attempt.take() {
-                    attempt.failed(None);
+                match (self.attempt.take(), error) {
+                    // The client may have been the slow one.
+                    (None, _) | (Some(_), ContentError::TooLong(_)) => {}
+                    (Some(attempt), _) => attempt.failed(None),
                 }
             }
             Some(Ok(_)) => {}

@@ -58,8 +58,9 @@ pub struct Failed {
     pub content: Option<RequestBody>,
     /// Content there was is gone.
     pub content_spent: bool,
-    /// It says nothing about the origin: the client did not send its content, or asked for a name that is none.
-    pub clients_fault: bool,
+    /// It tells nothing about the origin's health: the client did not send its content or asked for a name that is none,
+    /// or it was we who had no room.
+    pub tells_nothing: bool,
 }
 
 /// How long a request has been under way, and what it has done.
@@ -151,8 +152,8 @@ impl Origin {
             let carrier = match self.pool.acquire(name.as_ref(), again).await {
                 Ok(carrier) => carrier,
                 Err(error) => {
-                    let fault = self.is_clients_fault(&error);
-                    return Err(Failed::before(error, content, fault));
+                    let tells_nothing = self.tells_nothing(&error);
+                    return Err(Failed::before(error, content, tells_nothing));
                 }
             };
             let course = Course { began, progress: Progress::default(), repeatable };
@@ -193,14 +194,16 @@ impl Origin {
         Ok(Some(tls.name_for(&authority)))
     }
 
-    /// A certificate without the name that a client made up tells nothing about the origin.
-    fn is_clients_fault(&self, error: &OriginError) -> bool {
+    /// Does it tell nothing about the origin's health?
+    fn tells_nothing(&self, error: &OriginError) -> bool {
         let given = self.pool.connector().tls().is_some_and(|tls| tls.name_is_the_clients(self.keep_host));
         match error {
+            OriginError::Busy { .. } => true,
+            // A certificate without the name that a client made up.
             OriginError::ServerName { .. } | OriginError::Tls { .. } => given,
             // The one who opened the connection has told already.
             OriginError::Shared { first: false, .. } => true,
-            OriginError::Shared { error, .. } => self.is_clients_fault(error),
+            OriginError::Shared { error, .. } => self.tells_nothing(error),
             _ => false,
         }
     }
@@ -237,7 +240,7 @@ impl Origin {
             reached,
             content_spent: had_content && reached != Reached::Nobody,
             content,
-            clients_fault: course.progress.is_spoilt(),
+            tells_nothing: course.progress.is_spoilt(),
         };
         match waited.await {
             Ok(Ok(response)) => {
@@ -344,7 +347,7 @@ impl Origin {
             reached,
             content: None,
             content_spent: had_content,
-            clients_fault: course.progress.is_spoilt(),
+            tells_nothing: course.progress.is_spoilt(),
         };
         match waited {
             Ok(Ok(response)) => {
@@ -427,8 +430,8 @@ fn reached(error: &h2::Error, had_interim: bool) -> Reached {
 }
 
 impl Failed {
-    fn before(error: OriginError, content: Option<RequestBody>, clients_fault: bool) -> Self {
-        Self { error, reached: Reached::Nobody, content, content_spent: false, clients_fault }
+    fn before(error: OriginError, content: Option<RequestBody>, tells_nothing: bool) -> Self {
+        Self { error, reached: Reached::Nobody, content, content_spent: false, tells_nothing }
     }
 }
 

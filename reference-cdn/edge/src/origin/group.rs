@@ -278,10 +278,6 @@ impl Origins {
         &self.origins
     }
 
-    pub(super) fn customer(&self) -> &str {
-        &self.customer
-    }
-
     pub(super) fn now(&self) -> Time {
         self.clock.now()
     }
@@ -347,11 +343,13 @@ impl Origins {
         let mut free = true;
         loop {
             let Some((index, mut attempt)) = self.choose(tried, key) else { break };
-            if best.is_some() && !(free && attempt.how != Use::LastResort) && !self.budget.spend() {
-                self.denied.add(1);
-                break;
-            }
             if best.is_some() {
+                // One that reached nobody adds nobody's load.
+                let is_free = free && attempt.how != Use::LastResort;
+                if !is_free && !self.budget.spend() {
+                    self.denied.add(1);
+                    break;
+                }
                 self.again.add(1);
             }
             tried |= 1 << index;
@@ -374,7 +372,7 @@ impl Origins {
                 }
                 Err(failed) => {
                     origin.failed.fetch_add(1, Ordering::Relaxed);
-                    if !failed.clients_fault {
+                    if !failed.tells_nothing {
                         attempt.failed(None);
                     }
                     content = failed.content;

@@ -37,7 +37,7 @@ mod tls;
 pub use config::{
     OriginConfig, OriginGroupConfig, OriginLimits, OriginTls, ParentRules, ProbeConfig, Protocol,
 };
-pub use content::OriginContent;
+pub use content::{ContentError, OriginContent};
 pub(crate) use exchange::Origin;
 pub use group::{OriginSetupError, Origins};
 pub use health::{EjectionRules, Thresholds};

@@ -8,7 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 type Found = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
-
 type LookUp = dyn Fn(&str, u16) -> Found + Send + Sync;
 
 /// Where names are looked up.

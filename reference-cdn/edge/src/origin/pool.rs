@@ -277,7 +277,16 @@ impl Pool {
                 let place = multiplexed.first_place();
                 let mut list = lock(&self.multiplexed);
                 list.retain(|it| it.is_worth_keeping(&self.limits, Instant::now()));
-                list.push(multiplexed);
+                // Where clients choose the name that is verified, they choose how many connections there are.
+                let mut spare = list.iter().filter(|it| it.is_unused()).count();
+                list.retain(|it| {
+                    let surplus = spare > self.limits.idle_connections && it.is_unused();
+                    spare -= usize::from(surplus);
+                    !surplus
+                });
+                if self.limits.requests > 1 {
+                    list.push(multiplexed);
+                }
                 Carrier::H2(Stream { place, _permit: permit })
             }
         }

@@ -23,12 +23,13 @@ impl Origins {
         origin.watch.as_ref().map_or(Standing::Up, |watch| watch.standing(self.now()))
     }
 
-    /// Each origin and its state, for the status page.
-    pub fn status(&self) -> Vec<Value> {
-        self.origins().iter().map(|origin| self.status_of(origin)).collect()
+    /// Each origin and its state, for the status page. `number`: of the customer, as in the metrics' labels.
+    pub fn status(&self, number: usize) -> Vec<Value> {
+        let numbered = self.origins().iter().enumerate();
+        numbered.map(|(index, origin)| self.status_of(origin, &label(number, index))).collect()
     }
 
-    fn status_of(&self, origin: &Origin) -> Value {
+    fn status_of(&self, origin: &Origin, label: &str) -> Value {
         let (state, until) = match self.standing(origin) {
             Standing::Up => ("up", None),
             Standing::OnTrial => ("on_trial", None),
@@ -46,8 +47,8 @@ impl Origins {
             json!({ "seconds_ago": self.now().since(at).as_secs(), "what": what })
         });
         json!({
-            "customer": self.customer(),
-            "origin": origin.url,
+            "url": origin.url,
+            "label": label,
             "role": role(origin.role),
             "weight": origin.weight,
             "state": state,
@@ -61,6 +62,11 @@ impl Origins {
             "connections_opened": origin.pool.opened(),
         })
     }
+}
+
+/// What the metrics call an origin, which are for everybody and name nobody: the customer's number and its own, from 1.
+fn label(customer: usize, origin: usize) -> String {
+    format!("{}.{}", customer + 1, origin + 1)
 }
 
 /// The numbers of all groups, those of one name together.
@@ -99,9 +105,9 @@ pub fn samples<'a>(groups: impl Iterator<Item = &'a Origins> + Clone) -> Vec<Sam
                     name: &'static str,
                     help: &'static str,
                     number: &dyn Fn(&Origins, &Origin) -> u64| {
-        for group in groups.clone() {
-            for origin in group.origins() {
-                let label = Some(("origin", format!("{}/{}", group.customer(), origin.url)));
+        for (customer, group) in groups.clone().enumerate() {
+            for (index, origin) in group.origins().iter().enumerate() {
+                let label = Some(("origin", label(customer, index)));
                 samples.push(Sample { label, ..sample(name, help, number(group, origin)) });
             }
         }

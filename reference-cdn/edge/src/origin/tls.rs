@@ -30,13 +30,6 @@ pub enum TlsSetupError {
     Other(#[from] rustls::Error),
 }
 
-impl TlsSetupError {
-    /// Is it about the name to ask for?
-    pub fn is_name(&self) -> bool {
-        matches!(self, Self::Name(_))
-    }
-}
-
 impl OriginTls {
     /// Can it be used? Does not look at the authorities that the system trusts.
     ///

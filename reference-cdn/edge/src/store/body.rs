@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, PoisonError};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError};
 
 use http::HeaderMap;
+use http_cache::Digest;
 
 use super::HashedKey;
 use super::accounts::Accounts;
@@ -63,6 +64,8 @@ pub struct Body {
     pub(super) frequency: AtomicU8,
     /// It was found on disk, and nobody read it since.
     from_disk: AtomicBool,
+    /// Of all of it, once somebody wanted one.
+    digest: OnceLock<Box<Digest>>,
 }
 
 #[derive(Debug)]
@@ -146,6 +149,7 @@ impl Body {
             held: AtomicBool::new(true),
             frequency: AtomicU8::new(0),
             from_disk: AtomicBool::new(false),
+            digest: OnceLock::new(),
         }
     }
 
@@ -179,6 +183,16 @@ impl Body {
 
     pub fn key(&self) -> &HashedKey {
         &self.key
+    }
+
+    /// A digest of all of it that was computed before.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.get().map(|digest| &**digest)
+    }
+
+    /// Keeps a digest of all of it, the first that is given.
+    pub fn keep_digest(&self, digest: &Digest) {
+        self.digest.get_or_init(|| Box::new(digest.clone()));
     }
 
     pub fn id(&self) -> u64 {

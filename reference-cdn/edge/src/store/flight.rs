@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
+use http::{HeaderMap, StatusCode};
+use http_cache::{Failure, ProxyError};
+
 use super::Object;
 use crate::sync::{AtomicBool, Mutex, Notify};
-use http::{HeaderMap, StatusCode};
-use http_cache::Failure;
 
 /// Interim responses passed on to those who wait; a client needs no more to start on its hints.
 const MOST_INTERIM: usize = 16;
@@ -20,8 +21,8 @@ pub enum Landing {
     Stale(Object),
     /// Its response is for one client only: everybody else asks the origin on their own.
     Alone,
-    /// No response head came.
-    Failed(Failure),
+    /// No response came, for this reason in the words of RFC 9209.
+    Failed(Failure, ProxyError),
 }
 
 /// A fetch under way.

@@ -53,6 +53,7 @@ impl Drop for Registration {
             }
         }
         // Whoever waits must not wait for ever, however the fetch ended (even by a panic).
-        self.flight.land(Landing::Failed(http_cache::Failure::Response));
+        self.flight
+            .land(Landing::Failed(http_cache::Failure::Response, http_cache::ProxyError::ProxyInternalError));
     }
 }

@@ -273,6 +273,11 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// What the edge says of its own errors, and of the origin's.
+    pub fn proxy_status(&self) -> &str {
+        self.field("proxy-status").unwrap_or("none")
+    }
+
     /// The parameters of Cache-Status.
     pub fn cache_status(&self) -> &str {
         self.field("cache-status").unwrap_or("none")

@@ -112,8 +112,7 @@ impl<D: Decisions> Edge<D> {
     }
 
     fn refuse(&self, refusal: Refusal) -> Answer {
-        let handling =
-            Handling { outcome: Outcome::Generated, stored: false, collapsed: false, detail: None };
+        let handling = Handling::of(Outcome::Generated);
         let headers = self.decisions.generated(
             &Request {
                 method: &Method::GET,
@@ -137,7 +136,7 @@ impl<D: Decisions> Edge<D> {
         origin: &mut dyn FnMut(&HeaderMap) -> OriginAction,
     ) -> Vec<u8> {
         let (Some(slices), Some(length)) = (stored.slices(), stored.extent().complete) else { return body };
-        let handling = Handling { outcome: Outcome::Hit, stored: false, collapsed: false, detail: None };
+        let handling = Handling::of(Outcome::Hit);
         let wanted = match self.decisions.reply(request, stored, self.now, &handling).content {
             Selection::None => vec![],
             Selection::Whole => std::iter::once(0..length).collect(),
@@ -186,7 +185,7 @@ impl<D: Decisions> Edge<D> {
         kept: bool,
         source: Source,
     ) -> Answer {
-        let handling = Handling { outcome, stored: kept, collapsed: false, detail: None };
+        let handling = Handling { stored: kept, ..Handling::of(outcome) };
         let Reply { status, headers, content } = self.decisions.reply(request, stored, self.now, &handling);
         let first = stored.extent().first;
         let octets = |range: std::ops::Range<u64>| {
@@ -323,14 +322,16 @@ impl<D: Decisions> Edge<D> {
                     self.finish(key, *stored, whole, ended, vec![index]);
                     return answer;
                 }
+                Received::Copy { index, stored } => {
+                    let body = self.store[key][index].1.clone();
+                    let source = Source::Validated;
+                    let answer = self.answer(request, &stored, &body, forwarded(fetch.reason), true, source);
+                    self.finish(key, *stored, body, Ended::Complete, Vec::new());
+                    return answer;
+                }
                 Received::Relay { forget, .. } => {
                     self.forget(key, forget);
-                    let handling = Handling {
-                        outcome: forwarded(fetch.reason),
-                        stored: false,
-                        collapsed: false,
-                        detail: None,
-                    };
+                    let handling = Handling::of(forwarded(fetch.reason));
                     let Reply { status, headers, content } =
                         self.decisions.relay(request, &response, self.now, &handling);
                     let body = if content == Selection::None { Vec::new() } else { body };

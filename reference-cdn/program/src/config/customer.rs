@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use edge::{
     CustomerConfig, CustomerLimits, Host, MOST_ORIGINS, OriginConfig, OriginGroupConfig, OriginTls,
-    ProbeConfig, Protocol, Rate, Role,
+    ProbeConfig, Protocol, Rate, Role, TlsSetupError,
 };
 use http::StatusCode;
 use http_cache::{ClientDirectives, Settings};
@@ -177,8 +177,8 @@ impl OriginDraft {
             && wrongs.is_empty()
             && let Err(error) = tls.check()
         {
-            let field = if tls.server_name.is_some() && error.is_name() { "server-name" } else { "url" };
-            wrongs.push((field, Wrong::new(error.to_string()).hint("give PEM files that the edge can read")));
+            let (field, hint) = about(&error, &tls);
+            wrongs.push((field, Wrong::new(error.to_string()).hint(hint)));
         }
         if !wrongs.is_empty() {
             return Err(wrongs);
@@ -189,5 +189,24 @@ impl OriginDraft {
         origin.role = self.role.unwrap_or_default();
         origin.weight = self.weight.unwrap_or(1);
         Ok(origin)
+    }
+}
+
+/// The field that an error of TLS is about, and what to do.
+fn about(error: &TlsSetupError, tls: &OriginTls) -> (&'static str, &'static str) {
+    let readable = "give a PEM file that the edge can read";
+    match error {
+        TlsSetupError::Name(_) => {
+            ("server-name", "a host name or an address, as it stands in the certificate")
+        }
+        TlsSetupError::File { path, .. } if tls.ca.as_ref() == Some(path) => ("ca", readable),
+        TlsSetupError::File { path, .. } if tls.certificate.as_ref().is_some_and(|(_, key)| key == path) => {
+            ("key", readable)
+        }
+        TlsSetupError::File { .. } => ("certificate", readable),
+        TlsSetupError::Certificate { .. } => ("certificate", "give the key that belongs to the certificate"),
+        TlsSetupError::NoAuthorities | TlsSetupError::Other(_) => {
+            ("url", "give the authorities to trust: ca")
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use edge::{Host, Prefix};
+use http::HeaderName;
 use http_cache::ClientDirectives;
 
 use edge::store::disk::{OtherVersion, Sync};
@@ -112,6 +113,12 @@ fn token(text: &str, what: &str) -> Result<String, Wrong> {
     Ok(text.to_owned())
 }
 
+fn field_name(text: &str) -> Result<HeaderName, Wrong> {
+    HeaderName::try_from(text).map_err(|_| {
+        Wrong::new(format!("\"{text}\" is not a field name")).hint("for example \"CDN-Cache-Control\"")
+    })
+}
+
 const DIRECTIVES: [ClientDirectives; 2] = [ClientDirectives::Honor, ClientDirectives::Ignore];
 
 /// The fields of the edge, in the order in which they are shown.
@@ -184,6 +191,22 @@ const GENERAL: &[Field<Draft>] = &[
         default: Some("ignore"),
         meaning: "Whether Cache-Control and Pragma in requests are obeyed (RFC 9111 section 5.2.1).",
         bounds: "Obeyed, any client can send every one of its requests to the origin.",
+    },
+    Field {
+        path: "targeted-fields",
+        kind: Kind::List {
+            form: "field names, such as \"CDN-Cache-Control\"",
+            set: |draft, names| {
+                let names: Result<Vec<HeaderName>, Wrong> =
+                    names.iter().map(|name| field_name(name)).collect();
+                draft.settings.targeted = Some(names?);
+                Ok(())
+            },
+        },
+        default: None,
+        meaning: "Response fields that stand for Cache-Control and Expires here, the most applicable first (RFC 9213). \
+                  If not given: `name` with -Cache-Control behind it, then CDN-Cache-Control.",
+        bounds: "A field named here overrides even no-store for others, so it must mean what RFC 9213 says.",
     },
     Field {
         path: "access-log",
