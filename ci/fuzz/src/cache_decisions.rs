@@ -227,7 +227,7 @@ fn step(
         }
         Received::Copy { index, stored: new } => {
             assert_eq!(new.extent(), stored[index].extent());
-            end_to_end("what is stored", new.headers(), answer);
+            end_to_end("what is stored", &new.headers(), answer);
             stored.push(Arc::new(new.at_rest()));
         }
         Received::Slice { stored: new, replaces, range } => {

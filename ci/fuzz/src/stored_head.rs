@@ -1,7 +1,7 @@
 //! A stored head and trailer fields as they lie on disk: what is read has one spelling, and what comes of it can be
 //! asked anything.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use http_cache::{
     Decisions, Ended, Fetch, ForwardReason, Handling, Outcome, Received, Request, Response, Settings,
     Standard, Stored, Time, decode_fields, encode_fields,
@@ -18,8 +18,9 @@ fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let request = map(&[("accept-encoding", "gzip;q=0.5, br"), ("x-a", "1"), ("range", "bytes=2-5")]);
     let target = Uri::from_static("http://h/");
-    let seen = Request { method: &Method::GET, target: &target, headers: &request };
-    let fetch = Fetch { reason: ForwardReason::UriMiss, validate: None, complete: None, whole: false };
+    let seen =
+        Request { method: &Method::GET, target: &target, version: Version::HTTP_11, headers: &request };
+    let fetch = Fetch::forward(ForwardReason::UriMiss);
     let time = Time::from_secs(1_795_262_400);
     let answers = [
         (200, map(&[("cache-control", "max-age=60"), ("content-length", "10")])),
@@ -81,11 +82,18 @@ fn ask(stored: &Stored) {
         [&[][..], &[("range", "bytes=0-0, 2-")], &[("if-none-match", "*"), ("accept-language", "en")]]
     {
         let headers = map(lines);
-        let request = Request { method: &Method::GET, target: &target, headers: &headers };
+        let request =
+            Request { method: &Method::GET, target: &target, version: Version::HTTP_11, headers: &headers };
         let all = [Arc::new(stored.clone())];
         for now in [Time::from_secs(0), Time::from_secs(1_795_262_400), Time::from_millis(u64::MAX)] {
             let _ = decisions.plan(&request, &all, now);
-            let handling = Handling { outcome: Outcome::Hit, stored: false, collapsed: false, detail: None };
+            let handling = Handling {
+                outcome: Outcome::Hit,
+                stored: false,
+                collapsed: false,
+                detail: None,
+                proxy: None,
+            };
             let _ = decisions.reply(&request, stored, now, &handling);
             let _ = (
                 stored.age(now),

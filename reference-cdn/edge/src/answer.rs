@@ -78,12 +78,12 @@ impl Edge {
                 if let Err(refused) =
                     self.limits.stray((peer.ip(), &head.headers), record.start, &self.metrics)
                 {
-                    return self.refuse(refused, &head.method, down, record).await;
+                    return self.refuse(refused, None, &head, down, record).await;
                 }
                 record.answered = Answered::Generated;
-                let page =
-                    Page { status, text, proxy: ProxyStatus::of(ProxyError::HttpRequestError), fields: &[] };
-                return self.respond(&head.method, HeaderMap::new(), page, down, record).await;
+                let proxy = rejected(ProxyError::HttpRequestError, status);
+                let page = Page { status, text, proxy, fields: &[] };
+                return self.respond(&head.method, self.made(None, &head, proxy), page, down, record).await;
             }
         };
         let taken = (customer.number, customer.limits, &customer.load);
@@ -92,7 +92,7 @@ impl Edge {
                 Ok(in_flight) => in_flight,
                 Err(refused) => {
                     customer.load.refused.add(1);
-                    return self.refuse(refused, &head.method, down, record).await;
+                    return self.refuse(refused, Some(&customer), &head, down, record).await;
                 }
             };
         let handled = self.by_itself(&head);
@@ -106,7 +106,7 @@ impl Edge {
                 }
                 StatusCode::RANGE_NOT_SATISFIABLE => {
                     self.metrics.reached(Limit::Ranges);
-                    ProxyError::HttpRequestDenied
+                    ProxyError::HttpRequestError
                 }
                 _ => ProxyError::HttpRequestError,
             };
@@ -150,7 +150,8 @@ impl Edge {
     async fn refuse<D: Downstream>(
         &self,
         refused: Refused,
-        method: &Method,
+        customer: Option<&Customer>,
+        head: &RequestHead,
         down: &mut D,
         record: &mut Record,
     ) -> Result<(), Stop> {
@@ -158,9 +159,24 @@ impl Edge {
         record.answered = Answered::Limited;
         record.error = Some(refused.limit.name());
         let retry = [(RETRY_AFTER, HeaderValue::from(refused.retry_after()))];
-        let proxy = ProxyStatus::of(ProxyError::HttpRequestDenied);
-        let page = Page { status: refused.status(), text: refused.text(), proxy, fields: &retry };
-        self.respond(method, HeaderMap::new(), page, down, record).await
+        let status = refused.status();
+        let error = match status {
+            StatusCode::TOO_MANY_REQUESTS => ProxyError::HttpRequestError,
+            _ => ProxyError::HttpRequestDenied,
+        };
+        let proxy = rejected(error, status);
+        let page = Page { status, text: refused.text(), proxy, fields: &retry };
+        self.respond(&head.method, self.made(customer, head, proxy), page, down, record).await
+    }
+
+    /// The fields of an answer of the edge's own making. Where nobody's site was asked for, this CDN has the name that it has
+    /// for any customer.
+    fn made(&self, customer: Option<&Customer>, head: &RequestHead, proxy: ProxyStatus) -> HeaderMap {
+        let Some(customer) = customer.or(self.customers.all().first().map(|first| &**first)) else {
+            return HeaderMap::new();
+        };
+        let handling = Handling { proxy: Some(proxy), ..Handling::of(From::Generated) };
+        customer.decisions.generated(&view(head), self.clock.now(), &handling)
     }
 
     /// Whose content the request is for. A target without authority (HTTP/1.0 without Host) gets one.
@@ -507,13 +523,12 @@ impl Edge {
         call: &mut Call<'_, D>,
     ) -> Result<(), Stop> {
         call.record.answered = Answered::Generated;
-        let proxy = ProxyStatus { generated: Some(status), ..ProxyStatus::of(error) };
+        let proxy = rejected(error, status);
         self.page(Page { status, text, proxy, fields }, call).await
     }
 
     async fn page<D: Downstream>(&self, page: Page<'_>, call: &mut Call<'_, D>) -> Result<(), Stop> {
-        let handling = Handling { proxy: Some(page.proxy), ..Handling::of(From::Generated) };
-        let headers = call.decisions().generated(&call.view(), self.clock.now(), &handling);
+        let headers = self.made(Some(call.customer), call.head, page.proxy);
         self.respond(&call.head.method, headers, page, call.down, call.record).await
     }
 
@@ -589,6 +604,10 @@ impl std::convert::From<Stop> for Unsent {
     fn from(stop: Stop) -> Self {
         Self::Stop(stop)
     }
+}
+
+fn rejected(error: ProxyError, status: StatusCode) -> ProxyStatus {
+    ProxyStatus { generated: Some(status), ..ProxyStatus::of(error) }
 }
 
 /// What is told of a stored response that stands in for the origin's, which had `status` or did not come.

@@ -69,6 +69,11 @@ impl Edge {
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         samples.extend([
             Sample::gauge("edge_store_objects", "Responses in the store.", self.store.objects()),
+            Sample::gauge(
+                "edge_fetches_in_flight",
+                "Fetches from the origin under way.",
+                self.store.fetches(),
+            ),
             Sample::gauge("edge_store_octets", "Octets of the store in use.", accounts.held()),
             Sample::gauge(
                 "edge_store_resident_octets",

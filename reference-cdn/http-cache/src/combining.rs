@@ -32,16 +32,21 @@ pub(crate) fn complete(
         && range == *wanted
         && complete == part.extent.complete
         && length.is_none_or(|length| length == range.end - range.start);
-    // Credentials went along only if what is stored allows all to have it; this part must do so too.
-    let allows_all =
-        |headers: &HeaderMap| storing::allows_all(&ResponseDirectives::of(headers, policy.targets));
-    let private = request.headers.contains_key(AUTHORIZATION)
-        && allows_all(&part.headers.to_map(0))
-        && !allows_all(response.headers);
-    if !fits || private {
+    if !fits {
         return None;
     }
-    let mut whole = freshening::freshen(request, response, part, policy)?;
+    // Credentials went along only if what is stored allows all to have it; the new part must do so too.
+    let allows_all =
+        |headers: &HeaderMap| storing::allows_all(&ResponseDirectives::of(headers, policy.targets));
+    let mut sent = request.headers.clone();
+    if !allows_all(&part.headers.to_map(0)) {
+        sent.remove(AUTHORIZATION);
+    }
+    if sent.contains_key(AUTHORIZATION) && !allows_all(response.headers) {
+        return None;
+    }
+    let sent = Request { headers: &sent, ..*request };
+    let mut whole = freshening::freshen(&sent, response, part, policy)?;
     keep_digests(&mut whole, response.headers);
     whole.status = StatusCode::OK;
     whole.answered = None;

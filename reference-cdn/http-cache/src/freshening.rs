@@ -11,7 +11,7 @@ use crate::directives::ResponseDirectives;
 use crate::lines::Lines;
 use crate::storing::Policy;
 use crate::vary::{Selecting, Vary};
-use crate::{Request, Response, Stored, fields, storing};
+use crate::{Request, Response, Stored, fields, storing, validation};
 
 /// Fields that describe the stored octets themselves: a response without content cannot change them (section
 /// 3.2). Its Content-Digest is about its own (no) content (RFC 9530 section 2).
@@ -46,6 +46,9 @@ pub(crate) fn freshen(
     let mut merged = stored.headers.to_map(4);
     // A Date of the past would make the response seem older than this confirmation of it.
     merged.remove(DATE);
+    if validation::is_stronger(&update, &stored.headers.to_map(0)) {
+        update.remove(ETAG);
+    }
     for name in update.keys().filter(|name| !BOUND_TO_CONTENT.contains(name)) {
         merged.remove(name);
     }

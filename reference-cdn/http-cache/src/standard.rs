@@ -205,7 +205,7 @@ impl Standard {
         let staleness = chosen.staleness(now);
         let directives = self.directives(request);
         // A client that is heard gets what it asked for, or the origin's error.
-        if directives.reject(request, chosen, now) || directives.want_fresh() && !staleness.is_zero() {
+        if directives.reject(request, chosen, now) || directives.want_fresh() && !chosen.is_fresh(now) {
             return None;
         }
         let asked = directives.stale_if_error.is_some_and(|window| staleness <= seconds(window));
@@ -276,6 +276,9 @@ impl Standard {
 
     /// A 304 to conditions of the client's own. It updates what it names in the store (section 4.3.4), and answers the
     /// client from there if that comes to a 304 again.
+    ///
+    /// One without validators is about the client's copy, which may be another than the one stored: it updates nothing,
+    /// although the last rule of that section would let it.
     fn told_client(
         &self,
         request: &Request<'_>,
@@ -283,7 +286,14 @@ impl Standard {
         stored: &[Arc<Stored>],
     ) -> Received {
         let (mut updated, mut forget) = (Vec::new(), Vec::new());
-        for index in self.named(request, response, stored) {
+        let mut named: Vec<usize> = self.named(request, response, stored).collect();
+        if named.is_empty() {
+            let weak = self.select(request, stored);
+            named.extend(
+                weak.filter(|&index| validation::names(response.headers, &stored[index]) == Match::Weak),
+            );
+        }
+        for index in named {
             match freshening::freshen(request, response, &stored[index], self.policy()) {
                 Some(fresh) => updated.push((index, Box::new(fresh))),
                 None => forget.push(index),
@@ -306,6 +316,7 @@ impl Standard {
     fn head_received(
         &self,
         request: &Request<'_>,
+        fetch: &Fetch,
         response: &Response<'_>,
         stored: &[Arc<Stored>],
     ) -> Received {
@@ -318,7 +329,11 @@ impl Standard {
                 if !candidate.selecting.matches(request.headers, &candidate.headers) {
                     continue;
                 }
-                let described = freshening::head_describes(response.headers, candidate);
+                // An origin that was sent the stored validator and does not answer 304 may know nothing of conditions.
+                // If it does not repeat the validator either, it has another version.
+                let named = fetch.validate.is_none()
+                    || matches!(validation::names(response.headers, candidate), Match::Strong | Match::Weak);
+                let described = named && freshening::head_describes(response.headers, candidate);
                 if candidate.extent.partial && described {
                     // Still true, but no answer to a HEAD.
                     continue;
@@ -557,7 +572,7 @@ impl Decisions for Standard {
             return Received::ServeStale { index };
         }
         if *request.method == Method::HEAD {
-            return self.head_received(request, response, stored);
+            return self.head_received(request, fetch, response, stored);
         }
         // The responses that this request would have been answered from.
         let selected = || -> Vec<usize> {

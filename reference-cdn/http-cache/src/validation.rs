@@ -211,6 +211,19 @@ pub(crate) fn offerable(request: &Request<'_>, stored: &[Arc<Stored>]) -> impl I
     indices.into_iter()
 }
 
+/// Is the entity tag of `response` the strong form of the weak one that is stored?
+///
+/// Servers that compress on the fly weaken the tag of what they compress, and have nothing to weaken in a 304. To the letter
+/// of RFC 9111 section 4.3.4 such a 304 names none that is stored, and could update nothing: each validation of what most
+/// servers send would bring all of it again. It is taken for an answer about the one response that was asked about, whose
+/// tag stays weak: it is not known to be, octet for octet, what the strong one names.
+pub(crate) fn is_stronger(response: &HeaderMap, stored: &HeaderMap) -> bool {
+    match (EntityTag::of(response), EntityTag::of(stored)) {
+        (Some(a), Some(b)) => !a.weak && b.weak && a.opaque == b.opaque,
+        _ => false,
+    }
+}
+
 /// How a validator in a response relates to a stored one (RFC 9111 section 4.3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Match {

@@ -76,6 +76,7 @@ pub struct Store {
     objects: AtomicU64,
     /// Where the log of purges is.
     position: AtomicU64,
+    fetches: AtomicU64,
     disk: Option<Disk>,
     /// How long a request waits for the disk.
     patience: Duration,
@@ -120,6 +121,7 @@ impl Store {
             ids,
             objects: AtomicU64::new(0),
             position: AtomicU64::new(0),
+            fetches: AtomicU64::new(0),
             disk,
             patience: Duration::ZERO,
             source: OnceLock::new(),
@@ -146,6 +148,11 @@ impl Store {
     /// Tells where the log of purges is: fetches that begin from now on know of all purges up to there.
     pub fn set_position(&self, position: u64) {
         self.position.store(position, Ordering::Release);
+    }
+
+    /// Fetches under way, from their announcement until their content is stored or let go.
+    pub fn fetches(&self) -> u64 {
+        self.fetches.load(Ordering::Acquire)
     }
 
     pub fn hashed(&self, customer: &Arc<str>, key: Key) -> HashedKey {
@@ -199,6 +206,7 @@ impl Store {
         }
         let flight = Arc::new(Flight::default());
         resource.flights().push(Joinable { flight: Arc::clone(&flight), open });
+        self.fetches.fetch_add(1, Ordering::Relaxed);
         let born = self.position.load(Ordering::Acquire);
         Ok(Registration { store: Arc::clone(self), key: key.clone(), flight, born })
     }

@@ -1,6 +1,7 @@
 //! A fetch that the store knows of.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::flight::{Flight, Landing};
 use super::{HashedKey, Store};
@@ -52,6 +53,7 @@ impl Drop for Registration {
                 }
             }
         }
+        self.store.fetches.fetch_sub(1, Ordering::Release);
         // Whoever waits must not wait for ever, however the fetch ended (even by a panic).
         self.flight
             .land(Landing::Failed(http_cache::Failure::Response, http_cache::ProxyError::ProxyInternalError));

@@ -273,7 +273,7 @@ impl Response {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// What the edge says of its own errors, and of the origin's.
+    /// What went wrong, as Proxy-Status tells it.
     pub fn proxy_status(&self) -> &str {
         self.field("proxy-status").unwrap_or("none")
     }
