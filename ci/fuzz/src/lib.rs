@@ -14,6 +14,7 @@ mod compare_answers;
 mod edge_forwarded;
 mod edge_http1;
 mod edge_http2;
+mod edge_purge;
 mod input;
 mod report_forms;
 mod seeds;
@@ -81,6 +82,9 @@ pub const TARGETS: &[Target] = &[
         run: settings_files::config,
         smoke: 3000,
     },
+    Target { name: "purge_orders", seeds: edge_purge::order_seeds, run: edge_purge::orders, smoke: 3000 },
+    Target { name: "purge_log", seeds: edge_purge::log_seeds, run: edge_purge::log, smoke: 600 },
+    Target { name: "purge_tokens", seeds: edge_purge::token_seeds, run: edge_purge::tokens, smoke: 2000 },
     Target { name: "tool_files", seeds: tool_files::seeds, run: tool_files::run, smoke: 200 },
 ];
 

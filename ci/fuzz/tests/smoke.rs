@@ -154,5 +154,8 @@ smoke! {
     waivers
     profile
     edge_config
+    purge_orders
+    purge_log
+    purge_tokens
     tool_files
 }

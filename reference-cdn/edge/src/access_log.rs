@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::client::{Request, Stop};
 use crate::metrics::{Answered, Metrics};
+use crate::timestamp;
 
 /// Lines that may wait for the writer.
 const QUEUE: usize = 16 * 1024;
@@ -98,7 +99,7 @@ impl AccessLog {
     pub(crate) fn write(&self, record: &Record, now: Time, result: Result<(), Stop>, metrics: &Metrics) {
         let (Some(sender), Some((client, method, target))) = (&self.0, &record.request) else { return };
         let line = Line {
-            time: timestamp(record.start),
+            time: timestamp::format(record.start),
             client: *client,
             method: method.as_str(),
             target: target.to_string(),
@@ -152,41 +153,5 @@ impl LogWriter {
                 tracing::error!(path = %self.path.display(), %error, "the access log cannot be written");
             }
         }
-    }
-}
-
-/// RFC 3339 in UTC, with milliseconds.
-fn timestamp(time: Time) -> String {
-    let (days, rest) = (time.as_millis() / 86_400_000, time.as_millis() % 86_400_000);
-    let (year, month, day) = civil(days);
-    let (seconds, millis) = (rest / 1000, rest % 1000);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
-}
-
-/// Year, month and day of a day counted from 1970-01-01, by counting from 0000-03-01 in eras of 400 years.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let of_era = shifted % 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn timestamps_follow_the_calendar() {
-        let check = |seconds, expected: &str| assert_eq!(timestamp(Time::from_secs(seconds)), expected);
-        check(0, "1970-01-01T00:00:00.000Z");
-        check(951_782_400, "2000-02-29T00:00:00.000Z");
-        check(1_709_251_199, "2024-02-29T23:59:59.000Z");
-        check(4_107_542_400, "2100-03-01T00:00:00.000Z");
     }
 }

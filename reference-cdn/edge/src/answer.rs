@@ -10,7 +10,7 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RANGE, RETRY_AFTER,
 };
 use http::uri::Scheme;
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode, Uri, Version};
 use http_cache::{
     Decisions, Failure, Fetch, ForwardReason, Handling, Lookup, NotStored, Outcome as From, Plan, ProxyError,
     ProxyStatus, Request as View, Response,
@@ -28,7 +28,7 @@ use crate::metrics::Answered;
 use crate::send::{self, NotSent};
 use crate::slices::{SliceError, Slices};
 use crate::state::{Edge, view};
-use crate::store::{Flight, HashedKey, Landing, Object, Registration, Sight, Variants};
+use crate::store::{Flight, Grounded, HashedKey, Landing, Object, Registration, Sight, Variants};
 
 const MAX_FORWARDS: HeaderName = HeaderName::from_static("max-forwards");
 /// How many fetches made for others a request waits for before it asks on its own.
@@ -83,7 +83,9 @@ impl Edge {
                 record.answered = Answered::Generated;
                 let proxy = rejected(ProxyError::HttpRequestError, status);
                 let page = Page { status, text, proxy, fields: &[] };
-                return self.respond(&head.method, self.made(None, &head, proxy), page, down, record).await;
+                return self
+                    .respond(&head.method, self.made(None, &view(&head), proxy), page, down, record)
+                    .await;
             }
         };
         let taken = (customer.number, customer.limits, &customer.load);
@@ -128,9 +130,12 @@ impl Edge {
             Lookup::Forward(reason) => {
                 let fetch = Fetch::forward(reason);
                 let key = self.key(&call);
-                let variants = self.store.look_up(&key).await;
-                let Ok(registration) = self.store.take_off(&key, false, |_| false) else {
-                    return Err(Stop::Content);
+                let (variants, registration) = loop {
+                    let born = self.store.purges().at(self.clock.now());
+                    let variants = self.store.look_up(&key).await;
+                    if let Ok(registration) = self.store.take_off(&key, born, false, |_| false) {
+                        break (variants, registration);
+                    }
                 };
                 let question = call.question(fetch, variants, content);
                 match Box::pin(self.fetch(registration, question, false, &mut call)).await {
@@ -160,23 +165,32 @@ impl Edge {
         record.error = Some(refused.limit.name());
         let retry = [(RETRY_AFTER, HeaderValue::from(refused.retry_after()))];
         let status = refused.status();
+        // RFC 9209 names 429 among those of the first (section 2.3.16), and keeps the second for what configuration rejects.
         let error = match status {
             StatusCode::TOO_MANY_REQUESTS => ProxyError::HttpRequestError,
             _ => ProxyError::HttpRequestDenied,
         };
         let proxy = rejected(error, status);
         let page = Page { status, text: refused.text(), proxy, fields: &retry };
-        self.respond(&head.method, self.made(customer, head, proxy), page, down, record).await
+        self.respond(&head.method, self.made(customer, &view(head), proxy), page, down, record).await
     }
 
     /// The fields of an answer of the edge's own making. Where nobody's site was asked for, this CDN has the name that it has
     /// for any customer.
-    fn made(&self, customer: Option<&Customer>, head: &RequestHead, proxy: ProxyStatus) -> HeaderMap {
+    fn made(&self, customer: Option<&Customer>, request: &View<'_>, proxy: ProxyStatus) -> HeaderMap {
         let Some(customer) = customer.or(self.customers.all().first().map(|first| &**first)) else {
             return HeaderMap::new();
         };
         let handling = Handling { proxy: Some(proxy), ..Handling::of(From::Generated) };
-        customer.decisions.generated(&view(head), self.clock.now(), &handling)
+        customer.decisions.generated(request, self.clock.now(), &handling)
+    }
+
+    /// The fields of a refusal of what is hardly a request.
+    pub(crate) fn refusal(&self, status: StatusCode) -> HeaderMap {
+        let (target, headers) = (Uri::default(), HeaderMap::new());
+        let request =
+            View { method: &Method::GET, target: &target, version: Version::HTTP_11, headers: &headers };
+        self.made(None, &request, rejected(ProxyError::HttpRequestError, status))
     }
 
     /// Whose content the request is for. A target without authority (HTTP/1.0 without Host) gets one.
@@ -232,6 +246,9 @@ impl Edge {
         // The disk could not be read in time: this request does without.
         let mut past_disk = false;
         for _ in 0..MOST_ROUNDS {
+            let now = self.clock.now();
+            // Before anything is looked up: a purge that comes from here on counts as later than what is found.
+            let born = self.store.purges().at(now);
             let variants = match past_disk {
                 false => self.store.look_up(&key).await,
                 true => self.store.find(&key).unwrap_or_default(),
@@ -246,7 +263,7 @@ impl Edge {
                     let Some(object) = variants.object(index) else { continue };
                     self.store.touch(&object);
                     if let Some(fetch) = refresh {
-                        self.refresh(&key, call.question(fetch, Arc::clone(&variants), None));
+                        self.refresh(&key, born, call.question(fetch, Arc::clone(&variants), None));
                     }
                     call.record.answered = if stale { Answered::Stale } else { Answered::Hit };
                     match self.serve(&key, &object, &Handling::of(From::Hit), call).await {
@@ -276,7 +293,7 @@ impl Edge {
                     }
             };
             let open = collapsing.lead && !with_content;
-            match self.store.take_off(&key, open, join) {
+            match self.store.take_off(&key, born, open, join) {
                 Ok(registration) => {
                     let question = call.question(fetch, variants, content.take());
                     // In a box, so that a hit does not carry the room that a miss needs.
@@ -287,7 +304,9 @@ impl Edge {
                         Err(Unsent::Unread) => past_disk = true,
                     }
                 }
-                Err(flight) => match self.wait(&key, &flight, &fetch, &variants, call).await? {
+                Err(Grounded::Late) => {}
+                Err(Grounded::Join(flight)) => match self.wait(&key, &flight, &fetch, &variants, call).await?
+                {
                     Waited::Answered => return Ok(()),
                     Waited::Alone => alone = true,
                     Waited::PassOver => {
@@ -491,8 +510,8 @@ impl Edge {
     }
 
     /// Starts a fetch in the background, unless one is under way.
-    fn refresh(self: &Arc<Self>, key: &HashedKey, question: Question) {
-        if let Ok(registration) = self.store.take_off(key, true, |_| true) {
+    fn refresh(self: &Arc<Self>, key: &HashedKey, born: u64, question: Question) {
+        if let Ok(registration) = self.store.take_off(key, born, true, |_| true) {
             self.metrics.background_refreshes.add(1);
             tokio::spawn(Arc::clone(self).ask(registration, question));
         }
@@ -528,7 +547,7 @@ impl Edge {
     }
 
     async fn page<D: Downstream>(&self, page: Page<'_>, call: &mut Call<'_, D>) -> Result<(), Stop> {
-        let headers = self.made(Some(call.customer), call.head, page.proxy);
+        let headers = self.made(Some(call.customer), &call.view(), page.proxy);
         self.respond(&call.head.method, headers, page, call.down, call.record).await
     }
 

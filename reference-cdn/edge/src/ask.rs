@@ -117,6 +117,9 @@ impl Edge {
                 // It holds already. That it holds after a restart too is waited for, unless the disk hangs.
                 let _ = timeout(self.store.patience(), purged.removal.written()).await;
             }
+            let groups = decisions.invalidated_groups(&seen, &response);
+            let origin = registration.key().key.origin();
+            self.store.purges().invalidate_groups(&customer.name, origin, &groups);
             let expected = ExpectedDigests::of(&seen, &response);
             if let Err(spoiled) = answer.content.expect(expected, answer.length).await {
                 self.spoiled(&request.target, &spoiled);
@@ -149,8 +152,12 @@ impl Edge {
                     let slices = head.stored.slices().map(|slices| (slices.id, range.start / slices.size));
                     // If somebody else fetches that slice, theirs is as good.
                     if let Some((id, index)) = slices
-                        && let Ok(registration) =
-                            self.store.take_off(&self.slice_key(key, id, index), true, |_| true)
+                        && let Ok(registration) = self.store.take_off(
+                            &self.slice_key(key, id, index),
+                            registration.born(),
+                            true,
+                            |_| true,
+                        )
                     {
                         self.receive(&customer, registration, answer, FillPlan::slice(slice), false);
                     }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use http_cache::Settings;
+use sha2::{Digest as _, Sha256};
 
 use crate::client::{ConnectionLimits, HeadLimits};
 use crate::http2::Http2Limits;
 use crate::limits::{ClientLimits, CustomerLimits, Lengths, Rate};
 use crate::origin::{OriginConfig, OriginGroupConfig};
+use crate::purge::PurgeConfig;
 use crate::store::StoreLimits;
 use crate::store::disk::{OtherVersion, Sync};
 use crate::tls::TlsConfig;
@@ -34,6 +36,7 @@ pub struct Config {
     pub store: StoreLimits,
     pub disk: DiskSettings,
     pub admin: Option<AdminConfig>,
+    pub purge: PurgeConfig,
     /// Path of the access log; `-` for standard output.
     pub access_log: Option<PathBuf>,
     /// How long requests in flight may take to finish when the edge is told to stop.
@@ -106,22 +109,20 @@ pub struct AdminConfig {
     pub token: Token,
 }
 
-/// The admin listener's secret. Not shown when printed.
+/// A secret that operators and customers send. Only its SHA-256 digest is held, so that no dump of memory gives it away;
+/// not even that is shown when printed.
 #[derive(Clone)]
-pub struct Token(Vec<u8>);
+pub struct Token([u8; 32]);
 
 impl Token {
-    pub fn new(token: impl Into<Vec<u8>>) -> Self {
-        Self(token.into())
+    pub fn new(token: impl AsRef<[u8]>) -> Self {
+        Self(Sha256::digest(token.as_ref()).into())
     }
 
     /// Takes the same time however much of `given` is right.
     pub fn matches(&self, given: &[u8]) -> bool {
-        let mut difference = self.0.len() ^ given.len();
-        for (index, byte) in given.iter().enumerate() {
-            let expected = self.0.get(index % self.0.len().max(1)).copied().unwrap_or(0);
-            difference |= usize::from(std::hint::black_box(byte ^ expected));
-        }
+        let given: [u8; 32] = Sha256::digest(given).into();
+        let difference = self.0.iter().zip(given).fold(0, |sum, (a, b)| sum | std::hint::black_box(a ^ b));
         std::hint::black_box(difference) == 0
     }
 }
@@ -147,6 +148,7 @@ impl Config {
             store: StoreLimits::default(),
             disk: DiskSettings::default(),
             admin: None,
+            purge: PurgeConfig::default(),
             access_log: None,
             drain: Duration::from_secs(30),
         }

@@ -22,6 +22,7 @@ pub mod limits;
 mod lonely;
 mod metrics;
 mod origin;
+pub mod purge;
 mod send;
 mod server;
 mod slices;
@@ -36,6 +37,7 @@ mod store_tests;
 #[path = "../tests/support/mod.rs"]
 mod support;
 mod sync;
+mod timestamp;
 pub mod tls;
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use crate::customer::{Customer, Customers};
 use crate::limits::{Limits, OpenConnection};
 use crate::metrics::{Count, Metrics};
 use crate::origin::{OriginSetupError, Origins, SystemAuthorities};
+use crate::purge::{self, LogError, Purges};
 use crate::state::{Edge, EdgeService};
 use crate::store::Store;
 use crate::store::disk::{DiskConfig, DiskLimits, Folder, OpenError};
@@ -41,7 +42,7 @@ const ADMIN_CONNECTIONS: usize = 64;
 const BREATH: Duration = Duration::from_millis(50);
 /// How long writing what waits for the disk may take at least.
 const DISK_TIME: Duration = Duration::from_secs(5);
-/// How long writing the last lines of the access log may take.
+/// How long writing the last lines of a log may take.
 const LOG_TIME: Duration = Duration::from_secs(5);
 
 /// Why an edge did not start.
@@ -51,6 +52,8 @@ pub enum StartError {
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
     #[error("cannot open the access log {}: {source}", .path.display())]
     AccessLog { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    PurgeLog(#[from] LogError),
     #[error(transparent)]
     Origin(#[from] OriginSetupError),
     #[error("{0}")]
@@ -124,6 +127,17 @@ pub fn bind(
             (log, Some(thread))
         }
     };
+    // What was purged before is purged before anybody can ask for it.
+    let mut purge = config.purge.clone();
+    if let Some(folder) = &config.disk.path
+        && purge.folder.is_none()
+    {
+        // Purges must outlast the process where stored responses do.
+        let failed = |source| OpenError::Io { what: "make", folder: folder.clone(), source };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        purge.folder = Some(folder.join("purges"));
+    }
+    let purges = Purges::open(&purge, fresh_number())?;
     let certificates = match &config.tls {
         None => None,
         Some(tls) => Some(Arc::new(Certificates::read(tls.certificates.clone(), Arc::clone(&metrics))?)),
@@ -139,18 +153,24 @@ pub fn bind(
     let (listener, listen) = listen(config.listen, "for clients")?;
     let rates = config.customers.iter().map(|customer| customer.limits.client_rate);
     let limits = Limits::new(config.per_client.clone(), config.stray_rate, rates);
-    let store = Arc::new(store(&config, &clock)?);
+    let store = Arc::new(store(&config, purges, &clock)?);
     let edge = Edge::new(customers, store, clock, metrics, log, limits);
     let admin = match &config.admin {
         None => None,
         Some(admin) => {
             let (admin_listener, address) = self::listen(admin.listen, "for operators")?;
-            let admin = Admin::new(Arc::clone(&edge), admin.token.clone(), listen)
+            let admin = Admin::new(Arc::clone(&edge), &config, admin.token.clone(), listen)
                 .with_certificates(certificates.as_ref().map(Arc::clone));
             Some((admin_listener, address, admin))
         }
     };
     Ok(Server { edge, listener, listen, tls, certificates, admin, log_writer, config })
+}
+
+/// A number that no other start has.
+fn fresh_number() -> u64 {
+    use std::hash::{BuildHasher as _, RandomState};
+    RandomState::new().hash_one(0)
 }
 
 fn listen(address: SocketAddr, what: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -166,12 +186,13 @@ fn listen(address: SocketAddr, what: &'static str) -> Result<(TcpListener, Socke
 }
 
 /// The store, with what its disk tier has, if there is one.
-fn store(config: &Config, clock: &Clock) -> Result<Store, StartError> {
+fn store(config: &Config, purges: Arc<Purges>, clock: &Clock) -> Result<Store, StartError> {
     let disk = &config.disk;
-    let Some(path) = &disk.path else { return Ok(Store::new(config.store)) };
+    let Some(path) = &disk.path else { return Ok(Store::with_purges(config.store, purges)) };
     let limits = DiskLimits::new(disk.size, config.store.object, config.store.memory);
     let (store, found) = Store::open(
         config.store,
+        purges,
         DiskConfig {
             files: Arc::new(Folder::new(path)),
             limits,
@@ -260,12 +281,14 @@ impl Server {
                     None => std::future::pending().await,
                 }
             };
+            let purge = purge::keep(Arc::clone(edge.store().purges()), Arc::clone(&edge), edge.clock.clone());
             let mut tending = JoinSet::new();
             for customer in edge.customers.all() {
                 tending.spawn(Arc::clone(&customer.origin).tend());
             }
             tokio::select! {
                 () = stop => {}
+                () = purge => {}
                 () = accept_clients => {}
                 () = accept_secured => {}
                 () = accept_operators => {}
@@ -287,6 +310,9 @@ impl Server {
         let store = Arc::clone(edge.store());
         let _ =
             timeout(config.drain.max(DISK_TIME), tokio::task::spawn_blocking(move || store.close())).await;
+        let closing = Arc::clone(&edge);
+        let close = tokio::task::spawn_blocking(move || closing.store().purges().close(&*closing));
+        let _ = timeout(LOG_TIME, close).await;
         if let Some(writer) = log_writer {
             // What was logged is on disk when the edge says that it has stopped, unless the disk hangs.
             let flush = tokio::task::spawn_blocking(move || {

@@ -23,7 +23,7 @@ use crate::customer::Customer;
 use crate::digests::{CheckedContent, Spoiled};
 use crate::origin::Outbound;
 use crate::state::{Edge, view};
-use crate::store::{Body, End, HashedKey, Landing, Object, Registration, Sight};
+use crate::store::{Body, End, Flight, Grounded, HashedKey, Landing, Object, Registration, Sight};
 
 /// How often one request tries to get a slice whose fetch fails.
 const TRIES: usize = 3;
@@ -130,13 +130,13 @@ impl<'a> Slices<'a> {
         self.edge.slice_key(self.key, self.id, at / self.size)
     }
 
-    fn find_or_fetch(&self, range: &Range<u64>) -> Result<Object, Arc<crate::store::Flight>> {
+    fn find_or_fetch(&self, range: &Range<u64>) -> Result<Object, Arc<Flight>> {
         let key = self.key_of(range.start);
         if let Some(object) = self.edge.store.find(&key).and_then(|variants| variants.object(0)) {
             self.edge.store.touch(&object);
             return Ok(object);
         }
-        let registration = self.edge.store.take_off(&key, true, |_| true)?;
+        let registration = self.edge.take_off_slice(&key)?;
         // It may have been stored between the two steps.
         if let Some(object) = self.edge.store.find(&key).and_then(|variants| variants.object(0)) {
             return Ok(object);
@@ -174,6 +174,20 @@ struct Wanted {
 impl Edge {
     pub(crate) fn slice_key(&self, key: &HashedKey, id: u64, index: u64) -> HashedKey {
         self.store.hashed(&key.customer, key.key.slice(id, index))
+    }
+
+    /// Begins to fetch a slice, or gives the fetch that is under way.
+    fn take_off_slice(&self, key: &HashedKey) -> Result<Registration, Arc<Flight>> {
+        loop {
+            // Its head was found before, perhaps long before: a download that began before a purge goes on after it. What is
+            // stored for it then can be found through that head only.
+            let born = self.store.purges().at(self.clock.now());
+            match self.store.take_off(key, born, true, |_| true) {
+                Ok(registration) => return Ok(registration),
+                Err(Grounded::Join(flight)) => return Err(flight),
+                Err(Grounded::Late) => {}
+            }
+        }
     }
 
     /// Stores the head of a representation that is kept in slices.
@@ -358,7 +372,7 @@ impl Cutter {
 
     fn begin(&self, index: u64) -> Option<(Fill, FillPlan)> {
         let key = self.edge.slice_key(&self.key, self.id, index);
-        let registration = self.edge.store.take_off(&key, true, |_| true).ok()?;
+        let registration = self.edge.take_off_slice(&key).ok()?;
         if self.edge.store.find(&key).is_some() {
             return None;
         }

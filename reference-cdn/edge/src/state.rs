@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use http::{HeaderMap, StatusCode};
 use http_cache::Request as View;
 
 use crate::access_log::{AccessLog, Record};
@@ -123,6 +124,7 @@ impl Edge {
                 customer.load.refused.get(),
             )
         }));
+        samples.extend(self.store.purges().samples());
         samples.extend(origin_samples(self.customers.all().iter().map(|customer| &*customer.origin)));
         samples
     }
@@ -155,6 +157,10 @@ impl Service for EdgeService {
             self.0.metrics.reached(limit);
         }
         tracing::debug!(%peer, %error, "request head refused");
+    }
+
+    fn refusal(&self, status: StatusCode) -> HeaderMap {
+        self.0.refusal(status)
     }
 }
 

@@ -255,7 +255,7 @@ async fn operators_need_the_token_and_get_clear_answers() {
     check(with("Authorization: Basic 0123456789abcdef\r\n", good), 401, "token").await;
     check(with(&right, good), 200, "\"purged\":0").await;
     check(with(&right, "{\"url\": \"/relative\"}"), 400, "absolute").await;
-    check(with(&right, "{\"url\": \"http://a b\"}"), 400, "send JSON").await;
+    check(with(&right, "{\"url\": \"http://a b\"}"), 400, "write it as http://host/path").await;
     check(with(&right, "{\"uri\": \"http://a/\"}"), 400, "unknown field").await;
     check(with(&right, "purge it"), 400, "send JSON").await;
     check(format!("POST /purge HTTP/1.1\r\nHost: a\r\n{right}\r\n"), 400, "send JSON").await;
@@ -264,11 +264,12 @@ async fn operators_need_the_token_and_get_clear_answers() {
             "POST /purge HTTP/1.1\r\nHost: a\r\n{right}Content-Length: 99999\r\n\r\n{}",
             "x".repeat(99_999)
         ),
-        400,
+        413,
         "larger",
     )
     .await;
-    check("GET /purge HTTP/1.1\r\nHost: a\r\n\r\n".into(), 405, "POST only").await;
+    check("PUT /purge HTTP/1.1\r\nHost: a\r\n\r\n".into(), 405, "GET, HEAD, POST only").await;
+    check("GET /purge HTTP/1.1\r\nHost: a\r\n\r\n".into(), 401, "token").await;
     check("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n".into(), 404, "POST /purge").await;
     check("GET /health HTTP/1.1\r\nHost: a\r\n\r\n".into(), 200, "ok").await;
     check("GET /status HTTP/1.1\r\nHost: a\r\n\r\n".into(), 401, "token").await;

@@ -405,3 +405,46 @@ async fn range_of_long(edge: &TestEdge) -> bool {
     let response = edge.exchange("GET", "/long", &format!("Range: bytes={at}-{}\r\n", at + 99_999)).await;
     response.complete && response.body == long_file(at, 100_000)
 }
+
+#[tokio::test]
+async fn a_purge_takes_the_slices_with_their_head() {
+    for order in [
+        r#"{"url": "http://site.test/"}"#,
+        r#"{"prefix": "http://site.test/"}"#,
+        r#"{"pattern": "/"}"#,
+        r#"{"host": "site.test"}"#,
+        r#"{"all": true}"#,
+    ] {
+        let file = File::new(1_000_000);
+        let origin = file.origin().await;
+        let edge = edge(&origin).await;
+        range(&edge, "0-200000").await;
+        assert_eq!(edge.metric("edge_store_objects"), 5, "a head and four slices");
+        assert_eq!(edge.order(order).await.status, 200);
+        file.version.store(2, Ordering::SeqCst);
+        edge.until("edge_store_objects", 0).await;
+        let part = range(&edge, "70000-70009").await;
+        assert!(part.body == file.content(2)[70_000..70_010], "{order}");
+        edge.until("edge_purge_names", 0).await;
+        let sent = file.sent();
+        assert!(range(&edge, "70000-70009").await.body == file.content(2)[70_000..70_010]);
+        assert_eq!(file.sent(), sent, "the new slices stay");
+    }
+}
+
+#[tokio::test]
+async fn after_a_soft_purge_slices_are_used_again_if_the_origin_says_so() {
+    let file = File::new(1_000_000);
+    let origin = file.origin().await;
+    let edge = edge(&origin).await;
+    range(&edge, "0-200000").await;
+    let sent = file.sent();
+    edge.order(r#"{"prefix": "/", "mode": "soft"}"#).await;
+    edge.until("edge_purge_names", 0).await;
+    assert!(range(&edge, "0-200000").await.body == file.content(1)[..=200_000]);
+    assert_eq!(origin.seen().last().expect("asked").field("if-none-match"), Some("\"v1\""));
+    assert_eq!(file.sent(), sent, "the origin said that they are still good");
+    file.version.store(2, Ordering::SeqCst);
+    edge.order(r#"{"all": true, "mode": "soft"}"#).await;
+    assert!(range(&edge, "0-200000").await.body == file.content(2)[..=200_000]);
+}

@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, Uri};
 
 use crate::{
     Collapsing, Ended, Failure, Fetch, Handling, Keep, Key, Lookup, Plan, Received, Refusal, Reply, Request,
-    Response, Stored, Time,
+    Response, Stored, Time, tags,
 };
 
 /// Every decision an edge takes about a message. Implementations are pure: the same arguments give the same
@@ -112,6 +112,12 @@ pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
 
     /// Keys whose responses must not be used any more after this exchange (RFC 9111 section 4.4).
     fn invalidated(&self, request: &Request<'_>, response: &Response<'_>) -> Vec<Key>;
+
+    /// Groups whose responses, of the request's origin (scheme, host and port), must not be used any more after
+    /// this exchange (RFC 9875 section 3).
+    fn invalidated_groups(&self, request: &Request<'_>, response: &Response<'_>) -> Vec<String> {
+        tags::invalidated_groups(request, response)
+    }
 
     /// Keys to forget, with all their variants, when `target` (absolute) is purged.
     fn purged(&self, target: &Uri) -> Vec<Key>;

@@ -45,7 +45,8 @@ const HAS_LAST_MODIFIED: u64 = 1 << 11;
 const HAS_ANSWERED: u64 = 1 << 12;
 const HAS_SLICES: u64 = 1 << 13;
 const IMMUTABLE: u64 = 1 << 14;
-const ALL: u64 = (1 << 15) - 1;
+const EXPIRED: u64 = 1 << 15;
+const ALL: u64 = (1 << 16) - 1;
 
 /// Why octets are no stored head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +95,8 @@ impl Stored {
             | flag(self.last_modified.is_some(), HAS_LAST_MODIFIED)
             | flag(self.answered.is_some(), HAS_ANSWERED)
             | flag(self.slices.is_some(), HAS_SLICES)
-            | flag(freshness.immutable, IMMUTABLE);
+            | flag(freshness.immutable, IMMUTABLE)
+            | flag(freshness.expired, EXPIRED);
         out.push(VERSION);
         put_number(out, self.status.as_u16().into());
         put_number(out, flags);
@@ -160,6 +162,7 @@ impl Stored {
             must_revalidate: is(MUST_REVALIDATE),
             shared_lifetime: is(SHARED_LIFETIME),
             immutable: is(IMMUTABLE),
+            expired: is(EXPIRED),
             stale_while_revalidate: when(is(HAS_WHILE_REVALIDATE), || duration(&mut from))?,
             stale_if_error: when(is(HAS_IF_ERROR), || duration(&mut from))?,
         };

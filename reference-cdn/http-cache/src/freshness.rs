@@ -24,6 +24,8 @@ pub(crate) struct Freshness {
     pub stale_if_error: Option<Duration>,
     /// The origin will not change the representation within the lifetime (RFC 8246).
     pub immutable: bool,
+    /// The lifetime was ended early, by a purge: stale even if the clock is set back.
+    pub expired: bool,
 }
 
 /// How a lifetime is guessed when the origin gives none (section 4.2.2).
@@ -71,6 +73,7 @@ impl Freshness {
             stale_while_revalidate: directives.stale_while_revalidate.map(seconds),
             stale_if_error: directives.stale_if_error.map(seconds),
             immutable: directives.immutable,
+            expired: false,
         }
     }
 

@@ -29,7 +29,7 @@ pub(crate) fn keys(request: &Request<'_>, response: &Response<'_>) -> Vec<Key> {
 }
 
 /// Safe by the method registry. Methods that nobody knows count as unsafe.
-fn is_safe(method: &Method) -> bool {
+pub(crate) fn is_safe(method: &Method) -> bool {
     matches!(
         method.as_str(),
         "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PROPFIND" | "REPORT" | "SEARCH" | "QUERY" | "PRI"

@@ -25,6 +25,14 @@ impl Key {
         )
     }
 
+    /// The key of the same authority, path and query with another scheme. A port stays only if it is not the scheme's
+    /// default.
+    pub(crate) fn with_scheme(scheme: &str, target: &Uri) -> Self {
+        // The authority as keys have it, which leaves the default port of its own scheme out.
+        let own = Self::of(target);
+        Self::from_parts(scheme, own.authority(), own.path_and_query())
+    }
+
     /// The key from its parts: scheme, authority (`host [":" port]`), path with query.
     pub fn from_parts(scheme: &str, authority: &str, path: &str) -> Self {
         let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -43,6 +51,13 @@ impl Key {
         Self(key.into())
     }
 
+    /// The key that [`as_str`](Self::as_str) gave. Any other text gives some key.
+    pub fn from_text(text: &str) -> Self {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
+        let (authority, path) = rest.split_at(rest.find(['/', '*']).unwrap_or(rest.len()));
+        Self::from_parts(scheme, authority, path)
+    }
+
     /// Where a slice of a representation is stored: the number `index` of the slices named `id`. No target URI has such a
     /// key, as none has a fragment.
     pub fn slice(&self, id: u64, index: u64) -> Self {
@@ -51,6 +66,34 @@ impl Key {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Scheme and authority, as in `http://example.com:8080`: the origin (RFC 9110 section 4.3.1), with a default port
+    /// left out.
+    pub fn origin(&self) -> &str {
+        &self.0[..self.path_starts()]
+    }
+
+    /// Host, with the port if it is not the scheme's default.
+    pub fn authority(&self) -> &str {
+        let start = self.0.find("://").map_or(0, |at| at + 3);
+        &self.0[start..self.path_starts()]
+    }
+
+    /// `/path?query`, or `*`. For a [`slice`](Self::slice), that of the whole.
+    pub fn path_and_query(&self) -> &str {
+        &self.target()[self.path_starts()..]
+    }
+
+    /// The key as a URI; for a [`slice`](Self::slice), the key of the whole.
+    pub fn target(&self) -> &str {
+        self.0.split_once('#').map_or(&*self.0, |(target, _)| target)
+    }
+
+    fn path_starts(&self) -> usize {
+        let start = self.0.find("://").map_or(0, |at| at + 3);
+        // An authority has neither of the two.
+        self.0[start..].find(['/', '*', '#']).map_or(self.0.len(), |at| start + at)
     }
 }
 
@@ -182,6 +225,47 @@ mod tests {
         }
         assert_eq!(Key::from_parts("http", "example.com:", "/").as_str(), "http://example.com/");
         assert_eq!(Key::from_parts("http", "example.com", "").as_str(), "http://example.com/");
+    }
+
+    #[test]
+    fn a_key_has_an_origin_an_authority_and_a_path() {
+        for (uri, origin, authority, path) in [
+            ("http://example.com/a/b?c=/d", "http://example.com", "example.com", "/a/b?c=/d"),
+            ("https://example.com:8443?x", "https://example.com:8443", "example.com:8443", "/?x"),
+            ("http://[::1]:8080//a", "http://[::1]:8080", "[::1]:8080", "//a"),
+            ("http://a:80/*", "http://a", "a", "/*"),
+        ] {
+            let key = Key::of(&uri.parse().unwrap());
+            assert_eq!(Key::from_text(key.as_str()), key);
+            assert_eq!((key.origin(), key.authority(), key.path_and_query()), (origin, authority, path));
+        }
+        let key = Key::from_parts("http", "a", "*");
+        assert_eq!((key.origin(), key.path_and_query()), ("http://a", "*"));
+        let key = Key::from_parts("http", "", "/a");
+        assert_eq!(Key::from_text(key.as_str()), key);
+        assert_eq!((key.origin(), key.authority(), key.path_and_query()), ("http://", "", "/a"));
+    }
+
+    #[test]
+    fn a_slice_has_the_parts_of_the_whole() {
+        let whole = Key::of(&"https://h:1/a?b".parse().unwrap());
+        let slice = whole.slice(0xab, 7);
+        assert_eq!(slice.as_str(), "https://h:1/a?b#ab/7");
+        assert_eq!((slice.target(), slice.path_and_query()), ("https://h:1/a?b", "/a?b"));
+        assert_eq!((slice.origin(), slice.authority()), (whole.origin(), whole.authority()));
+    }
+
+    #[test]
+    fn the_other_scheme_has_the_same_authority() {
+        for (uri, scheme, expected) in [
+            ("http://a/b?c", "https", "https://a/b?c"),
+            ("https://a:443/", "http", "http://a/"),
+            ("http://a:8080/", "https", "https://a:8080/"),
+            ("http://a:443/", "https", "https://a/"),
+            ("https://a:80/", "http", "http://a/"),
+        ] {
+            assert_eq!(Key::with_scheme(scheme, &uri.parse().unwrap()).as_str(), expected, "{uri}");
+        }
     }
 
     #[test]

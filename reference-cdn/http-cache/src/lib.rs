@@ -17,7 +17,8 @@
 //!    block of it. [`ExpectedDigests`] says what the origin's content must come to, [`wanted_digests`] which
 //!    digests a client wants.
 //! 8. [`Decisions::keep`]: the content has ended; is the stored response complete and still wanted?
-//! 9. [`Decisions::invalidated`] after unsafe methods, [`Decisions::purged`] for purges: the keys to forget.
+//! 9. [`Decisions::invalidated`] and [`Decisions::invalidated_groups`] after unsafe methods,
+//!    [`Decisions::purged`] for purges of a URL: what to forget.
 
 mod age;
 mod answering;
@@ -47,6 +48,7 @@ mod standard;
 mod status;
 mod stored;
 mod storing;
+mod tags;
 mod time;
 mod validation;
 mod vary;
@@ -67,6 +69,7 @@ pub use plan::{Collapsing, Ended, Failure, Fetch, Keep, Lookup, NotStored, Plan,
 pub use proxy_status::{ProxyError, ProxyStatus};
 pub use range::has_greedy_ranges;
 pub use reply::{Part, Reply, Selection};
-pub use standard::{ClientDirectives, Settings, Standard};
+pub use standard::{ClientDirectives, Settings, Standard, TagFields};
 pub use stored::{Extent, Stored};
+pub use tags::{LONGEST_TAG, MOST_TAGS, Tags};
 pub use time::Time;

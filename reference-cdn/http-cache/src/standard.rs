@@ -34,6 +34,7 @@ pub struct Settings {
     /// Octets of a slice: range requests that the store cannot answer fetch aligned slices of this size, and what is too
     /// large to be stored in one piece is kept in them. `None`: ranges go to the origin as they are.
     pub slice: Option<NonZeroU64>,
+    pub tag_fields: TagFields,
 }
 
 impl Default for Settings {
@@ -47,6 +48,7 @@ impl Default for Settings {
             edge: None,
             tiers_below: 0,
             slice: NonZeroU64::new(1 << 20),
+            tag_fields: TagFields::Pass,
         }
     }
 }
@@ -58,6 +60,18 @@ pub enum ClientDirectives {
     Honor,
     #[default]
     Ignore,
+}
+
+/// What becomes of Surrogate-Key and Cache-Tag towards clients.
+///
+/// Both are meant for caches. CDNs that are the last cache before the client remove them (Fastly does so with
+/// Surrogate-Key, Cloudflare with Cache-Tag). Here they pass unless told otherwise: a cache below this one (a child
+/// edge, another CDN) that lost them could no longer be purged by tag, and would not notice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TagFields {
+    #[default]
+    Pass,
+    Strip,
 }
 
 /// The decisions of RFC 9110 and RFC 9111.
@@ -178,10 +192,14 @@ impl Standard {
         (directives.no_store && !directives.only_if_cached).then_some(ForwardReason::Request)
     }
 
-    /// The fields that this cache adds to each response.
+    /// The fields that this cache adds to each response, and those that it keeps to itself.
     fn sign(&self, headers: &mut HeaderMap, handling: &Handling, ttl: Option<i64>) {
         let name = &self.settings.name;
         let generated = handling.outcome == Outcome::Generated;
+        if self.settings.tag_fields == TagFields::Strip {
+            headers.remove(tags::SURROGATE_KEY);
+            headers.remove(tags::CACHE_TAG);
+        }
         let _ = headers.try_append(http::header::VIA, self.via.clone());
         // RFC 9211 section 2: what this edge made itself was handled by no cache.
         if !generated {
@@ -702,7 +720,14 @@ impl Decisions for Standard {
     }
 
     fn purged(&self, target: &Uri) -> Vec<Key> {
-        vec![Key::of(target)]
+        // What is to go is content, whichever way it is reached: who purges http://a/b is not to be left with what
+        // https://a/b gave. The other scheme costs one fetch at most.
+        let other = if target.scheme_str().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) {
+            "http"
+        } else {
+            "https"
+        };
+        vec![Key::of(target), Key::with_scheme(other, target)]
     }
 }
 

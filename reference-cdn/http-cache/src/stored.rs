@@ -134,9 +134,10 @@ impl Stored {
         self.freshness.lifetime
     }
 
-    /// Its age is below its lifetime. Fresh responses may still need validation (`no-cache`).
+    /// Its age is below its lifetime, and it did not [expire](Self::expired_at) early. Fresh responses may still need
+    /// validation (`no-cache`).
     pub fn is_fresh(&self, now: Time) -> bool {
-        self.age(now) < self.freshness.lifetime
+        !self.freshness.expired && self.age(now) < self.freshness.lifetime
     }
 
     /// How long it has been stale; zero while it is fresh.
@@ -147,7 +148,8 @@ impl Stored {
     /// Lifetime minus age, both in whole seconds as Age has them; negative once it is stale.
     pub fn ttl(&self, now: Time) -> i64 {
         let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
-        seconds(self.freshness.lifetime) - seconds(self.age(now))
+        let left = seconds(self.freshness.lifetime) - seconds(self.age(now));
+        if self.freshness.expired { left.min(0) } else { left }
     }
 
     /// The response as it is kept: without the fields meant for the first client only. An edge replies with
@@ -176,6 +178,20 @@ impl Stored {
         }
     }
 
+    /// The response with its lifetime ended at `since` (a soft purge): from then on it is stale, whatever the clock
+    /// says, and may be used as stale responses may. What was received after `since` is stale from its receipt on; what
+    /// was stale before stays so for as long. `None`: nothing changes.
+    pub fn expired_at(&self, since: Time) -> Option<Self> {
+        let lifetime = self.freshness.lifetime.min(self.age(since));
+        if self.freshness.expired && self.freshness.lifetime == lifetime {
+            return None;
+        }
+        let mut stale = self.clone();
+        stale.freshness.lifetime = lifetime;
+        stale.freshness.expired = true;
+        Some(stale)
+    }
+
     /// About how many octets of memory the head takes.
     pub fn weight(&self) -> usize {
         // What an allocation takes beside its octets.
@@ -183,5 +199,47 @@ impl Stored {
         let pieces = [self.headers.octets().len(), self.selecting.octets().len()];
         size_of::<Self>()
             + pieces.into_iter().filter(|length| *length > 0).map(|length| length + PIECE).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Decisions, Fetch, ForwardReason, Received, Request, Response, Settings, Standard};
+
+    fn stored(now: Time, cache_control: &'static str) -> Stored {
+        let (method, none, target) = (http::Method::GET, HeaderMap::new(), "http://h/".parse().unwrap());
+        let request =
+            Request { method: &method, target: &target, headers: &none, version: http::Version::HTTP_11 };
+        let fetch = Fetch::forward(ForwardReason::UriMiss);
+        let mut headers = HeaderMap::new();
+        headers.insert(http::header::CACHE_CONTROL, HeaderValue::from_static(cache_control));
+        let response =
+            Response { status: StatusCode::OK, headers: &headers, request_time: now, response_time: now };
+        match Standard::new(Settings::default()).received(&request, &fetch, &response, &[]) {
+            Received::Store { stored, .. } => *stored,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_expired_response_is_stale_from_then_on() {
+        let at = |seconds: u64| Time::from_secs(1_000_000 + seconds);
+        let fresh = stored(at(0), "max-age=100");
+        let stale = fresh.expired_at(at(40)).unwrap();
+        assert!(fresh.is_fresh(at(50)) && !stale.is_fresh(at(50)));
+        assert_eq!(stale.staleness(at(50)), Duration::from_secs(10));
+        assert_eq!((stale.ttl(at(50)), stale.age(at(50)).as_secs()), (-10, 50));
+        // A clock that is set back does not bring it back.
+        assert!(!stale.is_fresh(at(10)));
+        assert_eq!((stale.ttl(at(10)), stale.staleness(at(10))), (0, Duration::ZERO));
+        // The first purge counts.
+        assert_eq!(stale.expired_at(at(60)), None);
+        assert_eq!(stale.expired_at(at(40)), None);
+        assert_eq!(stale.expired_at(at(30)).unwrap().staleness(at(50)), Duration::from_secs(20));
+        // What came after the purge is stale from the start; what was stale before is no less so.
+        assert_eq!(fresh.expired_at(at(0)).unwrap().staleness(at(50)), Duration::from_secs(50));
+        assert_eq!(fresh.expired_at(Time::from_secs(5)).unwrap().staleness(at(50)), Duration::from_secs(50));
+        assert_eq!(fresh.expired_at(at(150)).unwrap().staleness(at(160)), Duration::from_secs(60));
     }
 }

@@ -10,8 +10,10 @@
 //! ^ name: value | -name              what the origin must (not) have seen, of its last request
 //! = hit 200 | name: value | -name    how the client must be answered: hit, stale, fetched, relayed,
 //!                                  validated, combined, broken, refused, failed
-//! purge /path                        an operator purges
+//! purge /path                        an operator purges, hard
+//! expire /path                       an operator purges, softly
 //! honor                              client directives are honoured in this case
+//! strip                              tags are kept from clients in this case
 //! slice 4                            ranges are fetched in slices of 4 octets in this case
 //! ```
 //!
@@ -26,7 +28,7 @@ use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
-use http_cache::{ClientDirectives, Ended, Failure, Settings, Standard, Time};
+use http_cache::{ClientDirectives, Ended, Failure, Settings, Standard, TagFields, Time};
 use simulated_edge::{Answer, ClientRequest, Edge, OriginAction, Source};
 
 const START: u64 = 1_795_262_400;
@@ -123,6 +125,10 @@ impl Run<'_> {
                 let settings = Settings { client_directives: ClientDirectives::Honor, ..Settings::default() };
                 self.edge.decisions = Standard::new(settings);
             }
+            "strip" => {
+                let settings = Settings { tag_fields: TagFields::Strip, ..Settings::default() };
+                self.edge.decisions = Standard::new(settings);
+            }
             "slice" => {
                 let settings = Settings { slice: Some(rest.parse().unwrap()), ..Settings::default() };
                 self.edge.decisions = Standard::new(settings);
@@ -130,6 +136,11 @@ impl Run<'_> {
             "purge" => {
                 self.settle();
                 self.edge.purge(&uri(rest));
+            }
+            "expire" => {
+                self.settle();
+                self.edge.now = Time::from_secs(self.now);
+                self.edge.expire(&uri(rest));
             }
             ">" => {
                 self.settle();

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::edge::EdgeArgs;
+use crate::purge::PurgeArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -20,6 +21,21 @@ Examples:
 
   # What each field means
   reference-cdn config --explain";
+
+const PURGE_EXAMPLES: &str = "\
+Examples:
+  # All variants of a page; the edge's answer is printed as JSON
+  reference-cdn purge --admin http://127.0.0.1:9901 --token-file token --url http://www.example.com/a
+
+  # Everything with a tag becomes stale: it is revalidated, and served while that takes if the origin allows
+  reference-cdn purge --admin http://127.0.0.1:9901 --token-file token --tag product-42 --soft
+
+  # A part of a site at midnight, under an id; then what became of it
+  reference-cdn purge --admin http://127.0.0.1:9901 --token-file token \\
+      --prefix http://www.example.com/sale --at 2027-01-01T00:00:00Z --id end-of-sale
+  reference-cdn purge --admin http://127.0.0.1:9901 --token-file token --show end-of-sale
+
+Exit status: 0 accepted, 1 refused, 2 the edge could not be asked or could not do it.";
 
 const EDGE_EXAMPLES: &str = "\
 Examples:
@@ -58,6 +74,9 @@ pub enum Command {
     /// Run an edge: a caching proxy in front of an origin
     #[command(after_help = EDGE_EXAMPLES)]
     Edge(Box<EdgeArgs>),
+    /// Purge content from a running edge
+    #[command(after_help = PURGE_EXAMPLES)]
+    Purge(Box<PurgeArgs>),
     /// Check a configuration file and explain each error
     #[command(
         after_help = "Example:\n  reference-cdn check edge.toml\n\nExit status: 0 it is valid, 1 it has errors, 2 it cannot be read."

@@ -51,6 +51,9 @@ pub struct EdgeArgs {
     /// File with the secret of the admin listener, at least 16 characters
     #[arg(long, value_name = "FILE")]
     pub admin_token_file: Option<PathBuf>,
+    /// Folder of the purge log; without it, purges end with the process [default: none]
+    #[arg(long, value_name = "FOLDER")]
+    pub purge_folder: Option<PathBuf>,
     /// Where clients connect with TLS, for HTTP/2 and HTTP/1.1 [default: off]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub tls_listen: Option<String>,
@@ -90,6 +93,7 @@ impl EdgeArgs {
             ("--disk-size", "disk.size", self.disk_size.clone()),
             ("--admin", "admin.listen", self.admin.clone()),
             ("--admin-token-file", "admin.token-file", self.admin_token_file.as_ref().map(path)),
+            ("--purge-folder", "purge.folder", self.purge_folder.as_ref().map(path)),
             ("--tls-listen", "tls.listen", self.tls_listen.clone()),
             ("--access-log", "access-log", self.access_log.as_ref().map(path)),
         ];

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 pub mod edge;
 mod log;
+pub mod purge;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -24,6 +25,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match cli.command {
         Command::Edge(args) => edge::run(&args, |decisions| decisions),
+        Command::Purge(args) => purge::run(&args),
         Command::Check { file } => check(&file),
         Command::Config { explain: true } => print(&explain()),
         Command::Config { explain: false } => print(&example()),
@@ -47,7 +49,7 @@ fn check(path: &Path) -> ExitCode {
 }
 
 /// To standard output. A reader that has had enough (`| head`) is no error.
-fn print(text: &str) -> ExitCode {
+pub(crate) fn print(text: &str) -> ExitCode {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,

@@ -112,6 +112,93 @@ fn an_edge_says_where_it_listens_serves_purges_and_stops_in_good_order() {
     assert!(TcpStream::connect(listen).is_err());
 }
 
+/// An edge with an admin listener and a purge log in a folder.
+struct Edge {
+    process: Running,
+    listen: String,
+    admin: String,
+}
+
+fn edge(origin: &str, folder: &std::path::Path) -> Edge {
+    let token = folder.join("token");
+    std::fs::write(&token, "a-secret-of-some-length\n").expect("token");
+    let (token, log) =
+        (token.to_string_lossy().into_owned(), folder.join("log").to_string_lossy().into_owned());
+    let args = [
+        "edge",
+        "--listen",
+        "127.0.0.1:0",
+        "--origin",
+        origin,
+        "--admin",
+        "127.0.0.1:0",
+        "--admin-token-file",
+        &token,
+        "--purge-folder",
+        &log,
+        "--json",
+    ];
+    let mut process = Running(program(&args).stdout(Stdio::piped()).spawn().expect("starts"));
+    let mut line = String::new();
+    BufReader::new(process.0.stdout.take().expect("piped")).read_line(&mut line).expect("ready line");
+    let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let address = |name: &str| ready[name].as_str().expect("an address").to_owned();
+    Edge { listen: address("listen"), admin: format!("http://{}", address("admin")), process }
+}
+
+/// The command of the same program as a client of an edge.
+fn purge(admin: &str, folder: &std::path::Path, flags: &[&str]) -> Output {
+    let token = folder.join("token");
+    let token = token.to_str().expect("path");
+    run(&[&["purge", "--admin", admin, "--token-file", token][..], flags].concat())
+}
+
+#[test]
+fn purges_are_ordered_by_command_and_survive_being_killed() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (listener, url) = origin();
+    let mut first = edge(&url, folder.path());
+    let fetch = |edge: &Edge| {
+        let listen = edge.listen.clone();
+        let asked = std::thread::spawn(move || get(&listen));
+        answer_one(&listener);
+        assert!(asked.join().expect("answer").ends_with("page"));
+    };
+    fetch(&first);
+    assert!(get(&first.listen).contains("hit"));
+    let output = purge(&first.admin, folder.path(), &["--host", "a", "--id", "mine"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&answer["state"], &answer["durable"]), (&"in-force".into(), &true.into()));
+    fetch(&first);
+    let later =
+        purge(&first.admin, folder.path(), &["--all", "--at", "2126-01-01T00:00:00Z", "--id", "later"]);
+    assert_eq!(later.status.code(), Some(0), "{}", text(&later.stderr));
+
+    // SIGKILL.
+    first.process.0.kill().expect("killed");
+    first.process.0.wait().expect("dead");
+    let second = edge(&url, folder.path());
+    let shown = purge(&second.admin, folder.path(), &["--show", "mine"]);
+    let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    assert_eq!((&shown["accepted"], &shown["host"]), (&answer["accepted"], &"a".into()));
+    let cancelled = purge(&second.admin, folder.path(), &["--cancel", "later"]);
+    assert!(text(&cancelled.stdout).contains("\"cancelled\""), "{}", text(&cancelled.stderr));
+    let list = text(&purge(&second.admin, folder.path(), &["--list"]).stdout);
+    assert!(list.contains("mine") && list.contains("later"), "{list}");
+
+    let refused = purge(&second.admin, folder.path(), &["--show", "nothing"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("404: no such purge"), "{}", text(&refused.stderr));
+    std::fs::write(folder.path().join("token"), "another").expect("write");
+    let refused = purge(&second.admin, folder.path(), &["--all"]);
+    assert!(text(&refused.stderr).contains("401"), "{}", text(&refused.stderr));
+    drop(second.process);
+    let lost = purge(&second.admin, folder.path(), &["--all"]);
+    assert_eq!(lost.status.code(), Some(2));
+    assert!(text(&lost.stderr).contains("cannot ask http://127.0.0.1:"), "{}", text(&lost.stderr));
+}
+
 #[test]
 fn certificates_are_read_again_on_sighup() {
     let folder = tempfile::tempdir().expect("folder");
@@ -177,6 +264,19 @@ fn what_cannot_work_is_said_in_one_clear_message() {
         "cannot read the token file",
     );
     fails(&["edge", "--origin", &url, "--access-log", "/nonexistent/log"], "cannot open the access log");
+    fails(
+        &["edge", "--origin", &url, "--purge-folder", "/dev/null/x"],
+        "cannot use the purge log /dev/null/x",
+    );
+    fails(
+        &["purge", "--admin", "http://127.0.0.1:1", "--token-file", "/nonexistent", "--all"],
+        "cannot read the token file",
+    );
+    fails(
+        &["purge", "--admin", "127.0.0.1:1", "--token-file", "/dev/null", "--all"],
+        "write it as http://ADDRESS:PORT",
+    );
+    fails(&["purge", "--admin", "http://127.0.0.1:1", "--token-file", "/dev/null"], "--url");
     let tls = ["edge", "--origin", &url, "--tls-listen", "127.0.0.1:0"];
     fails(&tls, "tls.listen: a TLS listener without a certificate");
     fails(&[&tls[..], &["--tls-certificate", "/nonexistent.pem"]].concat(), "cannot read /nonexistent.pem");
@@ -205,6 +305,7 @@ fn help_has_examples_and_shells_get_completions() {
     for command in [
         &["--help"][..],
         &["edge", "--help"],
+        &["purge", "--help"],
         &["check", "--help"],
         &["config", "--help"],
         &["completions", "--help"],

@@ -73,4 +73,9 @@ pub trait Service: Send + Sync + 'static {
 
     /// A head was refused; it is answered by the connection itself.
     fn refused(&self, peer: SocketAddr, error: HeadError);
+
+    /// The fields of an answer that a connection gives by itself, with this status, beside those about its content.
+    fn refusal(&self, _status: StatusCode) -> HeaderMap {
+        HeaderMap::new()
+    }
 }

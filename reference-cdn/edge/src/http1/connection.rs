@@ -96,12 +96,17 @@ where
                 }
                 Err(NoRequest::Late) => {
                     self.shared.metrics.reached(Limit::HeadTime);
-                    self.refuse(http::StatusCode::REQUEST_TIMEOUT, "request head not complete in time").await;
+                    self.refuse(
+                        service,
+                        http::StatusCode::REQUEST_TIMEOUT,
+                        "request head not complete in time",
+                    )
+                    .await;
                     return None;
                 }
                 Err(NoRequest::Refused(error)) => {
                     service.refused(self.peer, error);
-                    self.refuse(error.status(), &error.to_string()).await;
+                    self.refuse(service, error.status(), &error.to_string()).await;
                     return None;
                 }
             }
@@ -180,7 +185,12 @@ where
         let too_large = matches!(head.framing, Framing::Length(length) if length > limits.request_content);
         if too_large {
             self.shared.metrics.reached(Limit::Content);
-            self.refuse(http::StatusCode::PAYLOAD_TOO_LARGE, "request content larger than the limit").await;
+            self.refuse(
+                service,
+                http::StatusCode::PAYLOAD_TOO_LARGE,
+                "request content larger than the limit",
+            )
+            .await;
             return false;
         }
         self.responder.begin(Exchange {
@@ -227,7 +237,7 @@ where
         if let Some(error) = spoiled
             && !self.responder.started()
         {
-            self.refuse(error.status(), &error.to_string()).await;
+            self.refuse(service, error.status(), &error.to_string()).await;
             return false;
         }
         if answered.is_err() || !self.responder.reusable() {
@@ -248,8 +258,8 @@ where
     }
 
     /// Answers what cannot be handled further, and closes.
-    async fn refuse(&mut self, status: http::StatusCode, why: &str) {
-        let mut fields = HeaderMap::new();
+    async fn refuse<S: Service>(&mut self, service: &S, status: http::StatusCode, why: &str) {
+        let mut fields = service.refusal(status);
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         let text = Bytes::from(format!("{} {why}\n", status.as_str()));
         self.responder.begin(Exchange { http11: true, ..Exchange::default() });

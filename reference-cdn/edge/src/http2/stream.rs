@@ -57,14 +57,16 @@ impl Stream {
                 if error.is_malformed() {
                     return self.half.reset(Reason::PROTOCOL_ERROR);
                 }
-                return self.refuse(responder, &method, error.status(), &error.to_string()).await;
+                let fields = service.refusal(error.status());
+                return self.refuse(fields, responder, &method, error.status(), &error.to_string()).await;
             }
         };
         let limits = &self.shared.limits;
         if matches!(head.framing, Framing::Length(length) if length > limits.request_content) {
             self.shared.metrics.reached(Limit::Content);
             let why = "request content larger than the limit";
-            return self.refuse(responder, &method, StatusCode::PAYLOAD_TOO_LARGE, why).await;
+            let fields = service.refusal(StatusCode::PAYLOAD_TOO_LARGE);
+            return self.refuse(fields, responder, &method, StatusCode::PAYLOAD_TOO_LARGE, why).await;
         }
         let spoiled = Spoiled::default();
         let stream = |content| {
@@ -99,7 +101,8 @@ impl Stream {
             (Ok(()), _) if responder.finished() => {}
             (_, Some(BodyError::Trailers)) => self.half.reset(Reason::PROTOCOL_ERROR),
             (_, Some(error)) if error != BodyError::Incomplete && !responder.started() => {
-                self.refuse(responder, &method, error.status(), &error.to_string()).await;
+                let fields = service.refusal(error.status());
+                self.refuse(fields, responder, &method, error.status(), &error.to_string()).await;
             }
             // The client is gone, which makes this nothing, or takes nothing.
             (Err(Stop::Client), _) => self.half.reset(Reason::CANCEL),
@@ -116,8 +119,14 @@ impl Stream {
     }
 
     /// Answers what cannot be handled further. What is left of its content is not wanted (RFC 9113 section 8.1).
-    async fn refuse(&self, responder: &mut StreamResponder, method: &Method, status: StatusCode, why: &str) {
-        let mut fields = HeaderMap::new();
+    async fn refuse(
+        &self,
+        mut fields: HeaderMap,
+        responder: &mut StreamResponder,
+        method: &Method,
+        status: StatusCode,
+        why: &str,
+    ) {
         fields.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         let text = refusal(status, why);
         let has_content = method != Method::HEAD;

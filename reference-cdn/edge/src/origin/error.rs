@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http_cache::Failure;
 
+use super::response::CODED;
+
 /// The origin gave no usable response head.
 #[derive(Debug, thiserror::Error)]
 pub enum OriginError {
@@ -141,6 +143,7 @@ impl OriginError {
             },
             Self::Stream { source, .. } if source.is_library() => "http_protocol_error",
             Self::Stream { .. } => "connection_terminated",
+            Self::NotUnderstood { what: CODED, .. } => "http_response_transfer_coding",
             Self::NotUnderstood { .. } => "http_protocol_error",
             Self::Shared { error, .. } => error.proxy_status(),
         }

@@ -22,7 +22,7 @@ use super::group::Watch;
 use super::names::Names;
 use super::pool::{Carrier, Connection, Pool, Stream};
 use super::request::{Head, Outbound};
-use super::response::{Answer, TransferCoding, announced, fault, is_bodiless};
+use super::response::{Answer, CODED, TransferCoding, announced, fault, is_bodiless};
 use super::retry::{Reached, is_idempotent};
 use super::select::Role;
 use super::tls::Tls;
@@ -277,7 +277,7 @@ impl Origin {
         }
         let coding = TransferCoding::of(&parts.headers);
         if coding == TransferCoding::Coded && method != Method::HEAD {
-            return Err("with a transfer coding other than chunked, which was not asked for");
+            return Err(CODED);
         }
         parts.headers.remove(TRANSFER_ENCODING);
         let bodiless = is_bodiless(method, parts.status);

@@ -20,6 +20,9 @@ pub struct Answer {
     pub(super) after_interim: bool,
 }
 
+/// A fault that RFC 9209 has a name for.
+pub const CODED: &str = "with a transfer coding other than chunked, which was not asked for";
+
 /// What is wrong with a response head, whatever the version of HTTP.
 pub fn fault(status: StatusCode, fields: &HeaderMap) -> Option<&'static str> {
     if status == StatusCode::SWITCHING_PROTOCOLS {

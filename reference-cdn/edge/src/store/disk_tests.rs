@@ -156,8 +156,9 @@ fn try_open(folder: &Path, segments: u64, hasher: Option<KeyHasher>) -> Result<B
         patience: Duration::from_secs(5),
         clock: clock.clone(),
     };
+    let purges = crate::purge::Purges::in_memory(crate::purge::Limits::default(), 0);
     let limits = StoreLimits { memory: 8 << 20, object: 128 << 10, variants: 4 };
-    let (store, writer, recovered) = Store::open_with(limits, config, Some(0), hasher)?;
+    let (store, writer, recovered) = Store::open_with(limits, purges, config, Some(0), hasher)?;
     Ok(Both { store: Arc::new(store), writer: Some(writer), recovered, writes, reads, clock })
 }
 
@@ -173,7 +174,7 @@ impl Both {
     fn put(&self, path: &str, content: &[u8]) -> Arc<Body> {
         let key = self.key(path);
         let old = self.store.find(&key).unwrap_or_default();
-        let registration = self.store.take_off(&key, false, |_| false).expect("no other");
+        let registration = self.store.take_off(&key, 0, false, |_| false).expect("no other");
         let mut filler = self.store.fill(&registration);
         filler.append(content);
         let body = Arc::clone(filler.body());

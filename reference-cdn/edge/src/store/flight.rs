@@ -1,6 +1,6 @@
 //! A fetch that others may wait for.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use http::{HeaderMap, StatusCode};
@@ -31,6 +31,10 @@ pub struct Flight {
     state: Mutex<State>,
     changed: Notify,
     purged: AtomicBool,
+    /// How many purges had come when it began.
+    born: u64,
+    /// The version of the purges at which it was last found to be after all that concern it.
+    pub(super) checked: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +51,15 @@ pub enum Sight {
 }
 
 impl Flight {
+    pub(super) fn new(born: u64) -> Self {
+        Self { born, ..Self::default() }
+    }
+
+    /// How many purges had come when it began.
+    pub(super) fn born(&self) -> u64 {
+        self.born
+    }
+
     /// A purge of the key came after the fetch began: what it brings must not be kept.
     pub fn is_purged(&self) -> bool {
         self.purged.load(Ordering::Acquire)

@@ -16,6 +16,7 @@ mod filler;
 mod flight;
 mod ghosts;
 mod hash;
+mod purged;
 mod reader;
 mod registration;
 mod resources;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 use http_cache::{Keep, Key, Stored};
 
+use crate::purge::{Limits, Purges, Verdict};
 use crate::sync::{Mutex, MutexGuard};
 pub use accounts::{Accounts, Counters};
 pub use block::BLOCK;
@@ -40,7 +42,7 @@ pub use filler::{Deserted, Filler};
 pub use flight::{Flight, Landing, Sight};
 pub use hash::KeyHasher;
 pub use reader::{Next, Reader};
-pub use registration::Registration;
+pub use registration::{Grounded, Registration};
 pub use resources::{HashedKey, Object, Variants};
 use resources::{Joinable, Shard};
 
@@ -74,9 +76,8 @@ pub struct Store {
     /// The number of the next stored response.
     ids: Arc<AtomicU64>,
     objects: AtomicU64,
-    /// Where the log of purges is.
-    position: AtomicU64,
     fetches: AtomicU64,
+    purges: Arc<Purges>,
     disk: Option<Disk>,
     /// How long a request waits for the disk.
     patience: Duration,
@@ -102,12 +103,22 @@ impl Purged {
 }
 
 impl Store {
-    /// A store in memory alone.
+    /// A store in memory alone, with purges of its own.
     pub fn new(limits: StoreLimits) -> Self {
-        Self::with(limits, KeyHasher::random(), None, Arc::new(AtomicU64::new(1)))
+        Self::with_purges(limits, Purges::in_memory(Limits::default(), 0))
     }
 
-    fn with(limits: StoreLimits, hasher: KeyHasher, disk: Option<Disk>, ids: Arc<AtomicU64>) -> Self {
+    pub fn with_purges(limits: StoreLimits, purges: Arc<Purges>) -> Self {
+        Self::with(limits, purges, KeyHasher::random(), None, Arc::new(AtomicU64::new(1)))
+    }
+
+    fn with(
+        limits: StoreLimits,
+        purges: Arc<Purges>,
+        hasher: KeyHasher,
+        disk: Option<Disk>,
+        ids: Arc<AtomicU64>,
+    ) -> Self {
         // Enough that threads rarely meet; few enough that each holds many responses, for eviction to choose from.
         let count = (limits.memory / SHARD).clamp(1, 64);
         let ghosts = limits.memory / count / GHOST;
@@ -120,8 +131,8 @@ impl Store {
             limits,
             ids,
             objects: AtomicU64::new(0),
-            position: AtomicU64::new(0),
             fetches: AtomicU64::new(0),
+            purges,
             disk,
             patience: Duration::ZERO,
             source: OnceLock::new(),
@@ -145,9 +156,8 @@ impl Store {
         self.objects.load(Ordering::Relaxed)
     }
 
-    /// Tells where the log of purges is: fetches that begin from now on know of all purges up to there.
-    pub fn set_position(&self, position: u64) {
-        self.position.store(position, Ordering::Release);
+    pub fn purges(&self) -> &Arc<Purges> {
+        &self.purges
     }
 
     /// Fetches under way, from their announcement until their content is stored or let go.
@@ -174,9 +184,19 @@ impl Store {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The responses in memory under a key.
+    /// The responses in memory under a key that no purge took.
     pub fn find(&self, key: &HashedKey) -> Option<Arc<Variants>> {
-        self.shard(key).resources.get(key)?.variants.as_ref().map(Arc::clone)
+        loop {
+            let (variants, checked) = {
+                let shard = self.shard(key);
+                let resource = shard.resources.get(key)?;
+                (resource.variants.as_ref().map(Arc::clone)?, resource.checked)
+            };
+            if checked == self.purges.version() {
+                return Some(variants);
+            }
+            self.judge(key, &variants, checked);
+        }
     }
 
     /// The fetches for a key that may be waited for, oldest first.
@@ -192,29 +212,35 @@ impl Store {
     }
 
     /// Announces a fetch, so that a purge reaches it and, if `open`, others can wait for it. If `unless` finds a
-    /// flight to wait for at that moment, that one is given instead.
+    /// flight to wait for at that moment, that one is given instead. `born`: how many purges had come before the
+    /// request looked anything up ([`Purges::at`]).
     pub fn take_off(
         self: &Arc<Self>,
         key: &HashedKey,
+        born: u64,
         open: bool,
         unless: impl Fn(&Arc<Flight>) -> bool,
-    ) -> Result<Registration, Arc<Flight>> {
+    ) -> Result<Registration, Grounded> {
+        let ticket = self.purges.ticket(born).ok_or(Grounded::Late)?;
         let mut shard = self.shard(key);
         let resource = shard.resources.entry(key.clone()).or_default();
-        if let Some(other) = resource.open_flights().find(|other| unless(other)) {
-            return Err(Arc::clone(other));
+        for other in resource.flights().iter_mut().filter(|other| other.open) {
+            // Who asks after a purge gets what the origin says after it.
+            other.open = self.is_current(key, &other.flight);
+            if other.open && unless(&other.flight) {
+                return Err(Grounded::Join(Arc::clone(&other.flight)));
+            }
         }
-        let flight = Arc::new(Flight::default());
+        let flight = Arc::new(Flight::new(born));
         resource.flights().push(Joinable { flight: Arc::clone(&flight), open });
         self.fetches.fetch_add(1, Ordering::Relaxed);
-        let born = self.position.load(Ordering::Acquire);
-        Ok(Registration { store: Arc::clone(self), key: key.clone(), flight, born })
+        Ok(Registration { store: Arc::clone(self), key: key.clone(), flight, ticket })
     }
 
     /// A place for content about to be received.
     pub fn fill(&self, registration: &Registration) -> Filler {
         let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        let body = Body::open(registration.key.clone(), id, registration.born, Arc::clone(&self.accounts));
+        let body = Body::open(registration.key.clone(), id, registration.born(), Arc::clone(&self.accounts));
         Filler::new(Arc::new(body), self.limits.object.min(8 * 1024 * 1024))
     }
 
@@ -231,10 +257,13 @@ impl Store {
     ) -> bool {
         let key = &registration.key;
         let body = Arc::clone(filler.body());
+        let (verdict, version) = self.arriving(key, &stored, registration.born());
+        let stored = purged::under(verdict, &stored);
         {
             let mut shard = self.shard(key);
             let shard = &mut *shard;
-            if !body.is_held() || decide(registration.flight.is_purged()) != Keep::Store {
+            let purged = registration.flight.is_purged() || verdict == Verdict::Gone;
+            if !body.is_held() || decide(purged) != Keep::Store {
                 body.let_go();
             } else {
                 body.charge(self.weight(key, &stored));
@@ -245,6 +274,7 @@ impl Store {
                     .partition(|it| !replaces.iter().any(|other| Arc::ptr_eq(&it.body, other)));
                 let surplus = (objects.len() + 1).saturating_sub(self.limits.variants.max(1));
                 gone.extend(objects.drain(..surplus));
+                resource.checked = if objects.is_empty() { version } else { resource.checked.min(version) };
                 objects.push(Object { stored: Arc::clone(&stored), body: Arc::clone(&body) });
                 resource.set(objects);
                 self.objects.fetch_add(1, Ordering::Relaxed);
@@ -309,6 +339,15 @@ impl Store {
     /// Gives stored responses new heads (after a 304 or the like), unless they or their key were purged meanwhile.
     pub fn freshen(&self, registration: &Registration, objects: &[Object]) {
         let key = &registration.key;
+        let born = registration.born();
+        let judged: Vec<_> = objects
+            .iter()
+            .map(|object| {
+                let (verdict, version) = self.arriving(key, &object.stored, born);
+                let stored = purged::under(verdict, &object.stored);
+                (Object { stored, body: Arc::clone(&object.body) }, verdict, version)
+            })
+            .collect();
         let mut shard = self.shard(key);
         if registration.flight.is_purged() {
             return;
@@ -317,10 +356,12 @@ impl Store {
         if let Some(resource) = shard.resources.get_mut(key) {
             let mut all = resource.objects();
             for object in &mut all {
-                if let Some(fresh) = objects.iter().find(|fresh| Arc::ptr_eq(&fresh.body, &object.body)) {
+                let fresh = judged.iter().find(|(fresh, ..)| Arc::ptr_eq(&fresh.body, &object.body));
+                if let Some((fresh, _, version)) = fresh {
+                    resource.checked = resource.checked.min(*version);
                     let (new, old) = (fresh.stored.weight() as u64, object.stored.weight() as u64);
                     object.stored = Arc::clone(&fresh.stored);
-                    object.body.confirmed_at(registration.born);
+                    object.body.confirmed_at(born);
                     object.body.charge(new.saturating_sub(old));
                     object.body.discharge(old.saturating_sub(new));
                     weighed.push(Arc::clone(&object.body));
@@ -329,9 +370,20 @@ impl Store {
             resource.set(all);
         }
         weighed.iter().for_each(|body| shard.queues.weigh(body));
+        let gone = |body: &Arc<Body>| {
+            let verdict = judged.iter().find(|(it, ..)| Arc::ptr_eq(&it.body, body));
+            verdict.is_some_and(|(_, verdict, _)| *verdict == Verdict::Gone)
+        };
+        self.remove(&mut shard, key, gone);
         if let Some(disk) = &self.disk {
-            for object in objects {
-                disk.shared.freshen(key, object.body.id(), &object.stored, registration.born);
+            for (object, verdict, _) in &judged {
+                let id = object.body.id();
+                if *verdict == Verdict::Gone {
+                    // The log of purges vouches for it.
+                    let _ = disk.shared.remove(key.hash, |found| found == id);
+                } else {
+                    disk.shared.freshen(key, id, &object.stored, born);
+                }
             }
         }
     }

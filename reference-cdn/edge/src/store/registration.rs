@@ -5,6 +5,16 @@ use std::sync::atomic::Ordering;
 
 use super::flight::{Flight, Landing};
 use super::{HashedKey, Store};
+use crate::purge::Ticket;
+
+/// Why a fetch does not begin.
+#[derive(Clone, Debug)]
+pub enum Grounded {
+    /// There is one to wait for.
+    Join(Arc<Flight>),
+    /// Purges were forgotten since the request looked anything up; it has to look again.
+    Late,
+}
 
 /// A fetch that the store knows of, until this is dropped.
 #[derive(Debug)]
@@ -12,8 +22,8 @@ pub struct Registration {
     pub(super) store: Arc<Store>,
     pub(super) key: HashedKey,
     pub(super) flight: Arc<Flight>,
-    /// Where the log of purges was when the fetch began.
-    pub(super) born: u64,
+    /// Held until what it brought is in the store, so that no purge that it has to meet is forgotten.
+    pub(super) ticket: Ticket,
 }
 
 impl Registration {
@@ -25,8 +35,9 @@ impl Registration {
         &self.flight
     }
 
+    /// How many purges had come before the request looked anything up.
     pub fn born(&self) -> u64 {
-        self.born
+        self.ticket.born()
     }
 
     /// Nobody else may wait for it from now on.

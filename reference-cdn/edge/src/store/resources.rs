@@ -96,6 +96,8 @@ pub(super) struct Resource {
     pub traffic: Option<Box<Traffic>>,
     /// Memory has all that the disk has under this key.
     pub whole: bool,
+    /// The version of the purges at which the variants were last judged.
+    pub checked: u64,
 }
 
 #[derive(Debug, Default)]

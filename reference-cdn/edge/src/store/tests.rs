@@ -38,7 +38,7 @@ pub(crate) fn head() -> Arc<Stored> {
 
 fn put(store: &Arc<Store>, path: &str, octets: usize) -> Arc<Body> {
     let key = key(store, path);
-    let registration = store.take_off(&key, false, |_| false).expect("no other");
+    let registration = store.take_off(&key, 0, false, |_| false).expect("no other");
     let mut filler = store.fill(&registration);
     filler.append(&vec![1; octets]);
     let body = Arc::clone(filler.body());
@@ -78,7 +78,7 @@ fn memory_is_given_back_when_content_goes() {
 fn a_purge_between_fetch_and_keep_wins() {
     let store = store(1 << 20);
     let key = key(&store, "/a");
-    let registration = store.take_off(&key, true, |_| false).expect("no other");
+    let registration = store.take_off(&key, 0, true, |_| false).expect("no other");
     assert_eq!(store.flights(&key).len(), 1);
     let mut filler = store.fill(&registration);
     filler.append(b"old");
@@ -109,7 +109,7 @@ fn replacing_one_response_for_ever_leaves_nothing_behind() {
     for _ in 0..5000 {
         let key = key(&store, "/a");
         let old = store.find(&key).map(|variants| variants.bodies.clone()).unwrap_or_default();
-        let registration = store.take_off(&key, false, |_| false).expect("no other");
+        let registration = store.take_off(&key, 0, false, |_| false).expect("no other");
         let mut filler = store.fill(&registration);
         filler.append(&[1; 1000]);
         store.keep(&registration, filler, head(), End::Complete(Arc::default()), &old, |_| Keep::Store);
@@ -136,7 +136,7 @@ fn what_slow_readers_pin_counts() {
 #[tokio::test]
 async fn a_filler_that_vanishes_ends_its_readers() {
     let store = store(1 << 20);
-    let registration = store.take_off(&key(&store, "/a"), false, |_| false).expect("no other");
+    let registration = store.take_off(&key(&store, "/a"), 0, false, |_| false).expect("no other");
     let mut filler = store.fill(&registration);
     filler.append(b"abc");
     let mut reader = filler.body().read(0);
@@ -152,7 +152,7 @@ proptest! {
     #[test]
     fn content_reads_back(lengths in prop::collection::vec(0_usize..200_000, 0..8), at in 0_usize..400_000) {
         let store = store(64 << 20);
-        let registration = store.take_off(&key(&store, "/a"), false, |_| false).expect("no other");
+        let registration = store.take_off(&key(&store, "/a"), 0, false, |_| false).expect("no other");
         let mut filler = store.fill(&registration);
         let mut whole = Vec::new();
         for length in lengths {
@@ -198,5 +198,132 @@ fn a_full_block_is_a_full_block() {
     for octets in [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK] {
         let body = put(&store, &format!("/{octets}"), octets);
         assert_eq!(read_all(&body, 0).map(|all| all.len()), Ok(octets));
+    }
+}
+
+/// Purges over the store's own interface; [`crate::purge`] has more.
+mod purges {
+    use http_cache::{Key, Time};
+
+    use super::*;
+    use crate::purge::{Asker, AtOnce, Mode, Order};
+
+    /// As the edge does it, for the one customer of these tests.
+    impl AtOnce for Store {
+        fn reach(&self, _: Option<&str>, key: &Key, mode: Mode) -> u64 {
+            let key = self.hashed(&"somebody".into(), key.clone());
+            match mode {
+                Mode::Hard => self.purge(&key, None).count,
+                Mode::Soft => self.meet(&key),
+            }
+        }
+    }
+
+    fn order(store: &Store, text: &str) {
+        let by = Asker { name: "admin".into(), customer: None };
+        let now = Time::from_secs(2_000_000);
+        let order = Order::parse(text.as_bytes(), now, |uri| vec![Key::of(uri)]).expect("an order");
+        store.purges().order(order, &by, now, store).expect("accepted");
+    }
+
+    fn born(store: &Store) -> u64 {
+        store.purges().at(Time::from_secs(2_000_000))
+    }
+
+    #[test]
+    fn what_a_purge_takes_is_not_found_and_gives_its_memory_back() {
+        let store = store(1 << 20);
+        put(&store, "/a", 1000);
+        put(&store, "/b", 1000);
+        order(&store, r#"{"prefix": "/a"}"#);
+        assert_eq!(store.objects(), 2, "a purge touches nothing");
+        assert!(store.find(&key(&store, "/a")).is_none() && store.find(&key(&store, "/b")).is_some());
+        assert_eq!(store.objects(), 1);
+        put_born(&store, "/a", born(&store));
+        assert!(store.find(&key(&store, "/a")).is_some());
+    }
+
+    fn put_born(store: &Arc<Store>, path: &str, born: u64) -> bool {
+        let key = key(store, path);
+        let registration = store.take_off(&key, born, false, |_| false).expect("no other");
+        let filler = store.fill(&registration);
+        let keep = |purged| if purged { Keep::Discard } else { Keep::Store };
+        store.keep(&registration, filler, head(), End::Complete(Arc::default()), &[], keep)
+    }
+
+    #[test]
+    fn what_was_asked_for_before_a_purge_is_not_kept_after_it() {
+        let store = store(1 << 20);
+        let early = born(&store);
+        order(&store, r#"{"host": "a"}"#);
+        assert!(!put_born(&store, "/a", early));
+        assert!(put_born(&store, "/a", born(&store)));
+        // After a soft one it is, stale.
+        let early = born(&store);
+        order(&store, r#"{"host": "a", "mode": "soft"}"#);
+        assert!(put_born(&store, "/b", early));
+        let found = store.find(&key(&store, "/b")).expect("stored");
+        assert!(!found.stored[0].is_fresh(Time::from_secs(1_000_001)));
+    }
+
+    /// A request that looked before the purge, and begins its fetch after it.
+    #[test]
+    fn what_was_found_before_a_purge_is_neither_confirmed_nor_shared_after_it() {
+        let store = store(1 << 20);
+        let body = put(&store, "/a", 10);
+        let key = key(&store, "/a");
+        let early = born(&store);
+        let found = store.find(&key).expect("stored").object(0).expect("one");
+        order(&store, r#"{"host": "a"}"#);
+        let registration = store.take_off(&key, early, true, |_| true).expect("no other");
+        registration.flight().land(Landing::Stale(found.clone()));
+        let late =
+            store.take_off(&key, born(&store), true, |_| true).expect("nobody waits for the early one");
+        store.freshen(&registration, &[found]);
+        assert!(store.find(&key).is_none(), "a 304 to a question from before the purge confirms nothing");
+        assert_eq!(store.objects(), 0);
+        drop((registration, late));
+        drop(body);
+        assert_eq!(store.accounts().resident(), 0);
+    }
+
+    #[test]
+    fn what_the_origin_confirmed_after_a_purge_is_fresh_again() {
+        let store = store(1 << 20);
+        put(&store, "/a", 10);
+        let key = key(&store, "/a");
+        order(&store, r#"{"host": "a", "mode": "soft"}"#);
+        let found = store.find(&key).expect("stored").object(0).expect("one");
+        assert!(!found.stored.is_fresh(Time::from_secs(1_000_001)));
+        let registration = store.take_off(&key, born(&store), true, |_| true).expect("no other");
+        store.freshen(&registration, &[Object { stored: head(), body: found.body }]);
+        drop(registration);
+        order(&store, r#"{"host": "other"}"#);
+        let found = store.find(&key).expect("stored");
+        assert!(found.stored[0].is_fresh(Time::from_secs(1_000_001)));
+    }
+
+    #[test]
+    fn who_looked_before_purges_were_forgotten_looks_again() {
+        let store = store(1 << 20);
+        let early = born(&store);
+        order(&store, r#"{"host": "a"}"#);
+        let walk = store.purges().begin_walk(Time::from_secs(2_000_000)).expect("outstanding");
+        assert!(store.purges().end_walk(walk, false));
+        let key = key(&store, "/a");
+        assert!(matches!(store.take_off(&key, early, true, |_| false), Err(Grounded::Late)));
+        assert!(store.take_off(&key, born(&store), true, |_| false).is_ok());
+    }
+
+    #[test]
+    fn a_purge_of_a_url_counts_what_it_reaches() {
+        let store = store(1 << 20);
+        put(&store, "/a", 10);
+        put(&store, "/a", 10);
+        order(&store, r#"{"url": "http://a/a", "mode": "soft", "id": "s"}"#);
+        order(&store, r#"{"url": "http://a/a", "id": "h"}"#);
+        let by = Asker { name: "admin".into(), customer: None };
+        let purged = |id: &str| store.purges().show(&by, None, id).expect("known")["purged"].as_u64();
+        assert_eq!((purged("s"), purged("h")), (Some(2), Some(2)));
     }
 }

@@ -22,14 +22,19 @@ use super::hash::KeyHasher;
 use super::resources::{HashedKey, Object, Variants};
 use super::signal::Signal;
 use super::{Store, StoreLimits};
+use crate::purge::Purges;
 
 impl Store {
     /// A store in memory and on disk, with what is on disk already. Its writer runs.
     ///
     /// # Errors
     /// When the folder cannot be used.
-    pub fn open(limits: StoreLimits, config: DiskConfig) -> Result<(Self, Recovered), OpenError> {
-        let (store, writer, recovered) = Self::open_with(limits, config, None, None)?;
+    pub fn open(
+        limits: StoreLimits,
+        purges: Arc<Purges>,
+        config: DiskConfig,
+    ) -> Result<(Self, Recovered), OpenError> {
+        let (store, writer, recovered) = Self::open_with(limits, purges, config, None, None)?;
         if let Some(disk) = &store.disk {
             disk.start(writer)?;
         }
@@ -39,6 +44,7 @@ impl Store {
     /// With so many threads that read (none: whoever asks reads), a writer that the caller runs, and another hash.
     pub(crate) fn open_with(
         limits: StoreLimits,
+        purges: Arc<Purges>,
         config: DiskConfig,
         readers: Option<usize>,
         hasher: Option<KeyHasher>,
@@ -47,7 +53,7 @@ impl Store {
         let ids = Arc::new(AtomicU64::new(1));
         let (disk, writer, recovered) = Disk::open(config, readers, &ids)?;
         let hasher = hasher.unwrap_or_else(|| KeyHasher::new(disk.secret()));
-        let store = Self { patience, ..Self::with(limits, hasher, Some(disk), ids) };
+        let store = Self { patience, ..Self::with(limits, purges, hasher, Some(disk), ids) };
         store.note_index();
         Ok((store, writer, recovered))
     }
@@ -82,6 +88,8 @@ impl Store {
         for _ in 0..2 {
             match self.seek(key) {
                 Seek::Here(variants) => return variants,
+                // A purge came since what is here was judged.
+                Seek::Unjudged => break,
                 Seek::Coming(loaded) => {
                     if timeout(self.patience, loaded.wait()).await.is_err() {
                         self.refused();
@@ -105,10 +113,12 @@ impl Store {
         let mut shard = self.shard(key);
         let resource = shard.resources.get_mut(key);
         let here = resource.as_ref().map(|resource| resource.variants()).unwrap_or_default();
-        let Some(disk) = &self.disk else { return Seek::Here(here) };
+        let judged = resource.as_ref().is_none_or(|resource| resource.checked == self.purges.version());
+        let found = |variants| if judged { Seek::Here(variants) } else { Seek::Unjudged };
+        let Some(disk) = &self.disk else { return found(here) };
         if let Some(resource) = resource {
             if resource.whole {
-                return Seek::Here(here);
+                return found(here);
             }
             if let Some(loading) = resource.traffic.as_ref().and_then(|traffic| traffic.loading.as_ref()) {
                 return Seek::Coming(Arc::clone(loading));
@@ -118,7 +128,7 @@ impl Store {
             if let Some(resource) = shard.resources.get_mut(key) {
                 resource.whole = true;
             }
-            return Seek::Here(here);
+            return found(here);
         }
         let loading: Arc<Signal<()>> = Arc::default();
         let resource = shard.resources.entry(key.clone()).or_default();
@@ -165,6 +175,10 @@ impl Store {
         }
         // The oldest first, as they would stand had they never left.
         objects.sort_by_key(|object| object.body.id());
+        if !new.is_empty() {
+            // Purges since they were born have not met them yet.
+            resource.checked = 0;
+        }
         let surplus = objects.len().saturating_sub(self.limits.variants.max(1));
         let gone: Vec<Object> = objects.drain(..surplus).collect();
         resource.set(objects);
@@ -212,6 +226,7 @@ impl Store {
 #[derive(Debug)]
 pub(super) enum Seek {
     Here(Arc<Variants>),
+    Unjudged,
     /// Look again when this is settled.
     Coming(Arc<Signal<()>>),
     /// The disk has more, and no time.
@@ -247,6 +262,10 @@ impl Load {
             Ok(object) => Some(object),
             // Another key's is where it should be; what moved, moved after it was found.
             Err(Unreadable::Other | Unreadable::Moved) => None,
+            Err(Unreadable::Purged) => {
+                let _ = disk.remove(self.key.hash, |id| id == located.id);
+                None
+            }
             Err(error) => {
                 error.note(disk, located.content);
                 let _ = disk.remove(self.key.hash, |id| id == located.id);
@@ -275,6 +294,10 @@ impl Load {
             }
         };
         let store = &self.store;
+        if store.purges.ticket(born).is_none() {
+            // Purges that it has not met are forgotten: whether one took it cannot be told.
+            return Err(Unreadable::Purged);
+        }
         let (key, accounts) = (self.key.clone(), Arc::clone(&store.accounts));
         let body = if content.is_whole() {
             // All of it came with its beginning.

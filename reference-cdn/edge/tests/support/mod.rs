@@ -269,6 +269,10 @@ impl Response {
         field(&self.fields, name)
     }
 
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -433,15 +437,24 @@ impl TestEdge {
     }
 
     pub async fn purge(&self, url: &str) -> Response {
-        let content = format!("{{\"url\": \"{url}\"}}");
+        self.order(&format!("{{\"url\": \"{url}\"}}")).await
+    }
+
+    /// An order to purge, by the operator.
+    pub async fn order(&self, order: &str) -> Response {
+        self.admin("POST", "/purge", TOKEN, order).await
+    }
+
+    /// One request to the admin listener.
+    pub async fn admin(&self, method: &str, path: &str, token: &str, content: &str) -> Response {
         let mut client = Client::connect(self.admin).await;
         let length = content.len();
         client
             .send(format!(
-                "POST /purge HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\nContent-Length: {length}\r\n\r\n{content}"
+                "{method} {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{content}"
             ))
             .await;
-        client.response().await
+        client.try_response(method).await.expect("a response")
     }
 
     /// A metric without a label.

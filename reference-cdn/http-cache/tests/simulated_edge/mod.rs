@@ -76,6 +76,27 @@ impl<D: Decisions> Edge<D> {
         }
     }
 
+    /// Ends the lifetime of what is stored for a URL.
+    pub fn expire(&mut self, target: &Uri) {
+        for key in self.decisions.purged(target) {
+            for (stored, _) in self.store.get_mut(&key).into_iter().flatten() {
+                if let Some(stale) = stored.expired_at(self.now) {
+                    *stored = Arc::new(stale);
+                }
+            }
+        }
+    }
+
+    /// Forgets what belongs to one of these groups of an origin (RFC 9875 section 2.1).
+    fn forget_groups(&mut self, origin: &str, groups: &[String]) {
+        for (key, entries) in &mut self.store {
+            if key.origin() == origin {
+                entries
+                    .retain(|(stored, _)| !stored.tags().groups.iter().any(|group| groups.contains(group)));
+            }
+        }
+    }
+
     pub fn exchange(
         &mut self,
         client: &ClientRequest,
@@ -256,6 +277,8 @@ impl<D: Decisions> Edge<D> {
             for key in self.decisions.invalidated(request, &response) {
                 self.store.remove(&key);
             }
+            let groups = self.decisions.invalidated_groups(request, &response);
+            self.forget_groups(Key::of(request.target).origin(), &groups);
             let forwarded = |reason: ForwardReason| Outcome::Forward { reason, status: Some(status) };
             let heads = self.heads(key);
             match self.decisions.received(request, &fetch, &response, &heads) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use edge::{Host, Prefix};
 use http::HeaderName;
-use http_cache::ClientDirectives;
+use http_cache::{ClientDirectives, TagFields};
 
 use edge::store::disk::{OtherVersion, Sync};
 
@@ -207,6 +207,16 @@ const GENERAL: &[Field<Draft>] = &[
         meaning: "Response fields that stand for Cache-Control and Expires here, the most applicable first (RFC 9213). \
                   If not given: `name` with -Cache-Control behind it, then CDN-Cache-Control.",
         bounds: "A field named here overrides even no-store for others, so it must mean what RFC 9213 says.",
+    },
+    Field {
+        path: "tag-fields",
+        kind: Kind::Choice {
+            words: &["pass", "strip"],
+            set: |draft, index| draft.settings.tag_fields = [TagFields::Pass, TagFields::Strip][index],
+        },
+        default: Some("pass"),
+        meaning: "Whether Surrogate-Key and Cache-Tag, by which responses are purged, go to clients.",
+        bounds: "Stripped, they cost no octets and tell nothing; but a cache between this edge and its clients could not be purged by tag.",
     },
     Field {
         path: "access-log",
@@ -593,6 +603,72 @@ const SERVING: &[Field<Draft>] = &[
         default: None,
         meaning: "File with the secret that purge and status ask for, at least 16 characters.",
         bounds: "In a file, not a flag: other users of the machine can see flags.",
+    },
+    Field {
+        path: "purge.folder",
+        kind: Kind::Text {
+            form: "a path",
+            set: |draft, text| {
+                if text.is_empty() {
+                    return Err(Wrong::new("the path is empty").hint("leave the field out to keep no log"));
+                }
+                draft.config.purge.folder = Some(PathBuf::from(text));
+                Ok(())
+            },
+        },
+        default: None,
+        meaning: "Folder of the purge log, for this edge alone. Without it, purges end with the process.",
+        bounds: "An accepted purge has been written there, and survives a crash; scheduled ones survive a restart.",
+    },
+    Field {
+        path: "purge.token-file",
+        kind: Kind::Text {
+            form: "a path",
+            set: |draft, text| {
+                draft.purge_token_file = Some(PathBuf::from(text));
+                Ok(())
+            },
+        },
+        default: None,
+        meaning: "File with tokens for customers: lines of CUSTOMER TOKEN [NAME].",
+        bounds: "Each is good for purges of its customer's content only. Without it, only the admin token purges.",
+    },
+    Field {
+        path: "purge.rate",
+        kind: count(1, 1_000_000, |draft, n| {
+            draft.config.purge.limits.rate = u32::try_from(n).unwrap_or(u32::MAX);
+        }),
+        default: Some("1000"),
+        meaning: "Names (URLs, tags, prefixes, ...) that one token may purge in a second; more is answered with 429.",
+        bounds: "A script gone wild, which would empty the store and take the room that others need.",
+    },
+    Field {
+        path: "purge.outstanding",
+        kind: count(1000, 100_000_000, |draft, n| draft.config.purge.limits.outstanding = word(n)),
+        default: Some("100000"),
+        meaning: "Names of purges that are scheduled, or not yet compacted; more is answered with 503.",
+        bounds: "Memory, about 1 KiB for each. A walk through the store compacts those in force, within seconds.",
+    },
+    Field {
+        path: "purge.patterns",
+        kind: count(0, 1_000_000, |draft, n| draft.config.purge.limits.patterns = word(n)),
+        default: Some("10000"),
+        meaning: "Patterns among these; more is answered with 503.",
+        bounds: "Each is tried once on each response: 10 000 take about 20 microseconds of its next use.",
+    },
+    Field {
+        path: "purge.schedules",
+        kind: count(0, 1_000_000, |draft, n| draft.config.purge.limits.schedules = word(n)),
+        default: Some("1000"),
+        meaning: "Purges that wait for their time; more is answered with 503.",
+        bounds: "Memory, and work at a time when many are due.",
+    },
+    Field {
+        path: "purge.history",
+        kind: count(0, 10_000_000, |draft, n| draft.config.purge.limits.history = word(n)),
+        default: Some("10000"),
+        meaning: "Purges that are over and still known by their ids.",
+        bounds: "Memory and size of the log. An order that is sent again under an id that was forgotten is done again.",
     },
 ];
 

@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use customer::{CustomerDraft, OriginDraft};
+use edge::purge::PurgeToken;
 use edge::{
     AdminConfig, Config, CustomerConfig, CustomerLimits, Host, OriginConfig, OriginGroupConfig, ProbeConfig,
     Token,
@@ -47,6 +48,7 @@ pub struct Draft {
     pub customers: Vec<CustomerDraft>,
     pub admin: Option<SocketAddr>,
     pub admin_token_file: Option<PathBuf>,
+    pub purge_token_file: Option<PathBuf>,
     pub tls: TlsDraft,
 }
 
@@ -65,6 +67,7 @@ impl Default for Draft {
             customers: Vec::new(),
             admin: None,
             admin_token_file: None,
+            purge_token_file: None,
             tls: TlsDraft::default(),
         }
     }
@@ -182,6 +185,18 @@ impl Draft {
                     .hint("keep store.slice at or below store.object"),
             ));
         }
+        match self.purge_token_file.take() {
+            Some(_) if self.admin.is_none() => wrongs.push((
+                about(&["purge.token-file", "admin.listen"]),
+                Wrong::new("tokens for purges without an admin listener")
+                    .hint("set admin.listen (--admin) as well, or remove it"),
+            )),
+            Some(path) => match purge_tokens(&path, &self.config.customers) {
+                Ok(tokens) => self.config.purge.tokens = tokens,
+                Err(wrong) => wrongs.push((about(&["purge.token-file"]), wrong)),
+            },
+            None => {}
+        }
         wrongs.extend(self.collisions());
         match std::mem::take(&mut self.tls).finish() {
             Ok(tls) => self.config.tls = tls,
@@ -263,6 +278,27 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
     let takes =
         |all: SocketAddr, one: SocketAddr| all.ip().is_unspecified() && (all.is_ipv6() || one.is_ipv4());
     a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || takes(a, b) || takes(b, a))
+}
+
+fn purge_tokens(path: &std::path::Path, customers: &[CustomerConfig]) -> Result<Vec<PurgeToken>, Wrong> {
+    let hint = "a line for each: CUSTOMER TOKEN, or CUSTOMER TOKEN NAME; head -c 24 /dev/urandom | base64 makes a token";
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Wrong::new(format!("cannot read the tokens for purges in {}: {error}", path.display())).hint(hint)
+    })?;
+    let tokens = PurgeToken::parse(&text)
+        .map_err(|error| Wrong::new(format!("{}, {error}", path.display())).hint(hint))?;
+    let known = |token: &&PurgeToken| customers.iter().any(|customer| customer.name == token.customer);
+    match tokens.iter().find(|token| !known(token)) {
+        Some(token) => {
+            let wrong = format!(
+                "{} has a token for the customer \"{}\", whom this edge does not have",
+                path.display(),
+                token.customer
+            );
+            Err(Wrong::new(wrong).hint(hint))
+        }
+        None => Ok(tokens),
+    }
 }
 
 fn token(path: &std::path::Path) -> Result<Token, Wrong> {

@@ -24,6 +24,8 @@ pub enum Unreadable {
     Moved,
     #[error("the record is another key's")]
     Other,
+    #[error("a purge may have taken it")]
+    Purged,
 }
 
 impl Unreadable {
@@ -34,7 +36,7 @@ impl Unreadable {
         let counter = match self {
             Self::Io(_) => &counters.read_errors,
             Self::Bad => &counters.bad_records,
-            Self::Moved | Self::Other => return,
+            Self::Moved | Self::Other | Self::Purged => return,
         };
         // A disk that fails, fails often: powers of two are told.
         if (counter.fetch_add(1, Relaxed) + 1).is_power_of_two() {

@@ -1,45 +1,34 @@
 //! The admin listener: purge, health, metrics, status. Its own port, off unless configured, never reached through the
 //! port that clients use.
 
+mod purge;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE,
 };
-use http::{Method, StatusCode, Uri};
-use serde::Deserialize;
+use http::{HeaderName, Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::time::timeout;
 
 use crate::client::{Downstream, HeadError, Request, Service, Stop};
-use crate::config::Token;
+use crate::config::{Config, Token};
 use crate::metrics::prometheus;
+use crate::purge::{Asker, Keyring, Rates};
 use crate::state::Edge;
-use crate::store::Purged;
 use crate::tls::Certificates;
 
-/// How long a purge may take to be written.
-const PURGE_TIME: Duration = Duration::from_secs(10);
-/// Octets of a purge request's content.
-const MOST_CONTENT: usize = 64 * 1024;
-
-/// Answers operators.
+/// Answers operators, and customers who purge.
 #[derive(Debug)]
 pub struct Admin {
     edge: Arc<Edge>,
-    token: Token,
+    keyring: Keyring,
+    rates: Rates,
     listen: SocketAddr,
     started: http_cache::Time,
     certificates: Option<Arc<Certificates>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PurgeOrder {
-    url: String,
 }
 
 /// A response's status, media type and text, and one field more for some.
@@ -47,7 +36,7 @@ struct Page {
     status: StatusCode,
     media_type: &'static str,
     text: String,
-    extra: Option<(http::HeaderName, &'static str)>,
+    extra: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Page {
@@ -58,13 +47,19 @@ impl Page {
     fn error(status: StatusCode, error: impl Into<String>) -> Self {
         Self::json(status, &json!({ "error": error.into() }))
     }
+
+    fn with(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { extra: Some((name, value)), ..self }
+    }
 }
 
 impl Admin {
     /// `listen` is where clients of the edge connect, for the status page.
-    pub fn new(edge: Arc<Edge>, token: Token, listen: SocketAddr) -> Self {
+    pub fn new(edge: Arc<Edge>, config: &Config, token: Token, listen: SocketAddr) -> Self {
         let started = edge.clock.now();
-        Self { edge, token, listen, started, certificates: None }
+        let keyring = Keyring::new(token, config.purge.tokens.clone());
+        let rates = Rates::new(config.purge.limits.rate);
+        Self { edge, keyring, rates, listen, started, certificates: None }
     }
 
     /// Lets operators have these certificates read again.
@@ -76,9 +71,11 @@ impl Admin {
         let path = request.head.target.path().to_owned();
         let allowed: &'static str = match path.as_str() {
             "/health" | "/metrics" | "/status" => "GET, HEAD",
-            "/purge" | "/certificates/reload" => "POST",
+            "/purge" => "GET, HEAD, POST",
+            _ if path.starts_with("/purge/") => "GET, HEAD, DELETE",
+            "/certificates/reload" => "POST",
             _ => {
-                let error = "no such page; there are GET /health, GET /metrics, GET /status, POST /purge and POST /certificates/reload";
+                let error = "no such page; there are GET /health, GET /metrics, GET /status, GET and POST /purge, GET and DELETE /purge/ID, and POST /certificates/reload";
                 return Page::error(StatusCode::NOT_FOUND, error);
             }
         };
@@ -86,73 +83,41 @@ impl Admin {
         if !allowed.split(", ").any(|one| one == method.as_str()) {
             let error = format!("{path} answers {allowed} only");
             let page = Page::error(StatusCode::METHOD_NOT_ALLOWED, error);
-            return Page { extra: Some((ALLOW, allowed)), ..page };
-        }
-        // Health and metrics say nothing about content or names.
-        if !matches!(path.as_str(), "/health" | "/metrics") && !self.is_authorized(&request.head.headers) {
-            let error = "send the admin token: Authorization: Bearer TOKEN";
-            let page = Page::error(StatusCode::UNAUTHORIZED, error);
-            return Page { extra: Some((WWW_AUTHENTICATE, "Bearer realm=\"reference-cdn admin\"")), ..page };
+            return page.with(ALLOW, HeaderValue::from_static(allowed));
         }
         match path.as_str() {
-            "/health" => Page::json(StatusCode::OK, &json!({ "status": "ok" })),
-            "/metrics" => Page {
-                status: StatusCode::OK,
-                media_type: "text/plain; version=0.0.4; charset=utf-8",
-                text: prometheus(&self.edge.samples()),
-                extra: None,
-            },
+            // Health and metrics say nothing about content or names.
+            "/health" => return Page::json(StatusCode::OK, &json!({ "status": "ok" })),
+            "/metrics" => {
+                return Page {
+                    status: StatusCode::OK,
+                    media_type: "text/plain; version=0.0.4; charset=utf-8",
+                    text: prometheus(&self.edge.samples()),
+                    extra: None,
+                };
+            }
+            _ => {}
+        }
+        let Some(asker) = self.asker(&request.head.headers) else {
+            tracing::warn!(peer = %request.peer, %path, "a request to the admin listener without a valid token");
+            let page = Page::error(StatusCode::UNAUTHORIZED, "send a token: Authorization: Bearer TOKEN");
+            return page
+                .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"reference-cdn admin\""));
+        };
+        match path.as_str() {
+            "/status" | "/certificates/reload" if asker.customer.is_some() => {
+                Page::error(StatusCode::FORBIDDEN, "this token is for purges only")
+            }
             "/status" => Page::json(StatusCode::OK, &self.status()),
             "/certificates/reload" => self.reload_certificates().await,
-            _ => self.purge(request, down).await,
+            _ => self.purge(&asker, request, down).await,
         }
     }
 
-    fn is_authorized(&self, fields: &HeaderMap) -> bool {
-        let Some(value) = fields.get(AUTHORIZATION) else { return false };
+    fn asker(&self, fields: &HeaderMap) -> Option<Asker> {
+        let value = fields.get(AUTHORIZATION)?;
         let (scheme, token) = value.as_bytes().split_at(value.len().min(7));
-        scheme.eq_ignore_ascii_case(b"Bearer ") && self.token.matches(token.trim_ascii())
-    }
-
-    async fn purge<D: Downstream>(&self, request: &mut Request, down: &mut D) -> Page {
-        let usage = "send JSON: {\"url\": \"http://host/path\"}";
-        let Some(content) = &mut request.content else {
-            return Page::error(StatusCode::BAD_REQUEST, format!("no content; {usage}"));
-        };
-        if request.head.expects_continue
-            && down.interim(StatusCode::CONTINUE, &HeaderMap::new()).await.is_err()
-        {
-            return Page::error(StatusCode::BAD_REQUEST, "the client left");
-        }
-        let content = match content.collect(MOST_CONTENT).await {
-            Ok(content) => content,
-            Err(error) => return Page::error(StatusCode::BAD_REQUEST, error.to_string()),
-        };
-        let order: PurgeOrder = match serde_json::from_slice(&content) {
-            Ok(order) => order,
-            Err(error) => return Page::error(StatusCode::BAD_REQUEST, format!("{error}; {usage}")),
-        };
-        let target = match order.url.parse::<Uri>() {
-            Ok(target) if target.scheme().is_some() && target.authority().is_some() => target,
-            Ok(_) => {
-                let error = format!("\"{}\" is not an absolute URL; {usage}", order.url);
-                return Page::error(StatusCode::BAD_REQUEST, error);
-            }
-            Err(error) => {
-                let error = format!("\"{}\": {error}; {usage}", order.url);
-                return Page::error(StatusCode::BAD_REQUEST, error);
-            }
-        };
-        let purged = self.edge.purge(&target);
-        // The operator is told when it holds after a restart too.
-        let durable = timeout(PURGE_TIME, purged.removal.written()).await.unwrap_or(false);
-        tracing::info!(url = %target, purged = purged.count, durable, "purged");
-        if !durable {
-            let error = "purged in this process, but the disk store could not write that: a restart may bring it back";
-            let page = json!({ "url": order.url, "purged": purged.count, "error": error });
-            return Page::json(StatusCode::INTERNAL_SERVER_ERROR, &page);
-        }
-        Page::json(StatusCode::OK, &json!({ "url": order.url, "purged": purged.count }))
+        self.keyring.asker(token.trim_ascii()).filter(|_| scheme.eq_ignore_ascii_case(b"Bearer "))
     }
 
     async fn reload_certificates(&self) -> Page {
@@ -201,18 +166,6 @@ impl Admin {
     }
 }
 
-impl Edge {
-    /// Forgets everything stored for an absolute URL, all variants of it, also what a fetch under way will bring.
-    pub fn purge(&self, target: &Uri) -> Purged {
-        let Some(customer) = target.host().and_then(|host| self.customers.of(host)) else {
-            return Purged::default();
-        };
-        let keys = customer.decisions.purged(target).into_iter();
-        let purged = keys.map(|key| self.store.purge(&self.store.hashed(&customer.name, key), None));
-        purged.reduce(Purged::and).unwrap_or_default()
-    }
-}
-
 impl Service for Admin {
     async fn call<D: Downstream>(&self, mut request: Request, down: &mut D) -> Result<(), Stop> {
         let page = self.page(&mut request, down).await;
@@ -220,7 +173,7 @@ impl Service for Admin {
         fields.insert(CONTENT_TYPE, HeaderValue::from_static(page.media_type));
         fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some((name, value)) = page.extra {
-            fields.insert(name, HeaderValue::from_static(value));
+            fields.insert(name, value);
         }
         let has_content = request.head.method != Method::HEAD;
         down.start(page.status, None, &fields, Some(page.text.len() as u64), has_content);
