@@ -86,7 +86,7 @@ fn store(criterion: &mut Criterion) {
     let customer = Arc::from("default");
     let put = |path: String, octets: usize| {
         let key = store.hashed(&customer, Key::of(&uri(&path)));
-        let Ok(registration) = store.take_off(&key, 0, false, |_| false) else { return };
+        let Ok(registration) = store.take_off(&key, 0, None, false, |_| false) else { return };
         let mut filler = store.fill(&key);
         filler.append(&vec![7; octets]);
         let object = Object { stored: Arc::clone(&stored), body: Arc::clone(filler.body()) };

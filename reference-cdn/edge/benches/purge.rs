@@ -68,7 +68,7 @@ fn store(purges: Arc<Purges>) -> Arc<Store> {
 fn put(store: &Arc<Store>, path: &str, stored: &Arc<Stored>) {
     let key = store.hashed(&"default".into(), Key::of(&uri(path)));
     let born = store.purges().at(NOW);
-    let Ok(registration) = store.take_off(&key, born, false, |_| false) else { return };
+    let Ok(registration) = store.take_off(&key, born, None, false, |_| false) else { return };
     let mut filler = store.fill(&key);
     filler.append(&[7; 64]);
     let object = Object { stored: Arc::clone(stored), body: Arc::clone(filler.body()) };

@@ -133,7 +133,7 @@ impl Edge {
                 let (variants, registration) = loop {
                     let born = self.store.purges().at(self.clock.now());
                     let variants = self.store.find(&key).unwrap_or_default();
-                    if let Ok(registration) = self.store.take_off(&key, born, false, |_| false) {
+                    if let Ok(registration) = self.store.take_off(&key, born, None, false, |_| false) {
                         break (variants, registration);
                     }
                 };
@@ -285,7 +285,9 @@ impl Edge {
             };
             // Nobody waits for what nobody else can have: such a fetch needs no task of its own, and ends with its client.
             let open = collapsing.lead && !with_content && !lonely;
-            match self.store.take_off(&key, born, open, join) {
+            // In the last round the request asks, whatever others store meanwhile.
+            let seen = (round + 1 < MOST_ROUNDS).then_some(&variants);
+            match self.store.take_off(&key, born, seen, open, join) {
                 Ok(registration) => {
                     let question = call.question(fetch, variants, content.take());
                     // In a box, so that a hit does not carry the room that a miss needs.
@@ -494,7 +496,7 @@ impl Edge {
 
     /// Starts a fetch in the background, unless one is under way.
     fn refresh(self: &Arc<Self>, key: &HashedKey, born: u64, question: Question) {
-        if let Ok(registration) = self.store.take_off(key, born, true, |_| true) {
+        if let Ok(registration) = self.store.take_off(key, born, None, true, |_| true) {
             self.metrics.background_refreshes.add(1);
             tokio::spawn(Arc::clone(self).ask(registration, question));
         }

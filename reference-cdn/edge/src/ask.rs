@@ -150,6 +150,7 @@ impl Edge {
                         && let Ok(registration) = self.store.take_off(
                             &self.slice_key(key, id, index),
                             registration.born(),
+                            None,
                             true,
                             |_| true,
                         )

@@ -129,16 +129,14 @@ impl<'a> Slices<'a> {
     }
 
     fn find_or_fetch(&self, range: &Range<u64>) -> Result<Object, Arc<Flight>> {
-        let key = self.key_of(range.start);
-        if let Some(object) = self.edge.store.find(&key).and_then(|variants| variants.object(0)) {
-            object.body.touch();
-            return Ok(object);
-        }
-        let registration = self.edge.take_off_slice(&key)?;
-        // It may have been stored between the two steps.
-        if let Some(object) = self.edge.store.find(&key).and_then(|variants| variants.object(0)) {
-            return Ok(object);
-        }
+        let registration = match self.edge.take_off_slice(&self.key_of(range.start)) {
+            Ok(registration) => registration,
+            Err(There::Stored(object)) => {
+                object.body.touch();
+                return Ok(object);
+            }
+            Err(There::Coming(flight)) => return Err(flight),
+        };
         let flight = Arc::clone(registration.flight());
         let wanted = Wanted {
             customer: Arc::clone(self.customer),
@@ -159,6 +157,12 @@ impl<'a> Slices<'a> {
     }
 }
 
+/// Where a slice is that needs no fetch.
+enum There {
+    Stored(Object),
+    Coming(Arc<Flight>),
+}
+
 /// A slice to fetch.
 struct Wanted {
     customer: Arc<Customer>,
@@ -174,15 +178,19 @@ impl Edge {
         self.store.hashed(&key.customer, key.key.slice(id, index))
     }
 
-    /// Begins to fetch a slice, or gives the fetch that is under way.
-    fn take_off_slice(&self, key: &HashedKey) -> Result<Registration, Arc<Flight>> {
+    /// Begins to fetch a slice, unless it is there or on its way.
+    fn take_off_slice(&self, key: &HashedKey) -> Result<Registration, There> {
+        let nothing = Arc::default();
         loop {
             // Its head was found before, perhaps long before: a download that began before a purge goes on after it. What is
             // stored for it then can be found through that head only.
             let born = self.store.purges().at(self.clock.now());
-            match self.store.take_off(key, born, true, |_| true) {
+            if let Some(object) = self.store.find(key).and_then(|variants| variants.object(0)) {
+                return Err(There::Stored(object));
+            }
+            match self.store.take_off(key, born, Some(&nothing), true, |_| true) {
                 Ok(registration) => return Ok(registration),
-                Err(Grounded::Join(flight)) => return Err(flight),
+                Err(Grounded::Join(flight)) => return Err(There::Coming(flight)),
                 Err(Grounded::Late) => {}
             }
         }
@@ -372,9 +380,6 @@ impl Cutter {
     fn begin(&self, index: u64) -> Option<(Fill, FillPlan)> {
         let key = self.edge.slice_key(&self.key, self.id, index);
         let registration = self.edge.take_off_slice(&key).ok()?;
-        if self.edge.store.find(&key).is_some() {
-            return None;
-        }
         let first = index * self.size;
         let plan = FillPlan::slice(self.head.stored.slice(first..self.complete.min(first + self.size)));
         Some((self.edge.fill(&self.customer, registration, &plan), plan))

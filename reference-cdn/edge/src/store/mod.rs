@@ -243,16 +243,27 @@ impl Store {
 
     /// Announces a fetch, so that a purge reaches it and, if `open`, others can wait for it. If `unless` finds a
     /// flight to wait for at that moment, that one is given instead. `born`: how many purges had come before the
-    /// request looked anything up ([`Purges::at`]).
+    /// request looked anything up ([`Purges::at`]); `seen`: what it found then. If another has changed that meanwhile,
+    /// the request has to look again rather than fetch what is there by now; without `seen` it fetches in any case.
     pub fn take_off(
         self: &Arc<Self>,
         key: &HashedKey,
         born: u64,
+        seen: Option<&Arc<Variants>>,
         open: bool,
         unless: impl Fn(&Arc<Flight>) -> bool,
     ) -> Result<Registration, Grounded> {
         let ticket = self.purges.ticket(born).ok_or(Grounded::Late)?;
         let mut shard = self.shard(key);
+        if let Some(seen) = seen {
+            let unchanged = match shard.resources.get(key) {
+                Some(now) if !now.variants.bodies.is_empty() => Arc::ptr_eq(&now.variants, seen),
+                _ => seen.bodies.is_empty(),
+            };
+            if !unchanged {
+                return Err(Grounded::Late);
+            }
+        }
         let resource = shard.resources.entry(key.clone()).or_default();
         for other in resource.flights.iter_mut().filter(|other| other.open) {
             // Who asks after a purge gets what the origin says after it.
@@ -429,7 +440,7 @@ pub struct Registration {
 pub enum Grounded {
     /// There is one to wait for.
     Join(Arc<Flight>),
-    /// Purges were forgotten since the request looked anything up; it has to look again.
+    /// What is stored changed, or purges were forgotten, since the request looked anything up; it has to look again.
     Late,
 }
 

@@ -39,7 +39,7 @@ fn head() -> Arc<Stored> {
 
 fn put(store: &Arc<Store>, path: &str, octets: usize) -> Arc<Body> {
     let key = key(store, path);
-    let registration = store.take_off(&key, 0, false, |_| false).expect("no other");
+    let registration = store.take_off(&key, 0, None, false, |_| false).expect("no other");
     let mut filler = store.fill(&key);
     filler.append(&vec![1; octets]);
     let object = Object { stored: head(), body: Arc::clone(filler.body()) };
@@ -96,7 +96,7 @@ fn memory_is_given_back_when_content_goes() {
 fn a_purge_between_fetch_and_keep_wins() {
     let store = store(1 << 20);
     let key = key(&store, "/a");
-    let registration = store.take_off(&key, 0, true, |_| false).expect("no other");
+    let registration = store.take_off(&key, 0, None, true, |_| false).expect("no other");
     assert_eq!(store.flights(&key).len(), 1);
     let mut filler = store.fill(&key);
     filler.append(b"old");
@@ -128,7 +128,7 @@ fn replacing_one_response_for_ever_leaves_nothing_behind() {
     for _ in 0..5000 {
         let key = key(&store, "/a");
         let old = store.find(&key).map(|variants| variants.bodies.clone()).unwrap_or_default();
-        let registration = store.take_off(&key, 0, false, |_| false).expect("no other");
+        let registration = store.take_off(&key, 0, None, false, |_| false).expect("no other");
         let mut filler = store.fill(&key);
         filler.append(&[1; 1000]);
         let object = Object { stored: head(), body: Arc::clone(filler.body()) };
@@ -138,6 +138,27 @@ fn replacing_one_response_for_ever_leaves_nothing_behind() {
     assert_eq!(store.objects(), 1);
     assert!(store.accounts().resident() < 10_000);
     assert_eq!(store.counters().evicted.load(Ordering::Relaxed), 0);
+}
+
+/// Between its look-up and its fetch another's fetch may have ended: what that brought is there, and nobody is asked.
+#[test]
+fn who_looked_up_before_a_change_looks_again() {
+    let store = store(1 << 20);
+    let key = key(&store, "/a");
+    let nothing = Arc::default();
+    let late = |seen: &Arc<Variants>| {
+        matches!(store.take_off(&key, 0, Some(seen), true, |_| false), Err(Grounded::Late))
+    };
+    assert!(!late(&nothing));
+    put(&store, "/a", 10);
+    assert!(late(&nothing));
+    let one = store.find(&key).expect("stored");
+    assert!(!late(&one));
+    put(&store, "/a", 20);
+    assert!(late(&one));
+    assert!(store.take_off(&key, 0, None, true, |_| false).is_ok());
+    store.purge(&key, None);
+    assert!(late(&one) && !late(&nothing));
 }
 
 #[test]
@@ -264,7 +285,7 @@ mod purges {
 
     fn put_born(store: &Arc<Store>, path: &str, born: u64) -> bool {
         let key = key(store, path);
-        let registration = store.take_off(&key, born, false, |_| false).expect("no other");
+        let registration = store.take_off(&key, born, None, false, |_| false).expect("no other");
         let filler = store.fill(&key);
         let object = Object { stored: head(), body: Arc::clone(filler.body()) };
         let kept = store.keep(
@@ -301,10 +322,10 @@ mod purges {
         let early = born(&store);
         let found = store.find(&key).expect("stored").object(0).expect("one");
         order(&store, r#"{"host": "a"}"#);
-        let registration = store.take_off(&key, early, true, |_| true).expect("no other");
+        let registration = store.take_off(&key, early, None, true, |_| true).expect("no other");
         registration.flight().land(Landing::Stale(found.clone()));
         let late =
-            store.take_off(&key, born(&store), true, |_| true).expect("nobody waits for the early one");
+            store.take_off(&key, born(&store), None, true, |_| true).expect("nobody waits for the early one");
         store.freshen(&registration, &[found]);
         assert!(store.find(&key).is_none(), "a 304 to a question from before the purge confirms nothing");
         assert_eq!(store.objects(), 0);
@@ -321,7 +342,7 @@ mod purges {
         order(&store, r#"{"host": "a", "mode": "soft"}"#);
         let found = store.find(&key).expect("stored").object(0).expect("one");
         assert!(!found.stored.is_fresh(Time::from_secs(1_000_001)));
-        let registration = store.take_off(&key, born(&store), true, |_| true).expect("no other");
+        let registration = store.take_off(&key, born(&store), None, true, |_| true).expect("no other");
         store.freshen(&registration, &[Object { stored: head(), body: found.body }]);
         drop(registration);
         order(&store, r#"{"host": "other"}"#);
@@ -337,8 +358,8 @@ mod purges {
         let walk = store.purges().begin_walk(Time::from_secs(2_000_000)).expect("outstanding");
         assert!(store.purges().end_walk(walk, false));
         let key = key(&store, "/a");
-        assert!(matches!(store.take_off(&key, early, true, |_| false), Err(Grounded::Late)));
-        assert!(store.take_off(&key, born(&store), true, |_| false).is_ok());
+        assert!(matches!(store.take_off(&key, early, None, true, |_| false), Err(Grounded::Late)));
+        assert!(store.take_off(&key, born(&store), None, true, |_| false).is_ok());
     }
 
     #[test]
