@@ -116,10 +116,10 @@ impl AsyncWrite for Written {
     }
 }
 
-/// What the edge makes of a connection: requests, why it refused one, what it wrote.
-fn at_edge(pieces: Vec<Bytes>) -> (Vec<Taken>, Option<HeadError>, Vec<u8>) {
+/// Limits on sizes that inputs can reach, and none on time.
+pub(crate) fn patient() -> ConnectionLimits {
     let time = Duration::from_secs(3600);
-    let limits = ConnectionLimits {
+    ConnectionLimits {
         head: HeadLimits { bytes: 4096, target: 2048, fields: 64 },
         idle: time,
         head_time: time,
@@ -129,7 +129,12 @@ fn at_edge(pieces: Vec<Bytes>) -> (Vec<Taken>, Option<HeadError>, Vec<u8>) {
         request_content: 1 << 20,
         unread_content: 1 << 16,
         drain_time: time,
-    };
+    }
+}
+
+/// What the edge makes of a connection: requests, why it refused one, what it wrote.
+fn at_edge(pieces: Vec<Bytes>) -> (Vec<Taken>, Option<HeadError>, Vec<u8>) {
+    let limits = patient();
     let (_stop, stopping) = watch::channel(false);
     let shared = Shared::new(limits, stopping);
     let (service, written) = (Echo::default(), Written::default());

@@ -4,9 +4,7 @@
 
 use crate::input::{Input, pieces};
 use bytes::{Bytes, BytesMut};
-use edge::client::{
-    ConnectionLimits, Downstream, HeadError, HeadLimits, Request, RequestHead, Service, Shared, Stop,
-};
+use edge::client::{Downstream, HeadError, Request, RequestHead, Service, Shared, Stop};
 use edge::http2::connection::serve;
 use edge::http2::frames::{Found, FrameScan, GOAWAY, HEADERS, SETTINGS};
 use edge::http2::{Http2Limits, PREFACE};
@@ -54,18 +52,7 @@ impl Service for Echo {
 
 /// What the edge makes of a connection, and what it wrote.
 fn at_edge(pieces: Vec<Bytes>) -> (Vec<(RequestHead, Option<Bytes>)>, Vec<u8>) {
-    let time = Duration::from_secs(3600);
-    let limits = ConnectionLimits {
-        head: HeadLimits { bytes: 4096, target: 2048, fields: 64 },
-        idle: time,
-        head_time: time,
-        content_stall: time,
-        write_stall: time,
-        write_time: time,
-        request_content: 1 << 20,
-        unread_content: 1 << 16,
-        drain_time: time,
-    };
+    let limits = crate::edge_http1::patient();
     let http2 = Arc::new(Http2Limits { streams: 10, resets: 20, frames: 50, ..Http2Limits::default() });
     let (_stop, stopping) = watch::channel(false);
     let shared = Shared { http2: Some(Arc::clone(&http2)), ..Shared::new(limits, stopping) };
