@@ -5,7 +5,7 @@ mod support;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use edge::{Config, CustomerConfig, Host, OriginConfig, OriginGroupConfig, Rate};
-use support::{After, Client, Origin, Response, TestEdge, soon};
+use support::{After, Client, Origin, Response, TestEdge, soon, until};
 use tokio::net::TcpSocket;
 
 const PAGE: &str = "200 OK\r\nCache-Control: max-age=600";
@@ -249,12 +249,7 @@ async fn a_customer_whose_origin_hangs_does_not_take_every_place() {
     for client in waiting.drain(..) {
         client.reset();
     }
-    soon("room", async {
-        while edge.labelled("edge_customer_requests_in_flight", "crowded") > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    until("room", || edge.labelled("edge_customer_requests_in_flight", "crowded") == 0).await;
 }
 
 #[tokio::test]

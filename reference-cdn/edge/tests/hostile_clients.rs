@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{After, Client, Origin, TestEdge, pattern, soon};
+use support::{After, Client, Origin, TestEdge, pattern, soon, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -18,12 +18,7 @@ fn reached(edge: &TestEdge, limit: &str) -> u64 {
 
 /// Waits until the limit was reached this often.
 async fn until_reached(edge: &TestEdge, limit: &str, count: u64) {
-    soon(limit, async {
-        while reached(edge, limit) < count {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    edge.until_labelled("edge_limit_reached_total", limit, count).await;
 }
 
 #[tokio::test]
@@ -181,12 +176,7 @@ async fn an_origin_that_takes_no_connection_is_given_up() {
     for _ in 0..8 {
         queued.push(tokio::spawn(tokio::net::TcpStream::connect(address)));
     }
-    soon("a full queue", async {
-        while queued.iter().filter(|connect| connect.is_finished()).count() < 2 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    until("a full queue", || queued.iter().filter(|connect| connect.is_finished()).count() >= 2).await;
     let edge = TestEdge::with(address, |config| {
         config.customers[0].origin.limits.connect = Duration::from_millis(200);
     })

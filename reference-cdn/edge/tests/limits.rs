@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use support::{After, Client, Origin, TOKEN, TestEdge, pattern, soon};
+use support::{After, Client, Origin, TOKEN, TestEdge, pattern, soon, until};
 use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 
@@ -95,6 +95,7 @@ async fn a_client_that_takes_an_octet_at_a_time_is_cut_off() {
     soon("to be cut off", async {
         while edge.metric("edge_responses_aborted_total") == 0 {
             client.stream.read_exact(&mut octets).await.expect("there is more in the buffers");
+            // The attack: it reads, at a pace that no stall limit meets.
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     })
@@ -217,13 +218,7 @@ async fn stopping_under_load_breaks_no_response() {
             }
         });
     }
-    soon("some load", async {
-        let octets = || edge.metric("edge_content_octets_sent_total");
-        while octets() < 50_000_000 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    until("some load", || edge.metric("edge_content_octets_sent_total") >= 50_000_000).await;
     let stopped = edge.stop();
     assert_eq!(soon("the end", stopped).await.expect("no panic").cut, 0);
     let mut answered = 0;

@@ -5,7 +5,7 @@ mod secure;
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -323,7 +323,7 @@ async fn interim_responses_and_trailers_pass_in_both_directions() {
 #[tokio::test]
 async fn uploads_flow_and_those_that_break_off_are_cancelled() {
     let whole = Arc::new(AtomicUsize::new(0));
-    let cancelled = Arc::new(AtomicBool::new(false));
+    let cancelled = Arc::new(Semaphore::new(0));
     let (count, gone) = (Arc::clone(&whole), Arc::clone(&cancelled));
     let origin = H2Origin::start(None, 100, move |_, request, mut reply| {
         let (count, gone) = (Arc::clone(&count), Arc::clone(&gone));
@@ -331,7 +331,7 @@ async fn uploads_flow_and_those_that_break_off_are_cancelled() {
             let mut stream = request.into_body();
             while let Some(data) = stream.data().await {
                 let Ok(data) = data else {
-                    gone.store(true, Ordering::SeqCst);
+                    gone.add_permits(1);
                     return;
                 };
                 let _ = stream.flow_control().release_capacity(data.len());
@@ -351,12 +351,7 @@ async fn uploads_flow_and_those_that_break_off_are_cancelled() {
     client.send("PUT /up HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nabc").await;
     origin.wait_for(2).await;
     client.reset();
-    soon("the cancellation", async {
-        while !cancelled.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    soon("the cancellation", cancelled.acquire()).await.expect("open").forget();
 }
 
 #[tokio::test]

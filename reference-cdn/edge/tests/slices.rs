@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use support::{After, Origin, Seen, TestEdge, Wire, pattern, soon};
+use tokio::task::JoinSet;
 
 const KIB: usize = 1024;
 const SLICE: usize = 64 * KIB;
@@ -96,9 +97,8 @@ async fn range(edge: &TestEdge, range: &str) -> support::Response {
 async fn one_octet_of_a_large_file_moves_one_slice_and_many_clients_share_it() {
     let file = File::new(10_000_000);
     let origin = file.origin().await;
-    let edge = edge(&origin).await;
-    let asked: Vec<_> = (0..20).map(|_| range(&edge, "5000000-5000000")).collect();
-    for response in futures(asked).await {
+    let edge = Arc::new(edge(&origin).await);
+    for response in crowd(&edge, 20, "Range: bytes=5000000-5000000\r\n").await {
         assert_eq!(
             (response.status, response.field("content-range")),
             (206, Some("bytes 5000000-5000000/10000000"))
@@ -111,24 +111,14 @@ async fn one_octet_of_a_large_file_moves_one_slice_and_many_clients_share_it() {
     assert!(range(&edge, "5000001-5000002").await.cache_status().contains("hit"));
 }
 
-async fn futures<T>(all: Vec<impl Future<Output = T>>) -> Vec<T> {
-    let mut done = Vec::new();
-    let mut all: Vec<_> = all.into_iter().map(Box::pin).collect();
-    std::future::poll_fn(|context| {
-        let mut index = 0;
-        while index < all.len() {
-            match all[index].as_mut().poll(context) {
-                std::task::Poll::Ready(one) => {
-                    done.push(one);
-                    drop(all.remove(index));
-                }
-                std::task::Poll::Pending => index += 1,
-            }
-        }
-        if all.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-    })
-    .await;
-    done
+/// The answers to `clients` requests at once, for a range or for all.
+async fn crowd(edge: &Arc<TestEdge>, clients: usize, range: &'static str) -> Vec<support::Response> {
+    let mut crowd = JoinSet::new();
+    for _ in 0..clients {
+        let edge = Arc::clone(edge);
+        crowd.spawn(async move { edge.exchange("GET", "/", range).await });
+    }
+    crowd.join_all().await
 }
 
 #[tokio::test]
@@ -168,10 +158,9 @@ async fn ranges_of_every_kind_are_put_together_from_slices() {
 async fn a_whole_response_too_large_for_one_piece_is_cut_into_slices_as_it_passes() {
     let file = File::new(20 * SLICE + 5);
     let origin = file.origin().await;
-    let edge = edge(&origin).await;
+    let edge = Arc::new(edge(&origin).await);
     let content = file.content(1);
-    let asked: Vec<_> = (0..5).map(|_| edge.get("/")).collect();
-    for response in futures(asked).await {
+    for response in crowd(&edge, 5, "").await {
         assert!(response.complete && response.body == content);
     }
     assert_eq!((file.sent(), origin.requests()), (content.len(), 1));
@@ -309,12 +298,7 @@ async fn a_slow_client_does_not_make_the_edge_take_in_everything() {
     edge.until_still("edge_store_objects").await;
     assert!(edge.metric("edge_store_octets") < 24 << 20, "{}", edge.metric("edge_store_octets"));
     drop(client);
-    soon("the response to be given up", async {
-        while edge.metric("edge_requests_in_flight") > 0 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    edge.until("edge_requests_in_flight", 0).await;
 }
 
 /// Octet `at` of a file too long to hold: each word says where it is.

@@ -12,12 +12,8 @@ fn reached(edge: &TestEdge, limit: &str) -> u64 {
 }
 
 async fn until_reached(edge: &TestEdge, limit: &str, count: u64) {
-    soon(limit, async {
-        while reached(edge, limit) != count {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    edge.until_labelled("edge_limit_reached_total", limit, count).await;
+    assert_eq!(reached(edge, limit), count);
 }
 
 /// Sends `octets` again and again until the edge ends the connection; says why, and how often it was sent.
@@ -285,12 +281,7 @@ async fn slow_readers() {
     assert_eq!(reached(&edge, "http2.frames"), 1);
 
     // Wide open, and nothing read: what waits is bounded, and the connection is given up.
-    soon("the end of the one before", async {
-        while edge.metric("edge_requests_in_flight") > 0 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
+    edge.until("edge_requests_in_flight", 0).await;
     let before = edge.metric("edge_content_octets_sent_total");
     let mut client = Client::with(&edge, &[(INITIAL_WINDOW_SIZE, 0x7fff_ffff)]).await;
     client.send(window_update(0, 0x7f00_0000)).await;

@@ -27,6 +27,17 @@ pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
 }
 
+/// Waits until `holds`. For what tells nobody when it changes: counters, other tasks' ends. It looks again and again, and
+/// goes on as soon as it sees it; how long that takes decides nothing.
+pub async fn until(what: &str, holds: impl Fn() -> bool) {
+    soon(what, async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+}
+
 /// A request as the origin saw it.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -471,14 +482,14 @@ impl TestEdge {
         sample.unwrap_or_else(|| panic!("no metric {name} of {value}")).value
     }
 
+    /// Waits until the metric with this value of its label is at least so much.
+    pub async fn until_labelled(&self, name: &str, label: &str, value: u64) {
+        until(label, || self.labelled(name, label) >= value).await;
+    }
+
     /// Waits until a metric has the value.
     pub async fn until(&self, name: &str, value: u64) {
-        soon(name, async {
-            while self.metric(name) != value {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        })
-        .await;
+        until(name, || self.metric(name) == value).await;
     }
 
     /// Waits until a metric has stood still for a third of a second.
