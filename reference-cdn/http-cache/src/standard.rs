@@ -64,9 +64,9 @@ pub enum ClientDirectives {
 
 /// What becomes of Surrogate-Key and Cache-Tag towards clients.
 ///
-/// Both are meant for caches. CDNs that are the last cache before the client remove them (Fastly does so with
-/// Surrogate-Key, Cloudflare with Cache-Tag). Here they pass unless told otherwise: a cache below this one (a child
-/// edge, another CDN) that lost them could no longer be purged by tag, and would not notice.
+/// Both are meant for caches. A CDN that is the last cache before the client may remove them (Fastly does so with
+/// Surrogate-Key). Here they pass unless told otherwise: a cache below this one (a child edge, another CDN) that lost
+/// them could no longer be purged by tag, and would not notice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TagFields {
     #[default]

@@ -60,7 +60,7 @@ SIGTERM or SIGINT stops it: requests in flight finish first. Set REFERENCE_CDN_L
 
 /// A CDN edge that does what the HTTP caching RFCs say: to compare other edges with, and to develop against
 ///
-/// `reference-cdn edge` is a caching proxy between clients and one origin: RFC 9110 (HTTP), 9111 (caching), 9112 (HTTP/1.1),
+/// `reference-cdn edge` is a caching proxy between clients and the origins of one customer or several: RFC 9110 (HTTP), 9111 (caching), 9112 (HTTP/1.1),
 /// 9113 (HTTP/2), 9211 (Cache-Status), with TLS, purge, metrics and an access log. It can be configured by flags or by a file.
 #[derive(Debug, Parser)]
 #[command(name = "reference-cdn", version, about, after_help = EXAMPLES)]
