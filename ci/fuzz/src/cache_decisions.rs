@@ -204,7 +204,7 @@ fn step(
     let _ = decisions.invalidated(request, &response);
     match decisions.received(request, &fetch, &response, stored) {
         Received::Store { stored: new, replaces } => {
-            end_to_end("what is stored", new.headers(), answer);
+            end_to_end("what is stored", &new.headers(), answer);
             let reply = decisions.reply(request, &new, now, &handling(forward(status)));
             check_reply(&reply, &new, false);
             assert!(replaces.iter().all(|index| *index < stored.len()));
@@ -227,7 +227,7 @@ fn step(
         }
         Received::Copy { index, stored: new } => {
             assert_eq!(new.extent(), stored[index].extent());
-            end_to_end("what is stored", new.headers(), answer);
+            end_to_end("what is stored", &new.headers(), answer);
             stored.push(Arc::new(new.at_rest()));
         }
         Received::Slice { stored: new, replaces, range } => {
@@ -252,7 +252,7 @@ fn step(
             assert!(!updated.is_empty());
             for (index, new) in updated {
                 assert_eq!(new.extent(), stored[index].extent());
-                end_to_end("what is stored", new.headers(), answer);
+                end_to_end("what is stored", &new.headers(), answer);
                 stored[index] = Arc::from(new);
             }
         }

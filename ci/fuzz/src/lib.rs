@@ -19,6 +19,7 @@ mod input;
 mod report_forms;
 mod seeds;
 mod settings_files;
+mod stored_head;
 mod text;
 mod tool_files;
 mod wire_connection;
@@ -59,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "capture_bytes", seeds: capture_records::files, run: capture_records::bytes, smoke: 600 },
     Target { name: "compare_answers", seeds: compare_answers::seeds, run: compare_answers::run, smoke: 600 },
     Target { name: "cache_decisions", seeds: cache_decisions::seeds, run: cache_decisions::run, smoke: 4000 },
+    Target { name: "stored_head", seeds: stored_head::seeds, run: stored_head::run, smoke: 8000 },
     Target { name: "report_json", seeds: report_forms::seeds, run: report_forms::json, smoke: 300 },
     Target { name: "report_text", seeds: seeds::texts, run: report_forms::hostile, smoke: 200 },
     Target { name: "text", seeds: seeds::texts, run: text::run, smoke: 4000 },

@@ -147,6 +147,7 @@ smoke! {
     capture_bytes
     compare_answers
     cache_decisions
+    stored_head
     report_json
     report_text
     text

@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use edge::client::HeadLimits;
 use edge::http1::chunked::{Decoded, Decoder};
 use edge::http1::head::{HeadScan, parse};
-use edge::store::{End, Next, Object, Store, StoreLimits};
+use edge::store::{End, Next, Store, StoreLimits};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_cache::{
@@ -87,11 +87,10 @@ fn store(criterion: &mut Criterion) {
     let put = |path: String, octets: usize| {
         let key = store.hashed(&customer, Key::of(&uri(&path)));
         let Ok(registration) = store.take_off(&key, 0, None, false, |_| false) else { return };
-        let mut filler = store.fill(&key);
+        let mut filler = store.fill(&registration);
         filler.append(&vec![7; octets]);
-        let object = Object { stored: Arc::clone(&stored), body: Arc::clone(filler.body()) };
-        store.keep(&registration, &object, &[], |_| Keep::Store);
-        filler.end(End::Complete(Arc::default()));
+        let end = End::Complete(Arc::default());
+        store.keep(&registration, filler, Arc::clone(&stored), end, &[], |_| Keep::Store);
     };
     for n in 0..100_000 {
         put(format!("/small/{n}"), 1024);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use edge::purge::{Asker, AtOnce, Identity, Limits, Mode, Order, PurgeConfig, Purges, Verdict};
-use edge::store::{End, Object, Store, StoreLimits};
+use edge::store::{End, Store, StoreLimits};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_cache::{
     Decisions, Fetch, ForwardReason, Keep, Key, Received, Request, Response, Settings, Standard, Stored, Time,
@@ -69,11 +69,10 @@ fn put(store: &Arc<Store>, path: &str, stored: &Arc<Stored>) {
     let key = store.hashed(&"default".into(), Key::of(&uri(path)));
     let born = store.purges().at(NOW);
     let Ok(registration) = store.take_off(&key, born, None, false, |_| false) else { return };
-    let mut filler = store.fill(&key);
+    let mut filler = store.fill(&registration);
     filler.append(&[7; 64]);
-    let object = Object { stored: Arc::clone(stored), body: Arc::clone(filler.body()) };
-    store.keep(&registration, &object, &[], |_| Keep::Store);
-    filler.end(End::Complete(Arc::default()));
+    store
+        .keep(&registration, filler, Arc::clone(stored), End::Complete(Arc::default()), &[], |_| Keep::Store);
 }
 
 /// A response that is judged for the first time since so many purges.

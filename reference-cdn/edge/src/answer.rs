@@ -132,7 +132,7 @@ impl Edge {
                 let key = self.key(&call);
                 let (variants, registration) = loop {
                     let born = self.store.purges().at(self.clock.now());
-                    let variants = self.store.find(&key).unwrap_or_default();
+                    let variants = self.store.look_up(&key).await;
                     if let Ok(registration) = self.store.take_off(&key, born, None, false, |_| false) {
                         break (variants, registration);
                     }
@@ -141,7 +141,7 @@ impl Edge {
                 match Box::pin(self.fetch(registration, question, false, &mut call)).await {
                     Ok(()) => Ok(()),
                     Err(Unsent::Stop(stop)) => Err(stop),
-                    Err(Unsent::Nothing) => {
+                    Err(Unsent::Nothing | Unsent::Unread) => {
                         let text = "a stored response failed its check";
                         self.fail(ProxyError::ProxyInternalError, text, &mut call).await
                     }
@@ -243,11 +243,16 @@ impl Edge {
         let with_content = content.is_some();
         let mut alone = with_content;
         let mut passed_over: Vec<Arc<Flight>> = Vec::new();
+        // The disk could not be read in time: this request does without.
+        let mut past_disk = false;
         for round in 0..MOST_ROUNDS {
             let now = if round == 0 { call.record.start } else { self.clock.now() };
             // Before anything is looked up: a purge that comes from here on counts as later than what is found.
             let born = self.store.purges().at(now);
-            let variants = self.store.find(&key).unwrap_or_default();
+            let variants = match past_disk {
+                false => self.store.look_up(&key).await,
+                true => self.store.find(&key).unwrap_or_default(),
+            };
             let fetch = match call.decisions().plan(&call.view(), &variants.stored, now) {
                 Plan::Refuse(refusal) => {
                     let error = ProxyError::ProxyInternalResponse;
@@ -255,7 +260,7 @@ impl Edge {
                 }
                 Plan::Serve { index, stale, refresh } => {
                     let Some(object) = variants.object(index) else { continue };
-                    object.body.touch();
+                    self.store.touch(&object);
                     if let Some(fetch) = refresh {
                         self.refresh(&key, born, call.question(fetch, Arc::clone(&variants), None));
                     }
@@ -264,6 +269,10 @@ impl Edge {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
                         Err(Unsent::Nothing) => continue,
+                        Err(Unsent::Unread) => {
+                            past_disk = true;
+                            continue;
+                        }
                     }
                 }
                 Plan::Fetch(fetch) => fetch,
@@ -295,6 +304,7 @@ impl Edge {
                         Ok(()) => return Ok(()),
                         Err(Unsent::Stop(stop)) => return Err(stop),
                         Err(Unsent::Nothing) => {}
+                        Err(Unsent::Unread) => past_disk = true,
                     }
                 }
                 Err(Grounded::Late) => {}
@@ -409,15 +419,23 @@ impl Edge {
             }
         }
         let slices = Slices::of(self, customer, head, key, object);
-        let sent = send::stored(&*customer.decisions, head, (object, slices), reply, *down, record).await;
-        if matches!(sent, Err(NotSent::BadBlock | NotSent::BadBlockLater)) {
-            tracing::error!(key = %key.key, "a stored block failed its check; the response leaves the store");
-            self.store.forget(key, std::slice::from_ref(&object.body));
+        let patience = self.store.patience();
+        let content = (object, slices, patience);
+        let sent = send::stored(&*customer.decisions, head, content, reply, *down, record).await;
+        match &sent {
+            Err(NotSent::BadBlock | NotSent::BadBlockLater) => {
+                tracing::error!(key = %key.key, "a stored block failed its check; the response leaves the store");
+                // Nobody asked for its removal: nobody waits.
+                let _ = self.store.forget(key, std::slice::from_ref(&object.body));
+            }
+            Err(NotSent::Unread | NotSent::UnreadLater) => self.store.leave(key, &object.body),
+            _ => {}
         }
         match sent {
             Ok(()) => Ok(()),
             Err(NotSent::BadBlock | NotSent::Slice(SliceError::Changed)) => Err(Unsent::Nothing),
-            Err(NotSent::BadBlockLater) => Err(Unsent::Stop(Stop::Content)),
+            Err(NotSent::Unread) => Err(Unsent::Unread),
+            Err(NotSent::BadBlockLater | NotSent::UnreadLater) => Err(Unsent::Stop(Stop::Content)),
             Err(NotSent::Slice(SliceError::Failed(failure, error))) => {
                 Ok(self.fail(error, failed(failure), call).await?)
             }
@@ -490,7 +508,7 @@ impl Edge {
         match self.serve(key, &object, &handling, call).await {
             Ok(()) => Ok(Waited::Answered),
             Err(Unsent::Stop(stop)) => Err(stop),
-            Err(Unsent::Nothing) => Ok(Waited::PassOver),
+            Err(Unsent::Nothing | Unsent::Unread) => Ok(Waited::PassOver),
         }
     }
 
@@ -600,6 +618,8 @@ enum Unsent {
     /// What is stored cannot be used after all, a bad block or slices of an older version, and nothing was sent: plan
     /// again.
     Nothing,
+    /// The disk could not be read in time: plan again, without it.
+    Unread,
 }
 
 impl std::convert::From<Stop> for Unsent {

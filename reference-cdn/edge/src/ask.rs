@@ -9,6 +9,7 @@ use http_cache::{
     Stored, Time,
 };
 use hyper::ext::ReasonPhrase;
+use tokio::time::timeout;
 
 use crate::client::{RequestBody, RequestHead};
 use crate::customer::Customer;
@@ -16,7 +17,7 @@ use crate::digests::{Check, CheckedContent, Spoiled};
 use crate::limits::Limit;
 use crate::origin::{Answer, ContentError, Outbound};
 use crate::state::{Edge, view};
-use crate::store::{Body, End, Filler, Landing, Next, Object, Registration, Variants};
+use crate::store::{Body, End, Filler, Landing, Next, Object, Purged, Registration, Variants};
 
 /// How often a response that answers nothing (a 304 to a question without conditions) is asked for again.
 const MOST_ROUNDS: usize = 3;
@@ -109,8 +110,12 @@ impl Edge {
             let response_time = self.clock.now();
             let response =
                 Response { status: answer.status, headers: &answer.headers, request_time, response_time };
-            for key in decisions.invalidated(&seen, &response) {
-                self.store.purge(&self.store.hashed(&customer.name, key), Some(registration.flight()));
+            let invalidated = decisions.invalidated(&seen, &response).into_iter();
+            let purge =
+                |key| self.store.purge(&self.store.hashed(&customer.name, key), Some(registration.flight()));
+            if let Some(purged) = invalidated.map(purge).reduce(Purged::and) {
+                // It holds already. That it holds after a restart too is waited for, unless the disk hangs.
+                let _ = timeout(self.store.patience(), purged.removal.written()).await;
             }
             let groups = decisions.invalidated_groups(&seen, &response);
             let origin = registration.key().key.origin();
@@ -129,7 +134,7 @@ impl Edge {
                             self.cut(&customer, registration.key(), &head, answer.content);
                             return self.in_slices(&registration, head, status);
                         }
-                        self.store.forget(registration.key(), &bodies(&variants, &replaces));
+                        let _ = self.store.forget(registration.key(), &bodies(&variants, &replaces));
                         return self.relay(
                             &registration,
                             answer,
@@ -160,7 +165,7 @@ impl Edge {
                     return self.in_slices(&registration, head, status);
                 }
                 Received::Pass { stored, why, forget } => {
-                    self.store.forget(registration.key(), &bodies(&variants, &forget));
+                    let _ = self.store.forget(registration.key(), &bodies(&variants, &forget));
                     self.lonely.note(registration.key().hash, response_time);
                     registration.close();
                     registration.flight().land(Landing::Alone);
@@ -211,7 +216,7 @@ impl Edge {
                 }
                 Received::Again(next) => fetch = next,
                 Received::Relay { why, forget } => {
-                    self.store.forget(registration.key(), &bodies(&variants, &forget));
+                    let _ = self.store.forget(registration.key(), &bodies(&variants, &forget));
                     return self.relay(&registration, answer, (request_time, response_time), why);
                 }
             }
@@ -253,7 +258,7 @@ impl Edge {
             while left > 0 {
                 let Ok(Next::Data(data)) = reader.next(left) else {
                     tracing::error!(key = %registration.key().key, "a stored block failed its check; the response leaves the store");
-                    self.store.forget(registration.key(), std::slice::from_ref(&piece.body));
+                    let _ = self.store.forget(registration.key(), std::slice::from_ref(&piece.body));
                     return false;
                 };
                 left -= data.len() as u64;
@@ -330,7 +335,7 @@ impl Edge {
         registration: Registration,
         plan: &FillPlan,
     ) -> Fill {
-        let filler = self.store.fill(registration.key());
+        let filler = self.store.fill(&registration);
         let stored = Arc::new(plan.stored.clone().at_rest());
         if plan.unstored.is_none() {
             self.lonely.clear(registration.key().hash);
@@ -461,22 +466,19 @@ impl Fill {
         let received = self.filler.body().received();
         let ended = if plan.exact.is_none_or(|exact| exact == received) { ended } else { Ended::Truncated };
         let Self { edge, customer, registration, filler, trailers, .. } = self;
-        let stored = plan.stored.with_length(filler.body().received());
-        let object = Object { stored: Arc::new(stored), body: Arc::clone(filler.body()) };
-        // In the store before readers see the end: who asks again after that finds it.
-        edge.store.keep(&registration, &object, &plan.replaces, |purged| {
+        let stored = Arc::new(plan.stored.with_length(received));
+        let end = match ended {
+            Ended::Complete => End::Complete(Arc::new(trailers)),
+            Ended::Truncated => End::Truncated,
+        };
+        edge.store.keep(&registration, filler, Arc::clone(&stored), end, &plan.replaces, |purged| {
             if plan.unstored.is_some() {
                 Keep::Discard
             } else {
-                customer.decisions.keep(&object.stored, ended, purged)
+                customer.decisions.keep(&stored, ended, purged)
             }
         });
         edge.store.make_room(registration.key());
-        drop(registration);
-        match ended {
-            Ended::Complete => filler.end(End::Complete(Arc::new(trailers))),
-            Ended::Truncated => filler.end(End::Truncated),
-        }
     }
 
     async fn take_in(&mut self, mut content: CheckedContent, plan: &FillPlan) -> Result<(), Broken> {
@@ -516,7 +518,15 @@ impl Fill {
                     left -= data.len() as u64;
                     self.append(&data).await?;
                 }
-                Ok(Next::Wait) => reader.arrival().await,
+                Ok(Next::Wait) => {
+                    // From disk, or from an origin that has its own limits.
+                    let patience = self.edge.store.patience();
+                    if !piece.body.is_loading() {
+                        reader.arrival().await;
+                    } else if timeout(patience, reader.arrival()).await.is_err() {
+                        return Err(Broken::Block);
+                    }
+                }
                 Ok(Next::End(_)) | Err(_) => return Err(Broken::Block),
             }
         }

@@ -14,6 +14,7 @@ use crate::limits::{ClientLimits, CustomerLimits, Lengths, Rate};
 use crate::origin::{OriginConfig, OriginGroupConfig};
 use crate::purge::PurgeConfig;
 use crate::store::StoreLimits;
+use crate::store::disk::{OtherVersion, Sync};
 use crate::tls::TlsConfig;
 
 /// Everything about one edge.
@@ -33,6 +34,7 @@ pub struct Config {
     /// Whose content it serves; of two that claim a host the first has it.
     pub customers: Vec<CustomerConfig>,
     pub store: StoreLimits,
+    pub disk: DiskSettings,
     pub admin: Option<AdminConfig>,
     pub purge: PurgeConfig,
     /// Path of the access log; `-` for standard output.
@@ -74,6 +76,31 @@ pub enum Host {
     Exact(String),
     /// Every name below this domain, not the domain itself.
     Under(String),
+}
+
+/// The disk tier of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DiskSettings {
+    /// Its folder; `None`: there is no disk tier.
+    pub path: Option<PathBuf>,
+    /// Octets of its files.
+    pub size: u64,
+    pub sync: Sync,
+    pub other_version: OtherVersion,
+    /// How long a request waits for it before it does without.
+    pub patience: Duration,
+}
+
+impl Default for DiskSettings {
+    fn default() -> Self {
+        Self {
+            path: None,
+            size: 10 << 30,
+            sync: Sync::Sealed,
+            other_version: OtherVersion::Empty,
+            patience: Duration::from_secs(1),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -119,6 +146,7 @@ impl Config {
             stray_rate: Rate::default(),
             customers: vec![CustomerConfig::new(OriginGroupConfig::new(OriginConfig::new(origin)))],
             store: StoreLimits::default(),
+            disk: DiskSettings::default(),
             admin: None,
             purge: PurgeConfig::default(),
             access_log: None,

@@ -13,6 +13,9 @@ mod clock;
 mod config;
 mod customer;
 mod digests;
+#[cfg(test)]
+#[path = "store/disk_tests.rs"]
+mod disk_tests;
 pub mod http1;
 pub mod http2;
 pub mod limits;
@@ -28,8 +31,12 @@ mod spoiled_tests;
 mod state;
 pub mod store;
 #[cfg(test)]
+#[path = "store/tests.rs"]
+mod store_tests;
+#[cfg(test)]
 #[path = "../tests/support/mod.rs"]
 mod support;
+mod sync;
 mod timestamp;
 pub mod tls;
 
@@ -37,7 +44,7 @@ pub mod tls;
 extern crate self as edge;
 
 pub use clock::Clock;
-pub use config::{AdminConfig, Config, CustomerConfig, Host, Token};
+pub use config::{AdminConfig, Config, CustomerConfig, DiskSettings, Host, Token};
 pub use customer::{Customer, Customers};
 pub use limits::{ClientLimits, CustomerLimits, Limit, Prefix, PrefixError, Rate};
 pub use metrics::Sample;

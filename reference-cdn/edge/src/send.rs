@@ -1,11 +1,13 @@
 //! Sends stored content, or content passing through, to a client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderMap};
 use http::{Method, StatusCode, Version};
 use http_cache::{Decisions, Reply, Selection, Stored};
+use tokio::time::timeout;
 
 use crate::access_log::Record;
 use crate::ask::{Incoming, error_of};
@@ -21,6 +23,10 @@ pub enum NotSent {
     BadBlock,
     /// A block failed its check after the response had begun.
     BadBlockLater,
+    /// The disk gave nothing in time, and nothing was sent.
+    Unread,
+    /// The same after the response had begun.
+    UnreadLater,
     /// The first slice of the content cannot be had; nothing was sent.
     Slice(SliceError),
     Stop(Stop),
@@ -38,11 +44,12 @@ const MENDS: usize = 8;
 
 /// Sends `reply`, its content from `object`, or from the slices that it is kept in.
 ///
-/// The blocks that go out with the head are verified before the head is sent.
+/// The blocks that go out with the head are verified before the head is sent. What comes from disk is waited for before
+/// that, for up to `patience` each time: nobody has seen anything yet, and the origin can still be asked.
 pub async fn stored<D: Downstream>(
     decisions: &dyn Decisions,
     request: &RequestHead,
-    (object, slices): (&Object, Option<Slices<'_>>),
+    (object, slices, patience): (&Object, Option<Slices<'_>>, Duration),
     reply: Reply,
     down: &mut D,
     record: &mut Record,
@@ -64,6 +71,12 @@ pub async fn stored<D: Downstream>(
                 first.push(data);
                 step = feed.step();
             }
+            Ok(Step::Wait) if feed.is_loading() => {
+                if timeout(patience, feed.arrival()).await.is_err() {
+                    return Err(NotSent::Unread);
+                }
+                step = feed.step();
+            }
             Ok(Step::Open) => {
                 // With some octets at hand there is no hurry to wait for more.
                 if octets > 0 {
@@ -74,6 +87,7 @@ pub async fn stored<D: Downstream>(
             }
             Err(fault) if feed.mend(fault) => step = feed.step(),
             Err(Fault::BadBlock) => return Err(NotSent::BadBlock),
+            Err(Fault::Unread) => return Err(NotSent::Unread),
             _ => break,
         }
     }
@@ -102,7 +116,12 @@ pub async fn stored<D: Downstream>(
             }
             Ok(Step::Wait) => {
                 down.flush().await?;
-                feed.arrival().await;
+                if !feed.is_loading() {
+                    feed.arrival().await;
+                } else if timeout(patience, feed.arrival()).await.is_err() {
+                    record.error = Some("disk_timeout");
+                    return Err(NotSent::UnreadLater);
+                }
             }
             Ok(Step::Open) => {
                 if let Err(error) = feed.open().await {
@@ -128,12 +147,14 @@ pub async fn stored<D: Downstream>(
                 record.error = Some(match fault {
                     Fault::Truncated => "http_response_incomplete",
                     Fault::BadBlock => "bad_block",
+                    Fault::Unread => "disk_error",
                     Fault::Overrun => "reader_overrun",
                 });
                 // What came before is good and worth having.
                 down.flush().await?;
                 return Err(match fault {
                     Fault::BadBlock => NotSent::BadBlockLater,
+                    Fault::Unread => NotSent::UnreadLater,
                     Fault::Truncated | Fault::Overrun => NotSent::Stop(Stop::Content),
                 });
             }
@@ -276,6 +297,12 @@ impl<'a> Feed<'a> {
             feed.begin(feed.first()..u64::MAX);
         }
         feed
+    }
+
+    /// What is being read comes from disk.
+    fn is_loading(&self) -> bool {
+        let reader = self.reading.as_ref().and_then(|reading| reading.reader.as_ref());
+        reader.is_some_and(|reader| reader.body().is_loading())
     }
 
     fn first(&self) -> u64 {

@@ -29,6 +29,7 @@ use crate::origin::{OriginSetupError, Origins, SystemAuthorities};
 use crate::purge::{self, LogError, Purges};
 use crate::state::{Edge, EdgeService};
 use crate::store::Store;
+use crate::store::disk::{DiskConfig, DiskLimits, Folder, OpenError};
 use crate::tls::accept::{Accepted, Handshakes};
 use crate::tls::{Certificates, TlsError};
 use crate::{http1, http2};
@@ -39,6 +40,8 @@ const BACKLOG: u32 = 4096;
 const ADMIN_CONNECTIONS: usize = 64;
 /// How long accepting rests when the machine has no descriptor left.
 const BREATH: Duration = Duration::from_millis(50);
+/// How long writing what waits for the disk may take at least.
+const DISK_TIME: Duration = Duration::from_secs(5);
 /// How long writing the last lines of a log may take.
 const LOG_TIME: Duration = Duration::from_secs(5);
 
@@ -55,6 +58,8 @@ pub enum StartError {
     Origin(#[from] OriginSetupError),
     #[error("{0}")]
     Tls(#[from] TlsError),
+    #[error("the disk store: {0}")]
+    Disk(#[from] OpenError),
 }
 
 fn hint(error: &io::Error) -> &'static str {
@@ -123,7 +128,16 @@ pub fn bind(
         }
     };
     // What was purged before is purged before anybody can ask for it.
-    let purges = Purges::open(&config.purge, fresh_number())?;
+    let mut purge = config.purge.clone();
+    if let Some(folder) = &config.disk.path
+        && purge.folder.is_none()
+    {
+        // Purges must outlast the process where stored responses do.
+        let failed = |source| OpenError::Io { what: "make", folder: folder.clone(), source };
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        purge.folder = Some(folder.join("purges"));
+    }
+    let purges = Purges::open(&purge, fresh_number())?;
     let certificates = match &config.tls {
         None => None,
         Some(tls) => Some(Arc::new(Certificates::read(tls.certificates.clone(), Arc::clone(&metrics))?)),
@@ -139,7 +153,7 @@ pub fn bind(
     let (listener, listen) = listen(config.listen, "for clients")?;
     let rates = config.customers.iter().map(|customer| customer.limits.client_rate);
     let limits = Limits::new(config.per_client.clone(), config.stray_rate, rates);
-    let store = Arc::new(Store::with_purges(config.store, purges));
+    let store = Arc::new(store(&config, purges, &clock)?);
     let edge = Edge::new(customers, store, clock, metrics, log, limits);
     let admin = match &config.admin {
         None => None,
@@ -169,6 +183,28 @@ fn listen(address: SocketAddr, what: &'static str) -> Result<(TcpListener, Socke
         Ok((listener, local))
     };
     bound().map_err(|source| StartError::Listen { what, address, source })
+}
+
+/// The store, with what its disk tier has, if there is one.
+fn store(config: &Config, purges: Arc<Purges>, clock: &Clock) -> Result<Store, StartError> {
+    let disk = &config.disk;
+    let Some(path) = &disk.path else { return Ok(Store::with_purges(config.store, purges)) };
+    let limits = DiskLimits::new(disk.size, config.store.object, config.store.memory);
+    let (store, found) = Store::open(
+        config.store,
+        purges,
+        DiskConfig {
+            files: Arc::new(Folder::new(path)),
+            limits,
+            sync: disk.sync,
+            other_version: disk.other_version,
+            patience: disk.patience,
+            clock: clock.clone(),
+        },
+    )?;
+    tracing::info!(folder = %path.display(), found.objects, found.octets, found.segments, found.scanned,
+        found.damaged_records, found.cut_octets, found.removed_files, "the disk store is open");
+    Ok(store)
 }
 
 impl Server {
@@ -270,6 +306,10 @@ impl Server {
         connections.shutdown().await;
         secured_connections.shutdown().await;
         admin_connections.shutdown().await;
+        // What waits for the disk is written, unless the disk hangs.
+        let store = Arc::clone(edge.store());
+        let _ =
+            timeout(config.drain.max(DISK_TIME), tokio::task::spawn_blocking(move || store.close())).await;
         let closing = Arc::clone(&edge);
         let close = tokio::task::spawn_blocking(move || closing.store().purges().close(&*closing));
         let _ = timeout(LOG_TIME, close).await;

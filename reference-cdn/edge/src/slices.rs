@@ -94,6 +94,8 @@ impl<'a> Slices<'a> {
         let range = self.range(at);
         let mut error = SliceError::Failed(Failure::Response, ProxyError::HttpResponseIncomplete);
         for _ in 0..TRIES {
+            // From disk, if it is there.
+            let _ = self.edge.store.look_up(&self.key_of(range.start)).await;
             let flight = match self.find_or_fetch(&range) {
                 Ok(object) => {
                     self.fetch_ahead(range.end, last);
@@ -121,7 +123,7 @@ impl<'a> Slices<'a> {
 
     /// A slice that turned out bad leaves the store.
     pub fn forget(&self, slice: &Arc<Body>, at: u64) {
-        self.edge.store.forget(&self.key_of(at), std::slice::from_ref(slice));
+        let _ = self.edge.store.forget(&self.key_of(at), std::slice::from_ref(slice));
     }
 
     fn key_of(&self, at: u64) -> HashedKey {
@@ -132,7 +134,7 @@ impl<'a> Slices<'a> {
         let registration = match self.edge.take_off_slice(&self.key_of(range.start)) {
             Ok(registration) => registration,
             Err(There::Stored(object)) => {
-                object.body.touch();
+                self.edge.store.touch(&object);
                 return Ok(object);
             }
             Err(There::Coming(flight)) => return Err(flight),
@@ -204,13 +206,12 @@ impl Edge {
         replaces: &[Arc<Body>],
     ) -> Object {
         head.name_slices(self.cuttings.new_id(self.clock.now().as_millis()));
-        let filler = self.store.fill(registration.key());
+        let filler = self.store.fill(registration);
         let body = Arc::clone(filler.body());
-        let at_rest = Object { stored: Arc::new(head.clone().at_rest()), body: Arc::clone(&body) };
+        let at_rest = Arc::new(head.clone().at_rest());
         let keep = |purged| if purged { Keep::Discard } else { Keep::Store };
-        self.store.keep(registration, &at_rest, replaces, keep);
+        self.store.keep(registration, filler, at_rest, End::Complete(Arc::default()), replaces, keep);
         self.store.make_room(registration.key());
-        filler.end(End::Complete(Arc::default()));
         registration.close();
         Object { stored: Arc::new(head), body }
     }
@@ -269,7 +270,7 @@ impl Edge {
         }
         tracing::info!(target = %request.target, "the origin has another version than the one whose slices are stored");
         self.metrics.slices_changed.add(1);
-        self.store.forget(&key, std::slice::from_ref(&head.body));
+        let _ = self.store.forget(&key, std::slice::from_ref(&head.body));
         registration.close();
         registration.flight().land(Landing::Alone);
     }
@@ -334,7 +335,7 @@ impl Cutter {
                     if matches!(spoiled, Spoiled::Digest(_)) {
                         // Some slice of it is damaged, and nobody knows which.
                         self.cutting.state().damaged = true;
-                        self.edge.store.forget(&self.key, std::slice::from_ref(&self.head.body));
+                        let _ = self.edge.store.forget(&self.key, std::slice::from_ref(&self.head.body));
                     }
                     break;
                 }

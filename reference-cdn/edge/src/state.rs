@@ -17,6 +17,7 @@ use crate::metrics::{Metrics, Sample};
 use crate::origin::samples as origin_samples;
 use crate::slices::Cuttings;
 use crate::store::Store;
+use crate::store::disk::Disk;
 
 /// See the module.
 #[derive(Debug)]
@@ -97,12 +98,15 @@ impl Edge {
                 "Clients cut off because they fell behind content too large to keep.",
                 count(&counters.overrun_readers),
             ),
+            tier("memory", count(&counters.memory_hits)),
+            tier("disk", count(&counters.disk_hits)),
             Sample::gauge(
                 "edge_clients_connected",
                 "Clients with a connection open, where connections per client are limited.",
                 self.limits.clients_connected() as u64,
             ),
         ]);
+        samples.extend(self.store.disk().map(disk_samples).unwrap_or_default());
         let customers = self.customers.all();
         samples.extend(customers.iter().map(|customer| Sample {
             label: Some(("customer", customer.name.to_string())),
@@ -185,4 +189,65 @@ impl Drop for Open<'_> {
             self.edge.log.write(&self.record, self.edge.clock.now(), self.result, metrics);
         }
     }
+}
+
+/// Responses served from the store, by the tier that they were found in.
+fn tier(tier: &str, value: u64) -> Sample {
+    let help = "Stored responses read, by where they were found.";
+    Sample { label: Some(("tier", tier.to_owned())), ..Sample::counter("edge_store_hits_total", help, value) }
+}
+
+fn disk_samples(disk: &Disk) -> Vec<Sample> {
+    let counters = disk.counters();
+    let (objects, octets) = disk.size();
+    let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let mut samples = vec![
+        Sample::gauge("edge_disk_objects", "Responses on disk.", objects),
+        Sample::gauge("edge_disk_octets", "Octets of the disk store's files.", octets),
+        Sample::gauge("edge_disk_limit_octets", "Octets that its files may have.", disk.limits().size),
+        Sample::gauge(
+            "edge_disk_queued_octets",
+            "Octets of responses that wait to be written.",
+            disk.queued(),
+        ),
+        Sample::gauge(
+            "edge_disk_paused",
+            "1 while nothing is written because the disk failed.",
+            disk.is_paused().into(),
+        ),
+        Sample::counter("edge_disk_written_total", "Responses written.", count(&counters.written)),
+        Sample::counter(
+            "edge_disk_written_octets_total",
+            "Octets of these.",
+            count(&counters.written_octets),
+        ),
+        Sample::counter("edge_disk_write_errors_total", "Writes that failed.", count(&counters.write_errors)),
+        Sample::counter("edge_disk_read_errors_total", "Reads that failed.", count(&counters.read_errors)),
+        Sample::counter(
+            "edge_disk_bad_records_total",
+            "Records that failed their check and were dropped.",
+            count(&counters.bad_records),
+        ),
+        Sample::counter(
+            "edge_disk_reads_refused_total",
+            "Look-ups and reads that did without the disk, because it was too slow or too busy.",
+            count(&counters.reads_refused),
+        ),
+        Sample::counter("edge_disk_evicted_total", "Responses evicted from disk.", count(&counters.evicted)),
+        Sample::counter(
+            "edge_disk_copied_total",
+            "Responses kept at eviction because they were read.",
+            count(&counters.copied),
+        ),
+    ];
+    let dropped = [
+        ("queue", &counters.dropped_queue),
+        ("failing", &counters.dropped_failing),
+        ("large", &counters.dropped_large),
+    ];
+    samples.extend(dropped.map(|(why, counter)| Sample {
+        label: Some(("why", why.to_owned())),
+        ..Sample::counter("edge_disk_dropped_total", "Responses not written, by why.", count(counter))
+    }));
+    samples
 }

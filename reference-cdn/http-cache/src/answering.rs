@@ -19,12 +19,11 @@ const REPRESENTATION: [HeaderName; 5] =
 
 /// The answer from a stored response, without the fields that name this cache.
 pub(crate) fn reply(request: &Request<'_>, stored: &Stored, now: Time, handling: &Handling) -> Reply {
-    let mut headers = stored.headers.clone();
+    // With room for what is added here and by whoever signs the reply.
+    let mut headers = stored.headers.to_map(10);
     let first_hand = matches!(handling.outcome, Outcome::Forward { .. }) && !handling.collapsed;
     if first_hand {
-        for (name, value) in &stored.once {
-            let _ = headers.try_append(name, value.clone());
-        }
+        stored.once.append_to(&mut headers);
     }
     // Section 5.1: Age says that a cache answered. A response that the origin just sent or confirmed has it
     // only if the origin is a cache.
@@ -190,7 +189,7 @@ fn boundary(stored: &Stored, ranges: &[Range<u64>]) -> String {
     let half = |salt: u8| {
         let mut hasher = DefaultHasher::new();
         salt.hash(&mut hasher);
-        stored.headers.get(ETAG).map(HeaderValue::as_bytes).hash(&mut hasher);
+        stored.headers.get(&ETAG).hash(&mut hasher);
         (stored.date, stored.response_time, stored.extent.complete, ranges).hash(&mut hasher);
         hasher.finish()
     };

@@ -36,9 +36,10 @@ pub(crate) fn complete(
         return None;
     }
     // Credentials went along only if what is stored allows all to have it; the new part must do so too.
-    let allows_all = |headers| storing::allows_all(&ResponseDirectives::of(headers, policy.targets));
+    let allows_all =
+        |headers: &HeaderMap| storing::allows_all(&ResponseDirectives::of(headers, policy.targets));
     let mut sent = request.headers.clone();
-    if !allows_all(&part.headers) {
+    if !allows_all(&part.headers.to_map(0)) {
         sent.remove(AUTHORIZATION);
     }
     if sent.contains_key(AUTHORIZATION) && !allows_all(response.headers) {
@@ -88,7 +89,7 @@ pub(crate) fn part(
         }
         replaces.push(index);
     }
-    if request.headers.contains_key(IF_RANGE) && !new.headers.contains_key(CONTENT_TYPE) {
+    if request.headers.contains_key(IF_RANGE) && !new.headers.contains_key(&CONTENT_TYPE) {
         return Received::Relay { why: NotStored::Partial, forget: Vec::new() };
     }
     Received::Store { stored: Box::new(new), replaces }
@@ -97,12 +98,14 @@ pub(crate) fn part(
 /// Of what both parts told, Repr-Digest is about the whole. Content-Digest was about a part, and no longer is about what is
 /// stored (RFC 9530).
 pub(crate) fn keep_digests(head: &mut Stored, newer: &HeaderMap) {
-    head.headers.remove(CONTENT_DIGEST);
-    if !head.headers.contains_key(REPR_DIGEST) {
-        for value in newer.get_all(REPR_DIGEST) {
-            let _ = head.headers.try_append(REPR_DIGEST, value.clone());
+    head.headers.change(|headers| {
+        headers.remove(CONTENT_DIGEST);
+        if !headers.contains_key(REPR_DIGEST) {
+            for value in newer.get_all(REPR_DIGEST) {
+                let _ = headers.try_append(REPR_DIGEST, value.clone());
+            }
         }
-    }
+    });
 }
 
 /// `head`, which has the fields of both, over the octets of both.

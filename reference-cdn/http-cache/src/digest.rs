@@ -9,6 +9,7 @@ use std::ops::Range;
 use http::header::TRAILER;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::lines::FieldLines;
 use crate::{Reply, Request, Response, Selection, Stored, storing};
 
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
@@ -124,7 +125,7 @@ impl ExpectedDigests {
     pub fn of_whole(stored: &Stored) -> Self {
         let mut expected = Self::default();
         if !stored.extent.partial {
-            expected.take(DigestField::Representation, &stored.headers);
+            expected.take(DigestField::Representation, &stored.headers.to_map(0));
         }
         expected
     }
@@ -207,13 +208,25 @@ fn digests(headers: &HeaderMap, name: &HeaderName) -> Vec<Digest> {
     DigestAlgorithm::ALL.into_iter().filter_map(digest).collect()
 }
 
+/// The digests of the representation that are told, whichever form the fields are in.
+fn unpacked(lines: &impl FieldLines) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    for value in lines.all(REPR_DIGEST) {
+        if let Ok(value) = HeaderValue::from_bytes(value) {
+            let _ = map.try_append(REPR_DIGEST, value);
+        }
+    }
+    map
+}
+
 /// Do two messages tell different digests of one representation?
-pub(crate) fn contradict(a: &HeaderMap, b: &HeaderMap) -> bool {
-    if !a.contains_key(REPR_DIGEST) || !b.contains_key(REPR_DIGEST) {
+pub(crate) fn contradict(a: &impl FieldLines, b: &impl FieldLines) -> bool {
+    let (a, b) = (unpacked(a), unpacked(b));
+    if a.is_empty() || b.is_empty() {
         return false;
     }
-    let others = digests(b, &REPR_DIGEST);
-    digests(a, &REPR_DIGEST)
+    let others = digests(&b, &REPR_DIGEST);
+    digests(&a, &REPR_DIGEST)
         .iter()
         .any(|digest| others.iter().any(|other| other.algorithm == digest.algorithm && other != digest))
 }

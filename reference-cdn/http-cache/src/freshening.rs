@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName};
 
 use crate::digest::{self, CONTENT_DIGEST, REPR_DIGEST};
 use crate::directives::ResponseDirectives;
+use crate::lines::Lines;
 use crate::storing::Policy;
 use crate::vary::{Selecting, Vary};
 use crate::{Request, Response, Stored, fields, storing, validation};
@@ -42,10 +43,10 @@ pub(crate) fn freshen(
             update.remove(&name);
         }
     }
-    let mut merged = stored.headers.clone();
+    let mut merged = stored.headers.to_map(4);
     // A Date of the past would make the response seem older than this confirmation of it.
     merged.remove(DATE);
-    if validation::is_stronger(&update, &stored.headers) {
+    if validation::is_stronger(&update, &stored.headers.to_map(0)) {
         update.remove(ETAG);
     }
     for name in update.keys().filter(|name| !BOUND_TO_CONTENT.contains(name)) {
@@ -61,7 +62,7 @@ pub(crate) fn freshen(
     // The stored response may have answered credentials and been for all nevertheless; that is over if the
     // origin, asked with credentials again, does not say so any more (section 3.5).
     if !storing::is_for_all(request, &directives)
-        && storing::allows_all(&ResponseDirectives::of(&stored.headers, policy.targets))
+        && storing::allows_all(&ResponseDirectives::of(&stored.headers.to_map(0), policy.targets))
     {
         return None;
     }
@@ -73,10 +74,14 @@ pub(crate) fn freshen(
     };
     let response = Response { status: stored.status, headers: &merged, ..*response };
     let mut fresh = storing::head(&response, &directives, policy.heuristic, merged.clone(), selecting);
-    for (name, value) in &withheld {
-        if !BOUND_TO_CONTENT.contains(name) && !merged.contains_key(name) {
-            let _ = fresh.once.try_append(name, value.clone());
+    if !withheld.is_empty() {
+        let mut once = fresh.once.to_map(withheld.len());
+        for (name, value) in &withheld {
+            if !BOUND_TO_CONTENT.contains(name) && !merged.contains_key(name) {
+                let _ = once.try_append(name, value.clone());
+            }
         }
+        fresh.once = Lines::of(&once);
     }
     fresh.extent = stored.extent;
     fresh.announced = stored.announced;
@@ -94,7 +99,7 @@ pub(crate) fn for_another(
     policy: Policy<'_>,
 ) -> Option<Stored> {
     let mut copy = freshen(request, response, stored, policy)?;
-    let Vary::Fields(names) = Vary::of(&copy.headers) else { return None };
+    let Vary::Fields(names) = Vary::of(&copy.headers.to_map(0)) else { return None };
     copy.selecting = Selecting::of(names, request.headers);
     Some(copy)
 }
@@ -102,8 +107,9 @@ pub(crate) fn for_another(
 /// Does the 200 to a HEAD describe the stored response (section 4.3.5)? Validators, length and digest that it gives
 /// must be the stored ones.
 pub(crate) fn head_describes(response: &HeaderMap, stored: &Stored) -> bool {
-    let same =
-        |name: HeaderName| response.get(&name).is_none_or(|value| stored.headers.get(&name) == Some(value));
+    let same = |name: HeaderName| {
+        response.get(&name).is_none_or(|value| stored.headers.get(&name) == Some(value.as_bytes()))
+    };
     let length = storing::content_length(response);
     same(ETAG)
         && same(LAST_MODIFIED)

@@ -29,13 +29,16 @@ mod date;
 mod decisions;
 mod digest;
 mod directives;
+mod encoding;
 mod fields;
 mod freshening;
 mod freshness;
 mod handling;
 mod invalidation;
 mod key;
+mod lines;
 mod message;
+mod octets;
 mod plan;
 mod proxy_status;
 mod range;
@@ -56,9 +59,11 @@ pub use digest::{
     Digest, DigestAlgorithm, DigestField, DigestMismatch, ExpectedDigests, WantedDigest, add_digest,
     wanted as wanted_digests,
 };
+pub use encoding::DecodeError;
 pub use freshness::Heuristic;
 pub use handling::{ForwardReason, Handling, Outcome};
 pub use key::Key;
+pub use lines::{decode_fields, encode_fields};
 pub use message::{Request, Response};
 pub use plan::{Collapsing, Ended, Failure, Fetch, Keep, Lookup, NotStored, Plan, Received, Refusal, Slices};
 pub use proxy_status::{ProxyError, ProxyStatus};

@@ -14,6 +14,7 @@ use http::{Method, StatusCode};
 
 use crate::digest::CONTENT_DIGEST;
 use crate::directives::ResponseDirectives;
+use crate::lines::FieldLines;
 use crate::storing::{self, Policy};
 use crate::validation::{self, EntityTag, Match};
 use crate::{
@@ -110,7 +111,7 @@ fn kept_in_slices(
     let range = new.extent.first..new.extent.end().unwrap_or(new.extent.first);
     make_whole(&mut new, size);
     // It is about the slice that came.
-    new.headers.remove(CONTENT_DIGEST);
+    new.headers.remove(&CONTENT_DIGEST);
     // The same version as before: its slices are still true.
     let known = selected.iter().map(|&index| &stored[index]).find(|old| {
         old.slices.is_some_and(|slices| slices.size == size)
@@ -139,8 +140,8 @@ fn make_whole(new: &mut Stored, size: NonZeroU64) {
 /// The head under which a complete response, whose content is about to arrive, can be kept in slices. `None`: its origin
 /// could not, or does not say that it can, send a slice again.
 pub(crate) fn cut(stored: &Stored, size: Option<NonZeroU64>) -> Option<Stored> {
-    let ranges = stored.headers.get_all(ACCEPT_RANGES).iter();
-    let mut units = ranges.flat_map(|line| line.as_bytes().split(|&octet| octet == b','));
+    let ranges = stored.headers.all(ACCEPT_RANGES);
+    let mut units = ranges.flat_map(|line| line.split(|&octet| octet == b','));
     let possible = stored.status == StatusCode::OK
         && !stored.extent.partial
         && stored.extent.complete.is_some()

@@ -519,15 +519,15 @@ impl Decisions for Standard {
         }
         if let Some(stored) = stored.filter(|_| fetch.validate.is_some()) {
             if let Some(range) = &fetch.complete {
-                if !storing::allows_all(&ResponseDirectives::of(&stored.headers, &self.targets)) {
+                if !storing::allows_all(&ResponseDirectives::of(&stored.headers.to_map(0), &self.targets)) {
                     // A part of what anybody may have is fetched for anybody: one client's credentials would make it
                     // that client's (section 3.5).
                     headers.remove(AUTHORIZATION);
                 }
                 let rest = stored.extent.complete == Some(range.end);
                 headers.insert(RANGE, range_field(range.start, range.end.checked_sub(1).filter(|_| !rest)));
-                if let Some(tag) = stored.headers.get(http::header::ETAG) {
-                    headers.insert(IF_RANGE, tag.clone());
+                if let Some(tag) = stored.headers.value(&http::header::ETAG) {
+                    headers.insert(IF_RANGE, tag);
                 }
             } else {
                 validation::conditions_for(stored, &mut headers);
@@ -770,7 +770,7 @@ fn range_field(first: u64, last: Option<u64>) -> HeaderValue {
 
 /// A fetch that validates `stored`, or fetches anew if there is nothing to validate it by.
 fn validation_of(request: &Request<'_>, stored: &Stored, index: usize, reason: ForwardReason) -> Fetch {
-    let possible = stored.headers.contains_key(http::header::ETAG) || stored.last_modified.is_some();
+    let possible = stored.headers.contains_key(&http::header::ETAG) || stored.last_modified.is_some();
     let slice = slicing::beside_validation(request, stored);
     Fetch { validate: possible.then_some(index), whole: possible, slice, ..Fetch::forward(reason) }
 }

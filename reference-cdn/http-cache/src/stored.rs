@@ -3,23 +3,26 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::freshness::Freshness;
+use crate::lines::{FieldLines, Lines};
 use crate::tags::Tags;
 use crate::vary::Selecting;
 use crate::{Slices, Time};
 
 /// The head of a stored response. Its content is kept by the edge.
+///
+/// It is small and shares memory with nothing: fields are packed, and no slice of a message's buffer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stored {
     /// 200 also for a 206 that turned out to be everything.
     pub(crate) status: StatusCode,
     /// End-to-end fields, without Age, Content-Length and Content-Range (made anew for each reply), with a
     /// valid Date.
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: Lines,
     /// Fields for the client that caused the fetch only: those that `no-cache` and `private` name.
-    pub(crate) once: HeaderMap,
+    pub(crate) once: Lines,
     pub(crate) extent: Extent,
     /// Octets that the origin announced, by Content-Length or Content-Range.
     pub(crate) announced: Option<u64>,
@@ -34,7 +37,7 @@ pub struct Stored {
     pub(crate) date: Time,
     pub(crate) last_modified: Option<Time>,
     /// The question and the answer that a stored part came from.
-    pub(crate) answered: Option<Answered>,
+    pub(crate) answered: Option<Box<Answered>>,
     /// The content is kept in slices, not with this head: all of it can be had, one way or the other.
     pub(crate) slices: Option<Slices>,
 }
@@ -71,9 +74,27 @@ impl Stored {
         self.status
     }
 
-    /// The fields as stored: end-to-end ones only.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+    /// The fields as stored, unpacked: end-to-end ones only. To look at a few, [`Stored::field`] costs less.
+    pub fn headers(&self) -> HeaderMap {
+        self.headers.to_map(0)
+    }
+
+    /// The values of the stored lines of one field, in their order.
+    pub fn field(&self, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+        self.headers.all(name)
+    }
+
+    /// Tells this response from others under its key: the request fields that Vary names, as octets that are equal
+    /// where those are.
+    pub fn variant(&self) -> &[u8] {
+        self.selecting.octets()
+    }
+
+    /// Tells versions of a response apart: its ETag, or else its Last-Modified, as they were sent; empty if it has
+    /// neither.
+    pub fn validator(&self) -> &[u8] {
+        let lines = &self.headers;
+        lines.get(&http::header::ETAG).or_else(|| lines.get(&http::header::LAST_MODIFIED)).unwrap_or_default()
     }
 
     pub fn extent(&self) -> Extent {
@@ -135,7 +156,7 @@ impl Stored {
     /// The response as it is kept: without the fields meant for the first client only. An edge replies with
     /// the original, and stores this.
     pub fn at_rest(mut self) -> Self {
-        self.once = HeaderMap::new();
+        self.once = Lines::default();
         self
     }
 
@@ -160,7 +181,7 @@ impl Stored {
 
     /// The names and groups under which it can be purged.
     pub fn tags(&self) -> Tags<'_> {
-        Tags::of(&self.headers)
+        Tags::of_lines(&self.headers)
     }
 
     /// The response with its lifetime ended at `since` (a soft purge): from then on it is stale, whatever the clock
@@ -179,10 +200,11 @@ impl Stored {
 
     /// About how many octets of memory the head takes.
     pub fn weight(&self) -> usize {
-        const PER_FIELD: usize = 96;
-        let fields: usize =
-            self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + PER_FIELD).sum();
-        size_of::<Self>() + fields + self.selecting.weight()
+        // What an allocation takes beside its octets.
+        const PIECE: usize = 16;
+        let pieces = [self.headers.octets().len(), self.selecting.octets().len()];
+        size_of::<Self>()
+            + pieces.into_iter().filter(|length| *length > 0).map(|length| length + PIECE).sum::<usize>()
     }
 }
 

@@ -6,10 +6,11 @@ use http::header::{
     AGE, AUTHORIZATION, CONTENT_LENGTH, CONTENT_LOCATION, CONTENT_RANGE, CONTENT_TYPE, DATE, IF_RANGE,
     LAST_MODIFIED, RANGE, SET_COOKIE,
 };
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::directives::ResponseDirectives;
 use crate::freshness::{Freshness, Heuristic};
+use crate::lines::Lines;
 use crate::stored::Answered;
 use crate::vary::{Selecting, Vary};
 use crate::{Extent, Key, NotStored, Request, Response, Stored, age, date, fields, key, range, status};
@@ -86,7 +87,7 @@ fn is_useful(stored: &Stored) -> bool {
     fresh
         || stale(stored.freshness.stale_while_revalidate)
         || stale(stored.freshness.stale_if_error)
-        || stored.headers.contains_key(http::header::ETAG)
+        || stored.headers.contains_key(&http::header::ETAG)
         || stored.last_modified.is_some()
 }
 
@@ -122,7 +123,7 @@ fn build(
     stored.announced = extent.length;
     stored.answered = match (request.headers.get(RANGE), response.headers.get(CONTENT_RANGE)) {
         (Some(range), Some(content_range)) if extent.partial => {
-            Some(Answered { range: range.clone(), content_range: content_range.clone() })
+            Some(Box::new(Answered { range: copy(range), content_range: copy(content_range) }))
         }
         _ => None,
     };
@@ -171,7 +172,7 @@ pub(crate) fn head(
     Stored {
         status: response.status,
         last_modified: headers.get(LAST_MODIFIED).and_then(|value| date::parse(value.as_bytes(), now)),
-        once,
+        once: Lines::of(&once),
         extent: Extent { first: 0, length: None, complete: None, partial: false },
         announced: None,
         freshness,
@@ -180,10 +181,15 @@ pub(crate) fn head(
         initial_age: age::initial(origin_age, origin_date, response.request_time, now),
         aged: origin_age.is_some(),
         date,
-        headers,
+        headers: Lines::of(&headers),
         answered: None,
         slices: None,
     }
+}
+
+/// A value that keeps no message's buffer in memory.
+fn copy(value: &HeaderValue) -> HeaderValue {
+    HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
 }
 
 /// Status and extent under which a response is stored.

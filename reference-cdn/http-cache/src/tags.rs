@@ -7,6 +7,7 @@
 use http::{HeaderMap, HeaderName};
 
 use crate::invalidation::is_safe;
+use crate::lines::FieldLines;
 use crate::{Request, Response};
 
 pub(crate) const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
@@ -37,12 +38,16 @@ pub struct Tags<'a> {
 impl<'a> Tags<'a> {
     /// Those of a response with these fields.
     pub fn of(headers: &'a HeaderMap) -> Self {
+        Self::of_lines(headers)
+    }
+
+    pub(crate) fn of_lines(headers: &'a impl FieldLines) -> Self {
         let mut tags = Self::default();
-        for line in headers.get_all(SURROGATE_KEY) {
-            tags.add(line.as_bytes().split(|octet| matches!(octet, b' ' | b'\t')));
+        for line in headers.all(SURROGATE_KEY) {
+            tags.add(line.split(|octet| matches!(octet, b' ' | b'\t')));
         }
-        for line in headers.get_all(CACHE_TAG) {
-            tags.add(line.as_bytes().split(|&octet| octet == b','));
+        for line in headers.all(CACHE_TAG) {
+            tags.add(line.split(|&octet| octet == b','));
         }
         if let Some(groups) = strings(headers, &CACHE_GROUPS) {
             tags.more_groups = groups.len() > MOST_TAGS;
@@ -79,15 +84,15 @@ pub(crate) fn invalidated_groups(request: &Request<'_>, response: &Response<'_>)
 
 /// The members of a List of Strings, without those that are too long to count. Parameters mean nothing. A field that
 /// is something else is ignored as a whole (RFC 9651 section 4.2).
-fn strings(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<String>> {
-    let mut lines = headers.get_all(name).iter().peekable();
+fn strings(headers: &impl FieldLines, name: &HeaderName) -> Option<Vec<String>> {
+    let mut lines = headers.all(name.clone()).peekable();
     lines.peek()?;
     let mut value = Vec::new();
     for line in lines {
         if !value.is_empty() {
             value.extend_from_slice(b", ");
         }
-        value.extend_from_slice(line.as_bytes());
+        value.extend_from_slice(line);
     }
     let list: sfv::List = sfv::Parser::new(&value).parse().ok()?;
     let mut strings = Vec::with_capacity(list.len());

@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::lines::FieldLines;
 use crate::{Request, Stored, Time, date, digest, vary};
 
 /// An entity tag. One without quotes is no entity tag in the RFC's eyes; servers send such, and compare them
@@ -28,10 +29,10 @@ impl<'a> EntityTag<'a> {
     }
 
     /// The ETag of a response; `None` if there are several that differ.
-    pub fn of(headers: &'a HeaderMap) -> Option<Self> {
-        let mut lines = headers.get_all(ETAG).iter();
+    pub fn of(headers: &'a impl FieldLines) -> Option<Self> {
+        let mut lines = headers.all(ETAG);
         let first = lines.next()?;
-        lines.all(|line| line == first).then(|| Self::parse(first.as_bytes())).flatten()
+        lines.all(|line| line == first).then(|| Self::parse(first)).flatten()
     }
 
     /// Strong comparison (RFC 9110 section 8.8.3.2).
@@ -151,13 +152,13 @@ pub(crate) fn range_allowed(request: &HeaderMap, stored: &Stored, now: Time) -> 
 /// Conditions that ask the origin whether `stored` is still current (RFC 9111 section 4.3.1): all validators
 /// there are, as they were received.
 pub(crate) fn conditions_for(stored: &Stored, headers: &mut HeaderMap) {
-    if let Some(tag) = stored.headers.get(ETAG) {
-        headers.insert(IF_NONE_MATCH, tag.clone());
+    if let Some(tag) = stored.headers.value(&ETAG) {
+        headers.insert(IF_NONE_MATCH, tag);
     }
     if stored.last_modified.is_some()
-        && let Some(modified) = stored.headers.get(LAST_MODIFIED)
+        && let Some(modified) = stored.headers.value(&LAST_MODIFIED)
     {
-        headers.insert(IF_MODIFIED_SINCE, modified.clone());
+        headers.insert(IF_MODIFIED_SINCE, modified);
     }
 }
 
@@ -179,7 +180,7 @@ pub(crate) fn offer(request: &Request<'_>, stored: &[Arc<Stored>]) -> Option<Hea
     let mut tags: Vec<&[u8]> = Vec::new();
     let mut octets = 0;
     for index in offerable(request, stored) {
-        let Some(tag) = stored[index].headers.get(ETAG).map(HeaderValue::as_bytes) else { continue };
+        let Some(tag) = stored[index].headers.get(&ETAG) else { continue };
         octets += tag.len() + 2;
         if octets > MOST_OCTETS {
             break;
@@ -202,7 +203,7 @@ pub(crate) fn offerable(request: &Request<'_>, stored: &[Arc<Stored>]) -> impl I
                 && !it.extent.partial
                 && EntityTag::of(&it.headers)
                     .is_some_and(|tag| tag.is_strong() && tag.opaque.starts_with(b"\""))
-                && vary::accepts_coding(request.headers, &it.headers)
+                && vary::accepts_coding(request.headers, &it.headers.to_map(0))
         })
         .collect();
     indices.sort_by_key(|&index| std::cmp::Reverse((stored[index].date, stored[index].response_time, index)));
@@ -234,18 +235,18 @@ pub(crate) enum Match {
 }
 
 /// Do the validators of `response` name the representation that is stored? Not if it tells another digest of it.
-pub(crate) fn names(response: &HeaderMap, stored: &Stored) -> Match {
+pub(crate) fn names(response: &impl FieldLines, stored: &Stored) -> Match {
     if digest::contradict(response, &stored.headers) {
         return Match::Differs;
     }
-    if response.contains_key(ETAG) {
+    if response.all(ETAG).next().is_some() {
         return match (EntityTag::of(response), EntityTag::of(&stored.headers)) {
             (Some(a), Some(b)) if a.is(b) => Match::Strong,
             (Some(a), Some(b)) if a.resembles(b) => Match::Weak,
             _ => Match::Differs,
         };
     }
-    match (response.get(LAST_MODIFIED), stored.headers.get(LAST_MODIFIED)) {
+    match (response.all(LAST_MODIFIED).next(), stored.headers.get(&LAST_MODIFIED)) {
         (None, _) => Match::Silent,
         (Some(a), Some(b)) if a == b => Match::Weak,
         (Some(_), _) => Match::Differs,

@@ -11,18 +11,52 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::fields::{Nominated, members};
+use crate::lines::{FieldLines, Lines, Name, put_name, take_name, take_valid_name};
+use crate::octets::{Malformed, Octets, put_piece};
 
-/// The request fields that selected a stored response.
+/// The request fields that selected a stored response, in one piece of memory.
+///
+/// ```text
+/// field  name  as lines.rs packs it
+///        kind  octet: ABSENT, NORMAL, BOTH or SAME
+///        normal form, unless ABSENT: a piece
+///        as it was sent, when that was one line and differs (BOTH): a piece. Most requests repeat it, and need no
+///        normal form then
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Selecting(Box<[Field]>);
+pub(crate) struct Selecting(Box<[u8]>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Field {
-    name: HeaderName,
+const ABSENT: u8 = 0;
+/// Sent in several lines.
+const NORMAL: u8 = 1;
+const BOTH: u8 = 2;
+/// Sent in one line, in normal form.
+const SAME: u8 = 3;
+
+/// One of the fields, unpacked.
+#[derive(Clone, Copy, Debug)]
+struct Field<'a> {
+    name: Name<'a>,
     /// In normal form. `None`: the field was absent.
-    normal: Option<Box<[u8]>>,
-    /// As it was sent, when that was one line: most requests repeat it, and need no normal form then.
-    sent: Option<HeaderValue>,
+    normal: Option<&'a [u8]>,
+    sent: Option<&'a [u8]>,
+}
+
+impl<'a> Field<'a> {
+    fn take(octets: &mut Octets<'a>) -> Result<Self, Malformed> {
+        let name = take_name(octets)?;
+        let (normal, sent) = match octets.octet()? {
+            ABSENT => (None, None),
+            NORMAL => (Some(octets.piece()?), None),
+            BOTH => (Some(octets.piece()?), Some(octets.piece()?)),
+            SAME => {
+                let same = Some(octets.piece()?);
+                (same, same)
+            }
+            _ => return Err(Malformed),
+        };
+        Ok(Self { name, normal, sent })
+    }
 }
 
 /// What Vary says.
@@ -59,12 +93,24 @@ impl Vary {
 impl Selecting {
     pub fn of(names: Vec<HeaderName>, request: &HeaderMap) -> Self {
         let nominated = Nominated::of(request);
-        let field = |name: HeaderName| {
-            let normal = value(request, &name, &nominated).map(Vec::into_boxed_slice);
-            let sent = only_line(request, &name).filter(|_| normal.is_some()).cloned();
-            Field { name, normal, sent }
-        };
-        Self(names.into_iter().map(field).collect())
+        let mut out = Vec::new();
+        for name in names {
+            put_name(&mut out, &name);
+            let Some(normal) = value(request, &name, &nominated) else {
+                out.push(ABSENT);
+                continue;
+            };
+            match only_line(request, &name) {
+                None => out.push(NORMAL),
+                Some(sent) if *sent == *normal => out.push(SAME),
+                Some(_) => out.push(BOTH),
+            }
+            put_piece(&mut out, &normal);
+            if let Some(sent) = only_line(request, &name).filter(|sent| **sent != *normal) {
+                put_piece(&mut out, sent.as_bytes());
+            }
+        }
+        Self(out.into())
     }
 
     /// The response has a Vary that names fields.
@@ -72,28 +118,44 @@ impl Selecting {
         !self.0.is_empty()
     }
 
-    pub fn weight(&self) -> usize {
-        let weight = |field: &Field| {
-            let values =
-                [field.normal.as_ref().map(|value| value.len()), field.sent.as_ref().map(HeaderValue::len)];
-            size_of::<Field>() + field.name.as_str().len() + values.into_iter().flatten().sum::<usize>()
-        };
-        self.0.iter().map(weight).sum()
+    /// Reads what somebody else may have written.
+    pub fn checked(octets: &[u8]) -> Result<Self, Malformed> {
+        let mut rest = Octets(octets);
+        while !rest.is_empty() {
+            take_valid_name(&mut rest.clone())?;
+            let field = Field::take(&mut rest)?;
+            for value in [field.normal, field.sent].into_iter().flatten() {
+                HeaderValue::from_bytes(value).map_err(|_| Malformed)?;
+            }
+        }
+        Ok(Self(octets.into()))
+    }
+
+    pub fn octets(&self) -> &[u8] {
+        &self.0
     }
 
     /// Does `request` select a response with these selecting fields? `response` are that response's fields.
-    pub fn matches(&self, request: &HeaderMap, response: &HeaderMap) -> bool {
+    pub fn matches(&self, request: &HeaderMap, response: &Lines) -> bool {
         if self.0.is_empty() {
             return true;
         }
         let nominated = Nominated::of(request);
-        self.0.iter().all(|field| {
-            let name = &field.name;
-            let repeated = field.sent.is_some() && only_line(request, name) == field.sent.as_ref();
-            (repeated && !nominated.contains(name))
-                || value(request, name, &nominated).as_deref() == field.normal.as_deref()
-                || (*name == ACCEPT_LANGUAGE && prefers_language_of(request, response, &nominated))
-        })
+        let mut rest = Octets(&self.0);
+        while !rest.is_empty() {
+            // What was packed or checked unpacks.
+            let Ok(field) = Field::take(&mut rest) else { return false };
+            let Some(name) = field.name.to_name() else { return false };
+            let repeated =
+                field.sent.is_some() && only_line(request, &name).map(HeaderValue::as_bytes) == field.sent;
+            let same = (repeated && !nominated.contains(&name))
+                || value(request, &name, &nominated).as_deref() == field.normal
+                || (name == ACCEPT_LANGUAGE && prefers_language_of(request, response, &nominated));
+            if !same {
+                return false;
+            }
+        }
+        true
     }
 }
 
@@ -225,8 +287,8 @@ pub(crate) fn accepts_coding(request: &HeaderMap, headers: &HeaderMap) -> bool {
 /// for this request: the requests need not be equal to have the same answer (RFC 9111 section 4.1 lets a
 /// cache rank by preference). It goes further than the letter of that section, which has fields match first, and is
 /// confined to origins that tell their choice.
-fn prefers_language_of(request: &HeaderMap, response: &HeaderMap, nominated: &Nominated<'_>) -> bool {
-    let mut languages = response.get_all(CONTENT_LANGUAGE).iter();
+fn prefers_language_of(request: &HeaderMap, response: &Lines, nominated: &Nominated<'_>) -> bool {
+    let mut languages = response.all(CONTENT_LANGUAGE);
     let (Some(language), None) = (languages.next(), languages.next()) else { return false };
     if nominated.contains(&ACCEPT_LANGUAGE) {
         return false;
@@ -239,7 +301,7 @@ fn prefers_language_of(request: &HeaderMap, response: &HeaderMap, nominated: &No
     let Some(ranges) = ranges else { return false };
     let Some((most, weight)) = ranges.iter().max_by_key(|(_, weight)| *weight) else { return false };
     let alone = ranges.iter().filter(|(_, other)| other == weight).count() == 1;
-    alone && *weight > 0 && language.as_bytes().trim_ascii().eq_ignore_ascii_case(most)
+    alone && *weight > 0 && language.trim_ascii().eq_ignore_ascii_case(most)
 }
 
 #[cfg(test)]
@@ -370,7 +432,7 @@ mod tests {
         for (vary, stored, presented, expected) in cases {
             let Vary::Fields(names) = Vary::of(&headers(&[("vary", vary)])) else { panic!() };
             let selecting = Selecting::of(names, &appended(stored));
-            let found = selecting.matches(&appended(presented), &HeaderMap::new());
+            let found = selecting.matches(&appended(presented), &crate::lines::Lines::default());
             assert_eq!(found, *expected, "Vary: {vary}, stored for {stored:?}, asked with {presented:?}");
         }
     }
@@ -392,7 +454,7 @@ mod tests {
         for (presented, language, expected) in cases {
             let selecting = Selecting::of(vec![ACCEPT_LANGUAGE], &headers(&[("accept-language", "en, it")]));
             let response = headers(&[("content-language", language)]);
-            let found = selecting.matches(&headers(&[("accept-language", presented)]), &response);
+            let found = selecting.matches(&headers(&[("accept-language", presented)]), &Lines::of(&response));
             assert_eq!(found, *expected, "{presented:?} for a response in {language}");
         }
     }

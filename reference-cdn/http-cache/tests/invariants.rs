@@ -315,10 +315,47 @@ fn any_history() {
                 prop_assert_eq!(extent.length, Some(body.len() as u64));
                 prop_assert!(extent.complete.is_none_or(|complete| extent.end().unwrap() <= complete));
                 prop_assert!(extent.partial || extent.complete == extent.length);
+                let encoded = encoded(stored);
+                prop_assert_eq!(&Stored::decode(&encoded), &Ok(Stored::clone(stored)));
+                prop_assert!((1..encoded.len()).all(|cut| Stored::decode(&encoded[..cut]).is_err()));
             }
         }
         Ok(())
     });
+}
+
+fn encoded(stored: &Stored) -> Vec<u8> {
+    let mut octets = Vec::new();
+    stored.encode(&mut octets);
+    octets
+}
+
+/// Octets that were changed are refused, or are those of another head: each head has one spelling.
+#[test]
+fn changed_octets_are_no_other_spelling() {
+    check(
+        (
+            fields(RESPONSE_FIELDS),
+            fields(REQUEST_FIELDS),
+            vec((any::<prop::sample::Index>(), any::<u8>(), 0..3_usize), 1..4),
+        ),
+        |(headers, request, edits)| {
+            let Some(stored) = store(&request, StatusCode::OK, &headers) else { return Ok(()) };
+            let mut octets = encoded(&stored.with_length(5));
+            for (index, octet, edit) in edits {
+                let at = index.index(octets.len());
+                match edit {
+                    0 => octets[at] ^= 1 << (octet % 8),
+                    1 => octets[at] = octet,
+                    _ => octets.insert(at, octet),
+                }
+            }
+            if let Ok(read) = Stored::decode(&octets) {
+                prop_assert_eq!(encoded(&read), octets);
+            }
+            Ok(())
+        },
+    );
 }
 
 /// A response with no-store is stored only where must-understand overrides it or CDN-Cache-Control

@@ -39,6 +39,12 @@ pub struct EdgeArgs {
     /// Memory for stored responses [default: 256MiB]
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Folder for stored responses, which a restart keeps [default: off]
+    #[arg(long, value_name = "FOLDER")]
+    pub disk: Option<PathBuf>,
+    /// Octets of the files in it [default: 10GiB]
+    #[arg(long, value_name = "SIZE")]
+    pub disk_size: Option<String>,
     /// Where operators connect: purge, health, metrics, status [default: off]
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub admin: Option<String>,
@@ -83,6 +89,8 @@ impl EdgeArgs {
             ("--client-directives", "client-directives", self.client_directives.clone()),
             ("--name", "name", self.name.clone()),
             ("--memory", "store.memory", self.memory.clone()),
+            ("--disk", "disk.path", self.disk.as_ref().map(path)),
+            ("--disk-size", "disk.size", self.disk_size.clone()),
             ("--admin", "admin.listen", self.admin.clone()),
             ("--admin-token-file", "admin.token-file", self.admin_token_file.as_ref().map(path)),
             ("--purge-folder", "purge.folder", self.purge_folder.as_ref().map(path)),

@@ -138,7 +138,8 @@ impl AtOnce for Edge {
         let reached = all.filter(|it| customer.is_none_or(|customer| *it.name == *customer)).map(|it| {
             let key = self.store.hashed(&it.name, key.clone());
             match mode {
-                Mode::Hard => self.store.purge(&key, None),
+                // The log of purges keeps it from coming back; its removal on disk follows.
+                Mode::Hard => self.store.purge(&key, None).count,
                 Mode::Soft => self.store.meet(&key),
             }
         });
@@ -158,7 +159,7 @@ impl Walked for Edge {
     }
 
     fn recheck(&self, key: &HashedKey) {
-        self.store.find(key);
+        let _ = self.store.find(key);
     }
 }
 

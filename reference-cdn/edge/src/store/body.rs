@@ -1,25 +1,27 @@
-//! Content that is stored, or being received and read at the same time.
+//! Content that is stored, or being received and read at the same time, or on disk and not yet read.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, OnceLock, PoisonError};
 
-use bytes::Bytes;
 use http::HeaderMap;
 use http_cache::Digest;
-use tokio::sync::Notify;
 
+use super::HashedKey;
 use super::accounts::Accounts;
 use super::block::{BLOCK, Block, BlockId};
-
-/// How far the origin may run ahead of the fastest reader of content that is not kept.
-const LEAD: u64 = 1024 * 1024;
+use super::few::Few;
+use super::filler::Filler;
+use super::reader::Reader;
+use crate::sync::{Mutex, MutexGuard, Notify};
 
 /// How content ended.
 #[derive(Clone, Debug)]
 pub enum End {
     Complete(Arc<HeaderMap>),
     Truncated,
+    /// It could not be read from disk.
+    Failed(Fault),
 }
 
 /// Why a reader gets no more.
@@ -29,71 +31,158 @@ pub enum Fault {
     Truncated,
     #[error("a stored block failed its check")]
     BadBlock,
+    #[error("the disk cannot be read now")]
+    Unread,
     #[error("the reader fell behind content that is not kept")]
     Overrun,
+}
+
+/// Brings content from disk.
+pub trait Source: Send + Sync + std::fmt::Debug {
+    /// Begins to. Whoever reads the filler's body sees how it goes.
+    fn load(&self, filler: Filler);
 }
 
 /// Octets, in blocks. One [`Filler`] appends, any number of [`Reader`]s follow.
 #[derive(Debug)]
 pub struct Body {
-    key: u64,
-    generation: u64,
-    accounts: Arc<Accounts>,
+    key: HashedKey,
+    /// Number of the stored response: no two share one while the store lives, on disk for longer.
+    id: u64,
+    /// Where the log of purges was when the response was asked for, or last confirmed.
+    born: AtomicU64,
+    pub(super) accounts: Arc<Accounts>,
     state: Mutex<State>,
-    /// Rung for readers when there is more to read, or no more to come.
-    arrived: Notify,
-    /// Rung for the filler when a reader of content that is not kept moved or left.
-    taken: Notify,
     charged: AtomicU64,
+    /// What it counts for in the eviction queue that it is in; 0 if it is in none. Changed under its shard's lock.
+    pub(super) queued: AtomicU64,
+    /// That queue is the main one.
+    pub(super) in_main: AtomicBool,
     /// In the store, or on the way into it.
     held: AtomicBool,
     /// How often it was read lately, for eviction: 0 to 3.
     pub(super) frequency: AtomicU8,
+    /// It was found on disk, and nobody read it since.
+    from_disk: AtomicBool,
     /// Of all of it, once somebody wanted one.
     digest: OnceLock<Box<Digest>>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// Blocks from number `dropped` on.
-    blocks: std::collections::VecDeque<Block>,
-    dropped: u64,
-    /// What is not a full block yet.
-    tail: Vec<u8>,
-    received: u64,
-    end: Option<End>,
-    /// Positions of those who read while content arrives.
-    readers: Vec<Option<u64>>,
-    /// Content is let go once read: too large, or no room.
-    passing: bool,
+#[derive(Debug)]
+pub(super) enum State {
+    /// On disk; the first reader has it brought.
+    Cold {
+        source: Arc<dyn Source>,
+        octets: u64,
+    },
+    /// Being received, or passing through, or ended without being complete.
+    Open(Box<Open>),
+    Whole(Whole),
 }
 
-impl State {
-    fn positions(&self) -> Option<(u64, u64)> {
+/// Complete content.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub blocks: Few<Block>,
+    pub received: u64,
+    /// `None`: no trailer fields.
+    pub trailers: Option<Arc<HeaderMap>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    /// Blocks from number `dropped` on.
+    pub blocks: VecDeque<Block>,
+    pub dropped: u64,
+    /// What is not a full block yet.
+    pub tail: Vec<u8>,
+    pub received: u64,
+    pub end: Option<End>,
+    /// Positions of those who read while content arrives.
+    pub readers: Vec<Option<u64>>,
+    /// Content is let go once read: too large, or no room.
+    pub passing: bool,
+    /// It comes from disk.
+    pub loading: bool,
+    pub progress: Arc<Progress>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// Rung for readers when there is more to read, or no more to come.
+    pub arrived: Notify,
+    /// Rung for the filler when a reader of content that is not kept moved or left.
+    pub taken: Notify,
+}
+
+impl Open {
+    /// Of the slowest and the fastest reader.
+    pub fn positions(&self) -> Option<(u64, u64)> {
         let positions = self.readers.iter().flatten();
         Some((*positions.clone().min()?, *positions.max()?))
     }
 }
 
+/// What touching a body finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touch {
+    FromDisk,
+    /// In memory, for the first time in a while.
+    First,
+    Again,
+}
+
+/// What most trailer sections are.
+pub(super) static NO_TRAILERS: LazyLock<Arc<HeaderMap>> = LazyLock::new(Arc::default);
+
 impl Body {
-    pub(super) fn new(key: u64, generation: u64, accounts: Arc<Accounts>) -> Self {
+    fn with(key: HashedKey, id: u64, born: u64, accounts: Arc<Accounts>, state: State) -> Self {
         Self {
             key,
-            generation,
+            id,
+            born: AtomicU64::new(born),
             accounts,
-            state: Mutex::default(),
-            arrived: Notify::new(),
-            taken: Notify::new(),
+            state: Mutex::new(state),
             charged: AtomicU64::new(0),
+            queued: AtomicU64::new(0),
+            in_main: AtomicBool::new(false),
             held: AtomicBool::new(true),
             frequency: AtomicU8::new(0),
+            from_disk: AtomicBool::new(false),
             digest: OnceLock::new(),
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// Content about to be received.
+    pub(super) fn open(key: HashedKey, id: u64, born: u64, accounts: Arc<Accounts>) -> Self {
+        Self::with(key, id, born, accounts, State::Open(Box::default()))
+    }
+
+    /// Content on disk.
+    pub(super) fn cold(
+        key: HashedKey,
+        id: u64,
+        born: u64,
+        octets: u64,
+        source: Arc<dyn Source>,
+        accounts: Arc<Accounts>,
+    ) -> Self {
+        let body = Self::with(key, id, born, accounts, State::Cold { source, octets });
+        body.found_on_disk();
+        body
+    }
+
+    pub(super) fn found_on_disk(&self) {
+        self.from_disk.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // A panic elsewhere leaves the state as it was between two steps; the checksums vouch for the content.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn key(&self) -> &HashedKey {
+        &self.key
     }
 
     /// A digest of all of it that was computed before.
@@ -106,24 +195,49 @@ impl Body {
         self.digest.get_or_init(|| Box::new(digest.clone()));
     }
 
-    /// Octets received so far.
-    pub fn received(&self) -> u64 {
-        self.state().received
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
-    /// Starts reading at `at`, counted from the first octet that is stored.
+    /// Where the log of purges was when the response was asked for, or last confirmed: what was purged later concerns
+    /// it.
+    pub fn born(&self) -> u64 {
+        self.born.load(Ordering::Acquire)
+    }
+
+    pub(super) fn confirmed_at(&self, born: u64) {
+        self.born.store(born, Ordering::Release);
+    }
+
+    /// Octets received so far, or on disk.
+    pub fn received(&self) -> u64 {
+        match &*self.state() {
+            State::Cold { octets, .. } => *octets,
+            State::Open(open) => open.received,
+            State::Whole(whole) => whole.received,
+        }
+    }
+
+    /// It is being read from disk: who waits for it waits for this machine only.
+    pub fn is_loading(&self) -> bool {
+        matches!(&*self.state(), State::Open(open) if open.loading && open.end.is_none())
+    }
+
+    /// Starts reading at `at`, counted from the first octet that is stored. The first reader of content on disk has it
+    /// brought.
     pub fn read(self: &Arc<Self>, at: u64) -> Reader {
         let mut state = self.state();
-        let slot = state.end.is_none().then(|| {
-            let free = state.readers.iter().position(Option::is_none).unwrap_or(state.readers.len());
-            if free == state.readers.len() {
-                state.readers.push(None);
-            }
-            state.readers[free] = Some(at);
-            free
-        });
+        let mut load = None;
+        if let State::Cold { source, .. } = &*state {
+            load = Some(Arc::clone(source));
+            *state = State::Open(Box::new(Open { loading: true, ..Open::default() }));
+        }
+        let reader = Reader::new(self, &mut state, at);
         drop(state);
-        Reader { body: Arc::clone(self), at, slot }
+        if let Some(source) = load {
+            source.load(Filler::of_load(Arc::clone(self)));
+        }
+        reader
     }
 
     /// Called by its filler while it is being received, and once as it enters the store; never at the same time.
@@ -132,6 +246,22 @@ impl Body {
         self.accounts.charge(octets);
         if !self.held.load(Ordering::Relaxed) {
             self.accounts.let_go(octets);
+        }
+    }
+
+    /// The inverse of [`Self::charge`].
+    pub(super) fn discharge(&self, octets: u64) {
+        self.charged.fetch_sub(octets, Ordering::Relaxed);
+        self.accounts.freed(octets);
+        if self.held.load(Ordering::Relaxed) {
+            self.accounts.let_go(octets);
+        }
+    }
+
+    /// It is in the store again, having been let go.
+    pub(super) fn take_back(&self) {
+        if !self.held.swap(true, Ordering::Relaxed) {
+            self.accounts.take_back(self.charged.load(Ordering::Relaxed));
         }
     }
 
@@ -152,25 +282,49 @@ impl Body {
         self.charged.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn touch(&self) {
+    /// It was read since it came into memory, or since eviction passed it by.
+    pub(super) fn was_read(&self) -> bool {
+        self.frequency.load(Ordering::Relaxed) > 0 || self.in_main.load(Ordering::Relaxed)
+    }
+
+    /// It is read: remembered for eviction, and counted by where it was found.
+    pub(super) fn touch(&self) -> Touch {
         // Reads and writes may race: an approximate count is as good.
         let frequency = self.frequency.load(Ordering::Relaxed);
         if frequency < 3 {
             self.frequency.store(frequency + 1, Ordering::Relaxed);
         }
+        let counters = &self.accounts.counters;
+        if self.from_disk.load(Ordering::Relaxed) && self.from_disk.swap(false, Ordering::Relaxed) {
+            counters.disk_hits.fetch_add(1, Ordering::Relaxed);
+            return Touch::FromDisk;
+        }
+        counters.memory_hits.fetch_add(1, Ordering::Relaxed);
+        if frequency == 0 { Touch::First } else { Touch::Again }
     }
 
-    fn id(&self, position: u64) -> BlockId {
-        BlockId { key: self.key, generation: self.generation, position }
+    pub(super) fn block_id(&self, position: u64) -> BlockId {
+        BlockId { key: self.key.hash, response: self.id, position }
     }
 
     /// Damages the block that holds octet `at`, for tests of what happens then.
     #[cfg(test)]
     pub fn spoil(&self, at: u64) {
-        let mut state = self.state();
-        let index = (at / BLOCK as u64 - state.dropped) as usize;
-        if let Some(block) = state.blocks.get_mut(index) {
-            block.spoil();
+        let index = (at / BLOCK as u64) as usize;
+        match &mut *self.state() {
+            State::Cold { .. } => {}
+            State::Open(open) => {
+                if let Some(block) = open.blocks.get_mut(index - open.dropped as usize) {
+                    block.spoil();
+                }
+            }
+            State::Whole(whole) => {
+                let mut blocks = whole.blocks.to_vec();
+                if let Some(block) = blocks.get_mut(index) {
+                    block.spoil();
+                }
+                whole.blocks = blocks.into();
+            }
         }
     }
 }
@@ -182,242 +336,7 @@ impl Drop for Body {
     }
 }
 
-/// What a reader finds.
-#[derive(Debug)]
-pub enum Next {
-    Data(Bytes),
-    /// Nothing now; wait for [`Reader::arrival`].
-    Wait,
-    End(Arc<HeaderMap>),
-}
-
-/// A place in a [`Body`].
-#[derive(Debug)]
-pub struct Reader {
-    body: Arc<Body>,
-    at: u64,
-    slot: Option<usize>,
-}
-
-impl Reader {
-    /// Up to `most` of the octets that are there, verified.
-    ///
-    /// # Errors
-    /// When no more come, or they cannot be trusted.
-    pub fn next(&mut self, most: u64) -> Result<Next, Fault> {
-        let mut state = self.body.state();
-        let number = self.at / BLOCK as u64;
-        let within = (self.at % BLOCK as u64) as usize;
-        let index = number.checked_sub(state.dropped).ok_or_else(|| {
-            self.body.accounts.counters.overrun_readers.fetch_add(1, Ordering::Relaxed);
-            Fault::Overrun
-        })?;
-        let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let block = usize::try_from(index).ok().and_then(|index| state.blocks.get(index)).cloned();
-        let Some(block) = block else {
-            let end = within.saturating_add(most).min(state.tail.len());
-            // A position before the tail is in a block; one behind it has nothing yet.
-            let tail = if number * BLOCK as u64 + state.tail.len() as u64 == state.received {
-                Bytes::copy_from_slice(&state.tail[within.min(end)..end])
-            } else {
-                Bytes::new()
-            };
-            if tail.is_empty() {
-                return Self::nothing(&state);
-            }
-            self.at += tail.len() as u64;
-            self.note(&mut state);
-            return Ok(Next::Data(tail));
-        };
-        let data = within.min(block.len())..within.saturating_add(most).min(block.len());
-        if data.is_empty() {
-            return Self::nothing(&state);
-        }
-        self.at += data.len() as u64;
-        self.note(&mut state);
-        drop(state);
-        // Outside the lock: verifying takes longer than all else.
-        let Some(whole) = block.verified(self.body.id(number)) else {
-            self.body.accounts.counters.bad_blocks.fetch_add(1, Ordering::Relaxed);
-            return Err(Fault::BadBlock);
-        };
-        Ok(Next::Data(whole.slice(data)))
-    }
-
-    fn nothing(state: &State) -> Result<Next, Fault> {
-        match &state.end {
-            None => Ok(Next::Wait),
-            Some(End::Complete(trailers)) => Ok(Next::End(Arc::clone(trailers))),
-            Some(End::Truncated) => Err(Fault::Truncated),
-        }
-    }
-
-    /// Tells the filler how far this reader is.
-    fn note(&self, state: &mut State) {
-        if let Some(slot) = self.slot {
-            state.readers[slot] = Some(self.at);
-            if state.passing {
-                self.body.taken.notify_one();
-            }
-        }
-    }
-
-    /// Waits until there is something new to find at the reader's place.
-    pub async fn arrival(&self) {
-        loop {
-            let arrived = self.body.arrived.notified();
-            tokio::pin!(arrived);
-            arrived.as_mut().enable();
-            {
-                let state = self.body.state();
-                if state.received > self.at || state.end.is_some() {
-                    return;
-                }
-            }
-            arrived.await;
-        }
-    }
-
-    pub fn body(&self) -> &Arc<Body> {
-        &self.body
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot {
-            let mut state = self.body.state();
-            state.readers[slot] = None;
-            if state.passing {
-                self.body.taken.notify_one();
-            }
-        }
-    }
-}
-
-/// Everybody who read content that is not kept has left.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deserted;
-
-/// Appends to a [`Body`]. Dropped before [`end`](Self::end), it marks the content as truncated.
-#[derive(Debug)]
-pub struct Filler {
-    body: Arc<Body>,
-    /// How much of content that is not kept stays for readers behind the fastest.
-    window: u64,
-}
-
-impl Filler {
-    pub(super) fn new(body: Arc<Body>, window: u64) -> Self {
-        Self { body, window }
-    }
-
-    pub fn body(&self) -> &Arc<Body> {
-        &self.body
-    }
-
-    /// It may still go into the store.
-    pub fn is_kept(&self) -> bool {
-        self.body.is_held()
-    }
-
-    /// From now on, octets are let go once they were read, and the origin waits for the fastest reader. A reader that
-    /// falls behind the window sees its response end early rather than hold up the others.
-    pub fn pass_on(&mut self) {
-        self.body.let_go();
-        self.body.state().passing = true;
-    }
-
-    /// Waits, if the content is not kept, until the fastest reader is near.
-    ///
-    /// # Errors
-    /// When nobody reads it any more.
-    pub async fn room(&mut self) -> Result<(), Deserted> {
-        loop {
-            let taken = self.body.taken.notified();
-            {
-                let state = self.body.state();
-                if !state.passing {
-                    return Ok(());
-                }
-                let (_, fastest) = state.positions().ok_or(Deserted)?;
-                if state.received <= fastest + LEAD {
-                    return Ok(());
-                }
-            }
-            taken.await;
-        }
-    }
-
-    pub fn append(&mut self, mut data: &[u8]) {
-        let mut charge = 0;
-        let mut state = self.body.state();
-        while !data.is_empty() {
-            let take = (BLOCK - state.tail.len()).min(data.len());
-            if state.tail.capacity() == 0 {
-                // Grows with small content; full blocks are allocated in one piece.
-                state.tail.reserve_exact(if take == BLOCK { BLOCK } else { take });
-            }
-            state.tail.extend_from_slice(&data[..take]);
-            state.received += take as u64;
-            charge += take as u64;
-            data = &data[take..];
-            if state.tail.len() == BLOCK {
-                self.seal(&mut state);
-            }
-        }
-        if state.passing {
-            self.forget(&mut state);
-        }
-        drop(state);
-        self.body.charge(charge);
-        self.body.arrived.notify_waiters();
-    }
-
-    /// Marks the end. Content that was announced as longer is truncated, whatever `end` says, so say so.
-    pub fn end(self, end: End) {
-        self.finish(end);
-    }
-
-    fn finish(&self, end: End) {
-        let mut state = self.body.state();
-        if state.end.is_some() {
-            return;
-        }
-        if !state.tail.is_empty() {
-            self.seal(&mut state);
-        }
-        state.end = Some(end);
-        drop(state);
-        self.body.arrived.notify_waiters();
-    }
-
-    fn seal(&self, state: &mut State) {
-        let mut data = std::mem::take(&mut state.tail);
-        data.shrink_to_fit();
-        let position = state.dropped + state.blocks.len() as u64;
-        state.blocks.push_back(Block::seal(self.body.id(position), data.into()));
-    }
-
-    /// Lets go of blocks that all have read, or that lie too far behind the fastest.
-    fn forget(&self, state: &mut State) {
-        let Some((slowest, fastest)) = state.positions() else { return };
-        let needed = slowest.max(fastest.saturating_sub(self.window));
-        let mut freed = 0;
-        while (state.dropped + 1) * BLOCK as u64 <= needed {
-            let Some(block) = state.blocks.pop_front() else { break };
-            state.dropped += 1;
-            freed += block.len() as u64;
-        }
-        if freed > 0 {
-            self.body.charged.fetch_sub(freed, Ordering::Relaxed);
-            self.body.accounts.freed(freed);
-        }
-    }
-}
-
-impl Drop for Filler {
-    fn drop(&mut self) {
-        self.finish(End::Truncated);
-    }
+/// Number of the block that holds octet `at`, and where in it that is.
+pub(super) fn place(at: u64) -> (u64, usize) {
+    (at / BLOCK as u64, (at % BLOCK as u64) as usize)
 }

@@ -4,73 +4,101 @@
 //! is asked for often. What was read again moves to the main queue; what comes back soon after it left enters the main
 //! queue at once (the ghosts remember that).
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
-use super::HashedKey;
 use super::body::Body;
+use super::ghosts::Ghosts;
 
 /// Share of the octets that the small queue may have before it has to give.
 const SMALL_SHARE: u64 = 10;
 
-/// A stored response in a queue. What left the store another way frees its memory while its entry waits here.
+/// The queues of a shard. What left the store another way frees its memory while its entry waits here.
 #[derive(Debug)]
-pub struct Entry {
-    pub key: HashedKey,
-    pub body: Weak<Body>,
-    weight: u64,
-}
-
-/// The queues of a shard.
-#[derive(Debug, Default)]
 pub struct Queues {
-    small: VecDeque<Entry>,
-    main: VecDeque<Entry>,
+    small: VecDeque<Weak<Body>>,
+    main: VecDeque<Weak<Body>>,
     small_octets: u64,
     main_octets: u64,
-    ghosts: VecDeque<u64>,
-    ghost_set: HashSet<u64>,
+    ghosts: Ghosts,
     gone: usize,
 }
 
 impl Queues {
-    pub fn insert(&mut self, key: HashedKey, body: &Arc<Body>) {
-        let entry = Entry { key, body: Arc::downgrade(body), weight: body.weight() };
-        if self.ghost_set.contains(&entry.key.hash) {
-            self.main_octets += entry.weight;
-            self.main.push_back(entry);
-        } else {
-            self.small_octets += entry.weight;
-            self.small.push_back(entry);
+    /// With room for the memory of so many ghosts.
+    pub fn new(ghosts: u64) -> Self {
+        Self {
+            small: VecDeque::new(),
+            main: VecDeque::new(),
+            small_octets: 0,
+            main_octets: 0,
+            ghosts: Ghosts::new(ghosts),
+            gone: 0,
         }
     }
 
-    /// A response that has an entry here left the store (purged, replaced).
-    pub fn gone(&mut self) {
+    pub fn insert(&mut self, body: &Arc<Body>) {
+        let main = self.ghosts.recall(body.key().hash);
+        self.push(body, main);
+    }
+
+    fn push(&mut self, body: &Arc<Body>, main: bool) {
+        let weight = body.weight();
+        body.queued.store(weight, Ordering::Relaxed);
+        body.in_main.store(main, Ordering::Relaxed);
+        let (queue, octets) = if main {
+            (&mut self.main, &mut self.main_octets)
+        } else {
+            (&mut self.small, &mut self.small_octets)
+        };
+        *octets += weight;
+        queue.push_back(Arc::downgrade(body));
+    }
+
+    /// Takes what a body counts for out of the octets of its queue. False if it was in none.
+    fn take(&mut self, body: &Body) -> bool {
+        let weight = body.queued.swap(0, Ordering::Relaxed);
+        let octets =
+            if body.in_main.load(Ordering::Relaxed) { &mut self.main_octets } else { &mut self.small_octets };
+        *octets = octets.saturating_sub(weight);
+        weight > 0
+    }
+
+    /// A response in a queue weighs something else now.
+    pub fn weigh(&mut self, body: &Body) {
+        if self.take(body) {
+            let weight = body.weight();
+            body.queued.store(weight, Ordering::Relaxed);
+            let main = body.in_main.load(Ordering::Relaxed);
+            *if main { &mut self.main_octets } else { &mut self.small_octets } += weight;
+        }
+    }
+
+    /// A response left the store another way (purged, replaced).
+    pub fn gone(&mut self, body: &Body) {
+        self.take(body);
         self.gone += 1;
         if self.gone * 2 > self.small.len() + self.main.len() + 64 {
             self.gone = 0;
-            let held = |entry: &Entry| entry.body.upgrade().is_some_and(|body| body.is_held());
-            self.small.retain(held);
-            self.main.retain(held);
-            self.small_octets = self.small.iter().map(|entry| entry.weight).sum();
-            self.main_octets = self.main.iter().map(|entry| entry.weight).sum();
+            for queue in [&mut self.small, &mut self.main] {
+                queue.retain(|entry| entry.upgrade().is_some_and(|body| is_queued(&body)));
+                queue.shrink_to(queue.len() * 2);
+            }
         }
     }
 
     /// Takes the response that should go.
-    pub fn evict(&mut self) -> Option<(HashedKey, Arc<Body>)> {
+    pub fn evict(&mut self) -> Option<Arc<Body>> {
         loop {
             let total = self.small_octets + self.main_octets;
             let from_small = self.small_octets * SMALL_SHARE > total || self.main.is_empty();
-            let entry = if from_small { self.small.pop_front()? } else { self.main.pop_front()? };
-            let octets = if from_small { &mut self.small_octets } else { &mut self.main_octets };
-            *octets = octets.saturating_sub(entry.weight);
-            let Some(body) = entry.body.upgrade().filter(|body| body.is_held()) else {
+            let queue = if from_small { &mut self.small } else { &mut self.main };
+            let Some(body) = queue.pop_front()?.upgrade().filter(|body| is_queued(body)) else {
                 self.gone = self.gone.saturating_sub(1);
                 continue;
             };
+            self.take(&body);
             let frequency = body.frequency.load(Ordering::Relaxed);
             if from_small && frequency > 1 {
                 body.frequency.store(0, Ordering::Relaxed);
@@ -78,23 +106,15 @@ impl Queues {
                 body.frequency.store(frequency - 1, Ordering::Relaxed);
             } else {
                 if from_small {
-                    self.remember(entry.key.hash);
+                    self.ghosts.remember(body.key().hash);
                 }
-                return Some((entry.key, body));
+                return Some(body);
             }
-            self.main_octets += entry.weight;
-            self.main.push_back(entry);
+            self.push(&body, true);
         }
     }
+}
 
-    fn remember(&mut self, hash: u64) {
-        if self.ghost_set.insert(hash) {
-            self.ghosts.push_back(hash);
-        }
-        while self.ghosts.len() > self.main.len().max(256) {
-            if let Some(oldest) = self.ghosts.pop_front() {
-                self.ghost_set.remove(&oldest);
-            }
-        }
-    }
+fn is_queued(body: &Body) -> bool {
+    body.queued.load(Ordering::Relaxed) > 0
 }

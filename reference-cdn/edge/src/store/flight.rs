@@ -1,13 +1,13 @@
 //! A fetch that others may wait for.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use http::{HeaderMap, StatusCode};
 use http_cache::{Failure, ProxyError};
-use tokio::sync::Notify;
 
 use super::Object;
+use crate::sync::{AtomicBool, Mutex, Notify};
 
 /// Interim responses passed on to those who wait; a client needs no more to start on its hints.
 const MOST_INTERIM: usize = 16;

@@ -1,44 +1,64 @@
-//! The memory store: responses under their keys, their content in sealed blocks, and the fetches under way.
+//! The store: responses under their keys, their content in sealed blocks, in memory and on disk, and the fetches under
+//! way.
 //!
-//! Keys are compared in full. Locks are held for a few steps, never across an await. A response being received is
-//! reachable only through its [`Flight`] until it is complete; then [`Store::keep`] puts it in the
-//! store, in one step with the question whether a purge came meanwhile.
-//!
-//! What purges ([`crate::purge`]) took is dropped, or made stale, when it is next found, or by the walk in the background.
+//! Keys are compared in full. Locks are held for a few steps, never across an await; a lock of the disk store is taken
+//! under one of the memory store, never the other way round. A response being received is reachable only through its
+//! [`Flight`] until it is complete; then [`Store::keep`] puts it in the store, in one step with the question whether a
+//! purge came meanwhile.
 
 mod accounts;
 mod block;
 mod body;
+pub mod disk;
 mod eviction;
+mod few;
+mod filler;
 mod flight;
+mod ghosts;
+mod hash;
 mod purged;
-#[cfg(test)]
-mod tests;
+mod reader;
+mod registration;
+mod resources;
+mod signal;
+mod tiers;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::Duration;
 
 use http_cache::{Keep, Key, Stored};
 
-use crate::purge::{Limits, Purges, Ticket, Verdict};
+use crate::purge::{Limits, Purges, Verdict};
+use crate::sync::{Mutex, MutexGuard};
 pub use accounts::{Accounts, Counters};
 pub use block::BLOCK;
-pub use body::{Body, Deserted, End, Fault, Filler, Next, Reader};
+pub use body::{Body, End, Fault};
+use body::{Source, Touch};
+use disk::{Disk, Removal};
 use eviction::Queues;
+pub use filler::{Deserted, Filler};
 pub use flight::{Flight, Landing, Sight};
+pub use hash::KeyHasher;
+pub use reader::{Next, Reader};
+pub use registration::{Grounded, Registration};
+pub use resources::{HashedKey, Object, Variants};
+use resources::{Joinable, Resource, Shard};
 
-/// What an entry costs beside its content and fields: map, queue and bookkeeping.
-const OVERHEAD: u64 = 768;
+/// What an entry costs beside its head and content: body, map, queue and bookkeeping.
+const OVERHEAD: u64 = 480;
 
 /// Memory for which a shard is worth having.
 const SHARD: u64 = 16 << 20;
 
+/// Octets of memory for which a place among the ghosts is worth having.
+const GHOST: u64 = 2048;
+
 /// Bounds of a store.
 #[derive(Clone, Copy, Debug)]
 pub struct StoreLimits {
-    /// Octets in all.
+    /// Octets of memory in all.
     pub memory: u64,
     /// Octets of one response's content.
     pub object: u64,
@@ -46,133 +66,77 @@ pub struct StoreLimits {
     pub variants: usize,
 }
 
-/// A stored response: head and content.
-#[derive(Clone, Debug)]
-pub struct Object {
-    pub stored: Arc<Stored>,
-    pub body: Arc<Body>,
-}
-
-/// The responses under one key, as they were at one moment.
-#[derive(Clone, Debug, Default)]
-pub struct Variants {
-    pub stored: Vec<Arc<Stored>>,
-    pub bodies: Vec<Arc<Body>>,
-    /// How many purges had come when the fetch of each began that brought or confirmed it.
-    born: Vec<u64>,
-}
-
-impl Variants {
-    pub fn object(&self, index: usize) -> Option<Object> {
-        let stored = Arc::clone(self.stored.get(index)?);
-        Some(Object { stored, body: Arc::clone(self.bodies.get(index)?) })
-    }
-
-    fn without(&self, gone: impl Fn(&Arc<Body>) -> bool) -> Self {
-        let mut kept = Self::default();
-        for ((stored, body), born) in self.stored.iter().zip(&self.bodies).zip(&self.born) {
-            if !gone(body) {
-                kept.push(Arc::clone(stored), Arc::clone(body), *born);
-            }
-        }
-        kept
-    }
-
-    fn push(&mut self, stored: Arc<Stored>, body: Arc<Body>, born: u64) {
-        self.stored.push(stored);
-        self.bodies.push(body);
-        self.born.push(born);
-    }
-}
-
-/// A customer's key and its keyed hash. The hash finds the shard and the slot; equality is decided by customer and key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HashedKey {
-    pub(crate) hash: u64,
-    pub(crate) customer: Arc<str>,
-    pub(crate) key: Key,
-}
-
-impl Hash for HashedKey {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.hash);
-    }
-}
-
-/// Passes on a hash made before.
-#[derive(Debug, Default)]
-struct Ready(u64);
-
-impl Hasher for Ready {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, _: &[u8]) {}
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    resources: HashMap<HashedKey, Resource, BuildHasherDefault<Ready>>,
-    queues: Queues,
-}
-
-#[derive(Debug, Default)]
-struct Resource {
-    variants: Arc<Variants>,
-    flights: Vec<Joinable>,
-    /// The version of the purges at which the variants were last judged.
-    checked: u64,
-}
-
-#[derive(Debug)]
-struct Joinable {
-    flight: Arc<Flight>,
-    /// Others may wait for it.
-    open: bool,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct Store {
     shards: Box<[Mutex<Shard>]>,
-    hasher: RandomState,
+    hasher: KeyHasher,
     accounts: Arc<Accounts>,
     limits: StoreLimits,
-    generations: AtomicU64,
+    /// The number of the next stored response.
+    ids: Arc<AtomicU64>,
     objects: AtomicU64,
     fetches: AtomicU64,
     purges: Arc<Purges>,
+    disk: Option<Disk>,
+    /// How long a request waits for the disk.
+    patience: Duration,
+    /// Brings content from disk; made when it is first needed.
+    source: OnceLock<Arc<dyn Source>>,
+}
+
+/// What a purge did.
+#[derive(Debug, Default)]
+#[must_use = "whoever asked for it is answered when its removal is written"]
+pub struct Purged {
+    /// Responses that are gone.
+    pub count: u64,
+    /// That they stay so after a restart.
+    pub removal: Removal,
+}
+
+impl Purged {
+    /// Both.
+    pub fn and(self, other: Self) -> Self {
+        Self { count: self.count + other.count, removal: self.removal.and(other.removal) }
+    }
 }
 
 impl Store {
-    /// A store with purges of its own.
+    /// A store in memory alone, with purges of its own.
     pub fn new(limits: StoreLimits) -> Self {
         Self::with_purges(limits, Purges::in_memory(Limits::default(), 0))
     }
 
     pub fn with_purges(limits: StoreLimits, purges: Arc<Purges>) -> Self {
+        Self::with(limits, purges, KeyHasher::random(), None, Arc::new(AtomicU64::new(1)))
+    }
+
+    fn with(
+        limits: StoreLimits,
+        purges: Arc<Purges>,
+        hasher: KeyHasher,
+        disk: Option<Disk>,
+        ids: Arc<AtomicU64>,
+    ) -> Self {
         // Enough that threads rarely meet; few enough that each holds many responses, for eviction to choose from.
-        let shards = (limits.memory / SHARD).clamp(1, 64);
-        let shards = (0..shards).map(|_| Mutex::default()).collect();
+        let count = (limits.memory / SHARD).clamp(1, 64);
+        let ghosts = limits.memory / count / GHOST;
+        let shards = (0..count)
+            .map(|_| Mutex::new(Shard { resources: Default::default(), queues: Queues::new(ghosts) }));
         Self {
-            shards,
-            hasher: RandomState::new(),
+            shards: shards.collect(),
+            hasher,
             accounts: Arc::new(Accounts::new(limits.memory)),
             limits,
-            generations: AtomicU64::new(0),
+            ids,
             objects: AtomicU64::new(0),
             fetches: AtomicU64::new(0),
             purges,
+            disk,
+            patience: Duration::ZERO,
+            source: OnceLock::new(),
         }
-    }
-
-    pub fn purges(&self) -> &Arc<Purges> {
-        &self.purges
     }
 
     pub fn limits(&self) -> &StoreLimits {
@@ -187,9 +151,13 @@ impl Store {
         &self.accounts.counters
     }
 
-    /// Responses in the store.
+    /// Responses in memory.
     pub fn objects(&self) -> u64 {
         self.objects.load(Ordering::Relaxed)
+    }
+
+    pub fn purges(&self) -> &Arc<Purges> {
+        &self.purges
     }
 
     /// Fetches under way, from their announcement until their content is stored or let go.
@@ -216,17 +184,14 @@ impl Store {
         self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The responses stored under a key that no purge took.
+    /// The responses in memory under a key that no purge took.
     pub fn find(&self, key: &HashedKey) -> Option<Arc<Variants>> {
         loop {
             let (variants, checked) = {
                 let shard = self.shard(key);
                 let resource = shard.resources.get(key)?;
-                (Arc::clone(&resource.variants), resource.checked)
+                (resource.variants.as_ref().map(Arc::clone)?, resource.checked)
             };
-            if variants.bodies.is_empty() {
-                return None;
-            }
             if checked == self.purges.version() {
                 return Some(variants);
             }
@@ -237,8 +202,13 @@ impl Store {
     /// The fetches for a key that may be waited for, oldest first.
     pub fn flights(&self, key: &HashedKey) -> Vec<Arc<Flight>> {
         let shard = self.shard(key);
-        let Some(resource) = shard.resources.get(key) else { return Vec::new() };
-        resource.flights.iter().filter(|one| one.open).map(|one| Arc::clone(&one.flight)).collect()
+        shard
+            .resources
+            .get(key)
+            .into_iter()
+            .flat_map(|resource| resource.open_flights())
+            .map(Arc::clone)
+            .collect()
     }
 
     /// Announces a fetch, so that a purge reaches it and, if `open`, others can wait for it. If `unless` finds a
@@ -257,7 +227,7 @@ impl Store {
         let mut shard = self.shard(key);
         if let Some(seen) = seen {
             let unchanged = match shard.resources.get(key) {
-                Some(now) if !now.variants.bodies.is_empty() => Arc::ptr_eq(&now.variants, seen),
+                Some(Resource { variants: Some(now), .. }) => Arc::ptr_eq(now, seen),
                 _ => seen.bodies.is_empty(),
             };
             if !unchanged {
@@ -265,7 +235,7 @@ impl Store {
             }
         }
         let resource = shard.resources.entry(key.clone()).or_default();
-        for other in resource.flights.iter_mut().filter(|other| other.open) {
+        for other in resource.flights().iter_mut().filter(|other| other.open) {
             // Who asks after a purge gets what the origin says after it.
             other.open = self.is_current(key, &other.flight);
             if other.open && unless(&other.flight) {
@@ -273,114 +243,182 @@ impl Store {
             }
         }
         let flight = Arc::new(Flight::new(born));
-        resource.flights.push(Joinable { flight: Arc::clone(&flight), open });
+        resource.flights().push(Joinable { flight: Arc::clone(&flight), open });
         self.fetches.fetch_add(1, Ordering::Relaxed);
         Ok(Registration { store: Arc::clone(self), key: key.clone(), flight, ticket })
     }
 
     /// A place for content about to be received.
-    pub fn fill(self: &Arc<Self>, key: &HashedKey) -> Filler {
-        let generation = self.generations.fetch_add(1, Ordering::Relaxed);
-        let body = Body::new(key.hash, generation, Arc::clone(&self.accounts));
+    pub fn fill(&self, registration: &Registration) -> Filler {
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let body = Body::open(registration.key.clone(), id, registration.born(), Arc::clone(&self.accounts));
         Filler::new(Arc::new(body), self.limits.object.min(8 * 1024 * 1024))
     }
 
-    /// Puts a received response in the store, in place of `replaces`, if `decide` (told whether a purge of its key came
-    /// since the fetch began) says so.
+    /// Ends a response that was received, and puts it in the store, in place of `replaces`, if `decide` (told whether a
+    /// purge of its key came since the fetch began) says so. Whoever sees the end finds it in the store.
     pub fn keep(
         &self,
         registration: &Registration,
-        object: &Object,
+        filler: Filler,
+        stored: Arc<Stored>,
+        end: End,
         replaces: &[Arc<Body>],
         decide: impl FnOnce(bool) -> Keep,
     ) -> bool {
         let key = &registration.key;
-        let head = object.stored.weight();
-        let born = registration.born();
-        let (verdict, version) = self.arriving(key, &object.stored, born);
-        let mut shard = self.shard(key);
-        let shard = &mut *shard;
-        let purged = registration.flight.is_purged() || verdict == Verdict::Gone;
-        let wanted = object.body.is_held() && decide(purged) == Keep::Store;
-        if !wanted {
-            object.body.let_go();
-            return false;
-        }
-        object.body.charge(head as u64 + key.key.as_str().len() as u64 + OVERHEAD);
-        let resource = shard.resources.entry(key.clone()).or_default();
-        let mut variants =
-            resource.variants.without(|body| replaces.iter().any(|other| Arc::ptr_eq(body, other)));
-        while variants.bodies.len() >= self.limits.variants.max(1) {
-            variants.bodies.remove(0);
-            variants.stored.remove(0);
-            variants.born.remove(0);
-        }
-        let before = Arc::clone(&resource.variants);
-        resource.checked = if variants.bodies.is_empty() { version } else { resource.checked.min(version) };
-        variants.push(purged::under(verdict, &object.stored), Arc::clone(&object.body), born);
-        resource.variants = Arc::new(variants);
-        self.objects.fetch_add(1, Ordering::Relaxed);
-        self.left(&mut shard.queues, &before, &resource.variants);
-        shard.queues.insert(key.clone(), &object.body);
-        true
-    }
-
-    /// Lets go of the content of responses that are in `before` and not in `after`.
-    fn left(&self, queues: &mut Queues, before: &Variants, after: &Variants) -> u64 {
-        let mut count = 0;
-        for body in &before.bodies {
-            let stays = after.bodies.iter().any(|other| Arc::ptr_eq(body, other));
-            if !stays && body.let_go() {
-                queues.gone();
-                self.objects.fetch_sub(1, Ordering::Relaxed);
-                count += 1;
+        let body = Arc::clone(filler.body());
+        let (verdict, version) = self.arriving(key, &stored, registration.born());
+        let stored = purged::under(verdict, &stored);
+        {
+            let mut shard = self.shard(key);
+            let shard = &mut *shard;
+            let purged = registration.flight.is_purged() || verdict == Verdict::Gone;
+            if !body.is_held() || decide(purged) != Keep::Store {
+                body.let_go();
+            } else {
+                body.charge(self.weight(key, &stored));
+                let resource = shard.resources.entry(key.clone()).or_default();
+                let (mut objects, mut gone): (Vec<_>, Vec<_>) = resource
+                    .objects()
+                    .into_iter()
+                    .partition(|it| !replaces.iter().any(|other| Arc::ptr_eq(&it.body, other)));
+                let surplus = (objects.len() + 1).saturating_sub(self.limits.variants.max(1));
+                gone.extend(objects.drain(..surplus));
+                resource.checked = if objects.is_empty() { version } else { resource.checked.min(version) };
+                objects.push(Object { stored: Arc::clone(&stored), body: Arc::clone(&body) });
+                resource.set(objects);
+                self.objects.fetch_add(1, Ordering::Relaxed);
+                for object in &gone {
+                    self.left(&mut shard.queues, &object.body);
+                }
+                shard.queues.insert(&body);
+                let complete = matches!(end, End::Complete(_));
+                filler.finish(end);
+                if let Some(disk) = &self.disk {
+                    // Also what memory let go meanwhile.
+                    let ids: Vec<u64> =
+                        gone.iter().map(|it| &it.body).chain(replaces).map(|it| it.id()).collect();
+                    if !ids.is_empty() {
+                        // Nobody waits for it: the new response is the answer.
+                        let _ = disk.shared.remove(key.hash, |id| ids.contains(&id));
+                    }
+                    if complete {
+                        disk.shared.offer(&stored, &body);
+                    }
+                }
+                return true;
             }
         }
-        count
+        filler.finish(end);
+        false
+    }
+
+    /// Octets of an entry beside its content.
+    fn weight(&self, key: &HashedKey, stored: &Stored) -> u64 {
+        stored.weight() as u64 + key.key.as_str().len() as u64 + OVERHEAD
+    }
+
+    /// A response is no longer reachable. True if it was until now.
+    fn left(&self, queues: &mut Queues, body: &Body) -> bool {
+        let left = body.let_go();
+        if left {
+            queues.gone(body);
+            self.objects.fetch_sub(1, Ordering::Relaxed);
+        }
+        left
+    }
+
+    /// It is read: remembered for eviction.
+    pub fn touch(&self, object: &Object) {
+        let body = &object.body;
+        let touch = body.touch();
+        let Some(disk) = &self.disk else { return };
+        let (hash, id) = (body.key().hash, body.id());
+        match touch {
+            Touch::Again => {}
+            Touch::FromDisk => disk.shared.touch(hash, id),
+            Touch::First => {
+                disk.shared.set_resident(hash, id);
+                if !body.is_held() {
+                    disk.shared.left_memory(hash, id, true);
+                }
+            }
+        }
     }
 
     /// Gives stored responses new heads (after a 304 or the like), unless they or their key were purged meanwhile.
     pub fn freshen(&self, registration: &Registration, objects: &[Object]) {
         let key = &registration.key;
         let born = registration.born();
-        let judged: Vec<_> =
-            objects.iter().map(|object| (object, self.arriving(key, &object.stored, born))).collect();
+        let judged: Vec<_> = objects
+            .iter()
+            .map(|object| {
+                let (verdict, version) = self.arriving(key, &object.stored, born);
+                let stored = purged::under(verdict, &object.stored);
+                (Object { stored, body: Arc::clone(&object.body) }, verdict, version)
+            })
+            .collect();
         let mut shard = self.shard(key);
         if registration.flight.is_purged() {
             return;
         }
-        let Some(resource) = shard.resources.get_mut(key) else { return };
-        let mut variants = Variants::clone(&resource.variants);
-        let mut gone = Vec::new();
-        for (object, (verdict, version)) in judged {
-            if let Some(index) = variants.bodies.iter().position(|body| Arc::ptr_eq(body, &object.body)) {
-                variants.stored[index] = purged::under(verdict, &object.stored);
-                variants.born[index] = born;
-                resource.checked = resource.checked.min(version);
-                if verdict == Verdict::Gone {
-                    gone.push(&object.body);
+        let mut weighed = Vec::new();
+        if let Some(resource) = shard.resources.get_mut(key) {
+            let mut all = resource.objects();
+            for object in &mut all {
+                let fresh = judged.iter().find(|(fresh, ..)| Arc::ptr_eq(&fresh.body, &object.body));
+                if let Some((fresh, _, version)) = fresh {
+                    resource.checked = resource.checked.min(*version);
+                    let (new, old) = (fresh.stored.weight() as u64, object.stored.weight() as u64);
+                    object.stored = Arc::clone(&fresh.stored);
+                    object.body.confirmed_at(born);
+                    object.body.charge(new.saturating_sub(old));
+                    object.body.discharge(old.saturating_sub(new));
+                    weighed.push(Arc::clone(&object.body));
+                }
+            }
+            resource.set(all);
+        }
+        weighed.iter().for_each(|body| shard.queues.weigh(body));
+        let gone = |body: &Arc<Body>| {
+            let verdict = judged.iter().find(|(it, ..)| Arc::ptr_eq(&it.body, body));
+            verdict.is_some_and(|(_, verdict, _)| *verdict == Verdict::Gone)
+        };
+        self.remove(&mut shard, key, gone);
+        if let Some(disk) = &self.disk {
+            for (object, verdict, _) in &judged {
+                let id = object.body.id();
+                if *verdict == Verdict::Gone {
+                    // The log of purges vouches for it.
+                    let _ = disk.shared.remove(key.hash, |found| found == id);
+                } else {
+                    disk.shared.freshen(key, id, &object.stored, born);
                 }
             }
         }
-        resource.variants = Arc::new(variants);
-        self.remove(&mut shard, key, |body| gone.iter().any(|other| Arc::ptr_eq(body, other)));
     }
 
-    /// Removes some of the responses under a key.
-    pub fn forget(&self, key: &HashedKey, bodies: &[Arc<Body>]) {
+    /// Removes some of the responses under a key, from memory and disk.
+    pub fn forget(&self, key: &HashedKey, bodies: &[Arc<Body>]) -> Removal {
         if bodies.is_empty() {
-            return;
+            return Removal::default();
         }
         let mut shard = self.shard(key);
         self.remove(&mut shard, key, |body| bodies.iter().any(|other| Arc::ptr_eq(body, other)));
+        let disk = self
+            .disk
+            .as_ref()
+            .map(|disk| disk.shared.remove(key.hash, |id| bodies.iter().any(|body| body.id() == id)).1);
+        disk.unwrap_or_default()
     }
 
     /// Removes all responses under a key, and sees to it that fetches under way, but for `except`, bring none back.
-    /// Says how many were removed.
-    pub fn purge(&self, key: &HashedKey, except: Option<&Arc<Flight>>) -> u64 {
+    pub fn purge(&self, key: &HashedKey, except: Option<&Arc<Flight>>) -> Purged {
         let mut shard = self.shard(key);
+        let mut ids = Vec::new();
         if let Some(resource) = shard.resources.get_mut(key) {
-            for joinable in &mut resource.flights {
+            for joinable in resource.traffic.iter_mut().flat_map(|traffic| &mut traffic.flights) {
                 if except.is_some_and(|flight| Arc::ptr_eq(flight, &joinable.flight)) {
                     continue;
                 }
@@ -388,103 +426,71 @@ impl Store {
                 // Who asks from now on gets what the origin says from now on.
                 joinable.open = false;
             }
+            ids.extend(resource.bodies().iter().map(|body| body.id()));
         }
-        let count = self.remove(&mut shard, key, |_| true);
+        self.remove(&mut shard, key, |_| true);
+        let removal = self.disk.as_ref().map(|disk| {
+            let (on_disk, removal) = disk.shared.remove(key.hash, |_| true);
+            ids.extend(on_disk);
+            removal
+        });
+        drop(shard);
+        ids.sort_unstable();
+        ids.dedup();
+        let count = ids.len() as u64;
         self.accounts.counters.purged.fetch_add(count, Ordering::Relaxed);
-        count
+        Purged { count, removal: removal.unwrap_or_default() }
     }
 
-    fn remove(&self, shard: &mut Shard, key: &HashedKey, gone: impl Fn(&Arc<Body>) -> bool) -> u64 {
-        let Some(resource) = shard.resources.get_mut(key) else { return 0 };
-        let before = Arc::clone(&resource.variants);
-        resource.variants = Arc::new(before.without(gone));
-        let count = self.left(&mut shard.queues, &before, &resource.variants);
-        if resource.variants.bodies.is_empty() && resource.flights.is_empty() {
+    /// Takes responses out of memory.
+    fn remove(&self, shard: &mut Shard, key: &HashedKey, gone: impl Fn(&Arc<Body>) -> bool) {
+        let Some(resource) = shard.resources.get_mut(key) else { return };
+        let (out, stay): (Vec<_>, Vec<_>) = resource.objects().into_iter().partition(|it| gone(&it.body));
+        if !out.is_empty() {
+            resource.set(stay);
+        }
+        if resource.is_empty() {
             shard.resources.remove(key);
         }
-        count
+        for object in out {
+            self.left(&mut shard.queues, &object.body);
+        }
     }
 
-    /// Evicts until the store is within its memory, beginning where `key` lives. False if that is not possible: what
-    /// is left is being received, or pinned by readers.
+    /// Evicts until memory is within its bounds, beginning where `key` lives. False if that is not possible: what is
+    /// left is being received, or pinned by readers.
     pub fn make_room(&self, key: &HashedKey) -> bool {
+        self.make_room_for(key, 0)
+    }
+
+    fn make_room_for(&self, key: &HashedKey, octets: u64) -> bool {
+        self.note_index();
         let first = self.shard_of(key);
         for step in 0..self.shards.len() {
             let index = (first + step) % self.shards.len();
-            while self.accounts.over() {
+            while self.accounts.over(octets) {
                 let mut shard = self.shard_at(index);
-                let Some((victim, body)) = shard.queues.evict() else { break };
-                self.remove(&mut shard, &victim, |other| Arc::ptr_eq(other, &body));
-                self.accounts.counters.evicted.fetch_add(1, Ordering::Relaxed);
+                let Some(body) = shard.queues.evict() else { break };
+                self.evict(&mut shard, &body);
             }
-            if !self.accounts.over() {
+            if !self.accounts.over(octets) {
                 return true;
             }
         }
         false
     }
-}
 
-/// A fetch that the store knows of, until this is dropped.
-#[derive(Debug)]
-pub struct Registration {
-    store: Arc<Store>,
-    key: HashedKey,
-    flight: Arc<Flight>,
-    /// Held until what it brought is in the store, so that no purge that it has to meet is forgotten.
-    ticket: Ticket,
-}
-
-/// Why a fetch does not begin.
-#[derive(Clone, Debug)]
-pub enum Grounded {
-    /// There is one to wait for.
-    Join(Arc<Flight>),
-    /// What is stored changed, or purges were forgotten, since the request looked anything up; it has to look again.
-    Late,
-}
-
-impl Registration {
-    pub fn key(&self) -> &HashedKey {
-        &self.key
-    }
-
-    /// How many purges had come before the request looked anything up.
-    pub fn born(&self) -> u64 {
-        self.ticket.born()
-    }
-
-    pub fn flight(&self) -> &Arc<Flight> {
-        &self.flight
-    }
-
-    /// Nobody else may wait for it from now on.
-    pub fn close(&self) {
-        let mut shard = self.store.shard(&self.key);
-        if let Some(resource) = shard.resources.get_mut(&self.key) {
-            for joinable in &mut resource.flights {
-                if Arc::ptr_eq(&joinable.flight, &self.flight) {
-                    joinable.open = false;
-                }
-            }
+    /// Takes a response out of memory; on disk it stays.
+    fn evict(&self, shard: &mut Shard, body: &Arc<Body>) {
+        let was_read = body.was_read();
+        let victim = body.key();
+        if let Some(resource) = shard.resources.get_mut(victim) {
+            resource.whole = false;
         }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        {
-            let mut shard = self.store.shard(&self.key);
-            if let Some(resource) = shard.resources.get_mut(&self.key) {
-                resource.flights.retain(|joinable| !Arc::ptr_eq(&joinable.flight, &self.flight));
-                if resource.variants.bodies.is_empty() && resource.flights.is_empty() {
-                    shard.resources.remove(&self.key);
-                }
-            }
+        self.remove(shard, victim, |other| Arc::ptr_eq(other, body));
+        self.accounts.counters.evicted.fetch_add(1, Ordering::Relaxed);
+        if let Some(disk) = &self.disk {
+            disk.shared.left_memory(victim.hash, body.id(), was_read);
         }
-        self.store.fetches.fetch_sub(1, Ordering::Release);
-        // Whoever waits must not wait for ever, however the fetch ended (even by a panic).
-        self.flight
-            .land(Landing::Failed(http_cache::Failure::Response, http_cache::ProxyError::ProxyInternalError));
     }
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use http::HeaderMap;
 use http_cache::Stored;
 
-use super::{Flight, HashedKey, Landing, Store, Variants};
+use super::{Flight, HashedKey, Landing, Object, Store, Variants};
 use crate::purge::{Identity, Verdict};
 
 /// A head under a verdict. What is gone is for the caller to leave out.
@@ -16,14 +17,14 @@ pub(super) fn under(verdict: Verdict, stored: &Arc<Stored>) -> Arc<Stored> {
     }
 }
 
-fn identity<'a>(key: &'a HashedKey, stored: Option<&'a Stored>) -> Identity<'a> {
-    Identity { customer: &key.customer, key: &key.key, fields: stored.map(Stored::headers) }
+fn identity<'a>(key: &'a HashedKey, fields: Option<&'a HeaderMap>) -> Identity<'a> {
+    Identity { customer: &key.customer, key: &key.key, fields }
 }
 
 impl Store {
     /// What the purges mean for a response that is about to be put in.
     pub(super) fn arriving(&self, key: &HashedKey, stored: &Stored, born: u64) -> (Verdict, u64) {
-        self.purges.judge_arriving(&identity(key, Some(stored)), born)
+        self.purges.judge_arriving(&identity(key, Some(&stored.headers())), born)
     }
 
     /// True if what a fetch brings answers those who ask now: no purge came since it began that takes it, or may.
@@ -36,7 +37,8 @@ impl Store {
             Some(Landing::Share(object) | Landing::Stale(object)) => Some(&*object.stored),
             _ => None,
         };
-        let (verdict, version) = self.purges.judge_arriving(&identity(key, stored), flight.born());
+        let fields = stored.map(Stored::headers);
+        let (verdict, version) = self.purges.judge_arriving(&identity(key, fields.as_ref()), flight.born());
         if verdict == Verdict::Alive {
             flight.checked.store(version, Ordering::Relaxed);
         }
@@ -49,11 +51,11 @@ impl Store {
         // Not under the lock: a purge may have many patterns to try.
         let mut oldest = u64::MAX;
         let verdicts: Vec<Verdict> = variants
-            .stored
-            .iter()
-            .zip(&variants.born)
-            .map(|(stored, born)| {
-                let (verdict, version) = self.purges.judge(&identity(key, Some(stored)), *born, checked);
+            .objects()
+            .map(|object| {
+                let fields = object.stored.headers();
+                let it = identity(key, Some(&fields));
+                let (verdict, version) = self.purges.judge(&it, object.body.born(), checked);
                 oldest = oldest.min(version);
                 verdict
             })
@@ -61,26 +63,34 @@ impl Store {
         let mut shard = self.shard(key);
         let shard = &mut *shard;
         let Some(resource) = shard.resources.get_mut(key) else { return 0 };
-        if !Arc::ptr_eq(&resource.variants, variants) {
+        if !resource.variants.as_ref().is_some_and(|now| Arc::ptr_eq(now, variants)) {
             return 0;
         }
         resource.checked = oldest;
         if verdicts.iter().all(|verdict| *verdict == Verdict::Alive) {
             return 0;
         }
-        let mut changed = 0;
-        let mut kept = Variants::default();
-        for (index, verdict) in verdicts.into_iter().enumerate() {
-            if verdict != Verdict::Gone {
-                let stored = under(verdict, &variants.stored[index]);
-                changed += u64::from(!Arc::ptr_eq(&stored, &variants.stored[index]));
-                kept.push(stored, Arc::clone(&variants.bodies[index]), variants.born[index]);
+        let (mut changed, mut gone) = (0, 0);
+        let (mut kept, mut out) = (Vec::new(), Vec::new());
+        for (object, verdict) in variants.objects().zip(verdicts) {
+            if verdict == Verdict::Gone {
+                out.push(object);
+                continue;
             }
+            let stored = under(verdict, &object.stored);
+            changed += u64::from(!Arc::ptr_eq(&stored, &object.stored));
+            kept.push(Object { stored, ..object });
         }
-        resource.variants = Arc::new(kept);
-        let gone = self.left(&mut shard.queues, variants, &resource.variants);
-        if resource.variants.bodies.is_empty() && resource.flights.is_empty() {
+        resource.set(kept);
+        if resource.is_empty() {
             shard.resources.remove(key);
+        }
+        for object in out {
+            gone += u64::from(self.left(&mut shard.queues, &object.body));
+            if let Some(disk) = &self.disk {
+                // The log of purges vouches for it.
+                let _ = disk.shared.remove(key.hash, |id| id == object.body.id());
+            }
         }
         self.accounts.counters.purged.fetch_add(gone, Ordering::Relaxed);
         gone + changed
@@ -91,7 +101,7 @@ impl Store {
         let (variants, checked) = {
             let shard = self.shard(key);
             let Some(resource) = shard.resources.get(key) else { return 0 };
-            (Arc::clone(&resource.variants), resource.checked)
+            (resource.variants(), resource.checked)
         };
         self.judge(key, &variants, checked)
     }

@@ -11,6 +11,8 @@ use edge::{Host, Prefix};
 use http::HeaderName;
 use http_cache::{ClientDirectives, TagFields};
 
+use edge::store::disk::{OtherVersion, Sync};
+
 use super::Draft;
 use super::customer::CustomerDraft;
 pub use super::origin_fields::CUSTOMER_ORIGIN_FIELDS;
@@ -524,6 +526,60 @@ const SERVING: &[Field<Draft>] = &[
         default: Some("1MiB"),
         meaning: "Octets of a slice: what is fetched for a range that is not stored, and how content larger than store.object is kept. 0: no slices.",
         bounds: "A request for one octet of a large file moves at most this much; content of any size streams through a few of them.",
+    },
+    Field {
+        path: "disk.path",
+        kind: Kind::Text {
+            form: "a path",
+            set: |draft, text| {
+                if text.is_empty() {
+                    return Err(Wrong::new("the path is empty").hint("leave the field out for no disk tier"));
+                }
+                draft.config.disk.path = Some(PathBuf::from(text));
+                Ok(())
+            },
+        },
+        default: None,
+        meaning: "Folder for stored responses, which a restart keeps. It is made if it is not there.",
+        bounds: "Off by default. One edge uses it at a time; files in it that are not segments of the store are left alone.",
+    },
+    Field {
+        path: "disk.size",
+        kind: size(64 * MIB, 1024 * GIB, |draft, n| draft.config.disk.size = n),
+        default: Some("10GiB"),
+        meaning: "Octets of all files in it. At least nine times store.object.",
+        bounds: "The oldest segment goes when there is no room; what was read from it is kept.",
+    },
+    Field {
+        path: "disk.sync",
+        kind: Kind::Choice {
+            words: &["sealed", "always", "never"],
+            set: |draft, index| {
+                draft.config.disk.sync = [Sync::Sealed, Sync::Always, Sync::Never][index];
+            },
+        },
+        default: Some("sealed"),
+        meaning: "When what was written is made durable: when a segment is full, with each batch, or when the system likes.",
+        bounds: "A process that is killed loses nothing by this; a machine that loses power may lose what was not durable, and bring back what was removed since.",
+    },
+    Field {
+        path: "disk.wait",
+        kind: time(|draft, time| draft.config.disk.patience = time),
+        default: Some("1s"),
+        meaning: "How long a request waits for the disk before it is answered without it.",
+        bounds: "A disk that hangs costs each request this time, and the origin is asked instead.",
+    },
+    Field {
+        path: "disk.other-version",
+        kind: Kind::Choice {
+            words: &["empty", "refuse"],
+            set: |draft, index| {
+                draft.config.disk.other_version = [OtherVersion::Empty, OtherVersion::Refuse][index];
+            },
+        },
+        default: Some("empty"),
+        meaning: "What is done with a folder that another version of the program wrote: begin anew, or do not start.",
+        bounds: "What is stored can be fetched again; an origin that cannot bear that is a reason to refuse.",
     },
     Field {
         path: "admin.listen",

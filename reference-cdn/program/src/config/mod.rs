@@ -170,6 +170,14 @@ impl Draft {
                     .hint("keep store.object at or below store.memory"),
             ));
         }
+        let disk = &self.config.disk;
+        if disk.path.is_some() && disk.size / 9 < self.config.store.object {
+            wrongs.push((
+                about(&["disk.size", "store.object"]),
+                Wrong::new("the disk store is too small for the largest response")
+                    .hint("make disk.size at least nine times store.object, or lower store.object"),
+            ));
+        }
         if self.settings.slice.is_some_and(|slice| slice.get() > self.config.store.object) {
             wrongs.push((
                 about(&["store.slice", "store.object"]),

@@ -1,0 +1,379 @@
+//! What the writer, the readers and the store share of the disk store: the index, what waits to be written, the files.
+//!
+//! Every change of the index and of what is pending is one step under the lock of a shard. A removal takes a response
+//! out of both in that step, and is then written behind everything that the writer had begun; so nothing can bring it
+//! back, not in this process and not after a restart.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
+
+use http_cache::Stored;
+
+use super::files::{File, Files};
+use super::index::{IndexShard, Located};
+use super::layout::{Class, Seed};
+use super::pool::Pool;
+use super::queue::{Job, Queue, Removal, RemovalJob, Ticket};
+use crate::clock::Clock;
+use crate::store::HashedKey;
+use crate::store::body::Body;
+use crate::sync::{Mutex, MutexGuard};
+
+/// Parts of the index. Enough that threads rarely meet.
+const SHARDS: usize = 64;
+
+/// Bounds of the disk store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskLimits {
+    /// Octets of all files.
+    pub size: u64,
+    /// Octets of one segment.
+    pub segment: u64,
+    /// Octets of memory that may wait to be written.
+    pub queue: u64,
+    /// Octets of memory for the index.
+    pub index: u64,
+}
+
+/// When what was written is on the disk for sure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// When the system likes. A process that is killed loses nothing by that; a machine that loses power may.
+    Never,
+    /// When a segment is full.
+    Sealed,
+    /// Before a removal is confirmed and with each batch.
+    Always,
+}
+
+/// Events since the start.
+#[derive(Debug, Default)]
+pub struct DiskCounters {
+    pub written: AtomicU64,
+    pub written_octets: AtomicU64,
+    pub write_errors: AtomicU64,
+    pub read_errors: AtomicU64,
+    /// Records that were not what was written.
+    pub bad_records: AtomicU64,
+    /// Not written: no room in the queue.
+    pub dropped_queue: AtomicU64,
+    /// Not written: the disk failed lately, or now.
+    pub dropped_failing: AtomicU64,
+    /// Not written: larger than a segment takes.
+    pub dropped_large: AtomicU64,
+    /// Not read: the disk was too slow, or too much waited for it.
+    pub reads_refused: AtomicU64,
+    /// Responses that left with their segment.
+    pub evicted: AtomicU64,
+    /// Responses that were copied on because they had been read.
+    pub copied: AtomicU64,
+}
+
+/// A response, or a new head of one, on its way to the disk.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    pub key: HashedKey,
+    pub id: u64,
+    pub stored: Arc<Stored>,
+    pub born: u64,
+    /// `None`: only the head is new.
+    pub body: Option<Arc<Body>>,
+    /// The writer has taken it up: it may be in a file.
+    pub writing: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Shard {
+    pub index: IndexShard,
+    pub pending: HashMap<u64, Vec<Pending>>,
+}
+
+impl Shard {
+    pub fn pending(&mut self, hash: u64, id: u64) -> Option<&mut Pending> {
+        self.pending.get_mut(&hash)?.iter_mut().find(|pending| pending.id == id)
+    }
+
+    pub fn take_pending(&mut self, hash: u64, id: u64) -> Option<Pending> {
+        let list = self.pending.get_mut(&hash)?;
+        let at = list.iter().position(|pending| pending.id == id)?;
+        let taken = list.swap_remove(at);
+        if list.is_empty() {
+            self.pending.remove(&hash);
+        }
+        Some(taken)
+    }
+}
+
+/// A file of records.
+#[derive(Debug)]
+pub struct Segment {
+    pub number: u32,
+    pub class: Class,
+    pub file: Arc<dyn File>,
+    /// Octets of the file, or those that it may come to have while it is written to.
+    pub octets: AtomicU64,
+}
+
+/// What is found under a hash.
+#[derive(Clone, Debug)]
+pub enum Candidate {
+    /// Not written yet.
+    Pending {
+        id: u64,
+        stored: Arc<Stored>,
+        body: Arc<Body>,
+    },
+    Written {
+        located: Located,
+        newer: Option<(Arc<Stored>, u64)>,
+    },
+}
+
+impl Candidate {
+    pub fn id(&self) -> u64 {
+        match self {
+            Self::Pending { id, .. } => *id,
+            Self::Written { located, .. } => located.id,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Shared {
+    pub files: Arc<dyn Files>,
+    pub limits: DiskLimits,
+    pub sync: Sync,
+    pub store: [u64; 2],
+    pub secret: [u64; 2],
+    pub seed: Seed,
+    pub shards: Box<[Mutex<Shard>]>,
+    pub segments: Mutex<BTreeMap<u32, Arc<Segment>>>,
+    pub queue: Queue,
+    pub pool: Pool,
+    pub counters: DiskCounters,
+    pub clock: Clock,
+    /// Nothing is written before this time, in milliseconds: the disk failed.
+    pub paused_until: AtomicU64,
+    /// Octets of memory for the index, and for what the writer has, as of its last batch.
+    pub memory: AtomicU64,
+    /// Dropped with the last who uses the folder: then another process may have it.
+    pub _taken: Box<dyn Send + std::marker::Sync + std::fmt::Debug>,
+}
+
+impl Shared {
+    pub fn shards() -> Box<[Mutex<Shard>]> {
+        (0..SHARDS).map(|_| Mutex::default()).collect()
+    }
+
+    pub fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        // By bits that the index within a shard does not use. No step under the lock can panic halfway.
+        self.shards[(hash >> 58) as usize % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn each_shard(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        self.shards.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub fn segments(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<Segment>>> {
+        self.segments.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn segment(&self, number: u32) -> Option<Arc<Segment>> {
+        self.segments().get(&number).map(Arc::clone)
+    }
+
+    /// Octets of the files.
+    pub fn octets(&self) -> u64 {
+        self.segments().values().map(|segment| segment.octets.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Responses on disk.
+    pub fn objects(&self) -> u64 {
+        self.each_shard().map(|shard| shard.index.len() as u64).sum()
+    }
+
+    /// Octets of memory that the index takes.
+    pub fn index_memory(&self) -> u64 {
+        self.each_shard().map(|shard| shard.index.memory()).sum()
+    }
+
+    pub fn is_paused(&self) -> bool {
+        let until = self.paused_until.load(Ordering::Relaxed);
+        until > 0 && self.clock.now().as_millis() < until
+    }
+
+    /// The largest record that a segment takes.
+    pub fn most_octets(&self) -> u64 {
+        self.limits.segment - super::SEGMENT_OVERHEAD
+    }
+
+    /// Takes a complete response to be written. False if it stays in memory only, which is counted.
+    pub fn offer(&self, stored: &Arc<Stored>, body: &Arc<Body>) -> bool {
+        let counters = &self.counters;
+        let refuse = |counter: &AtomicU64| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        if self.is_paused() {
+            return refuse(&counters.dropped_failing);
+        }
+        let octets = body.received() + stored.weight() as u64;
+        let key = body.key();
+        let texts = key.customer().len().max(key.key.as_str().len() / 16);
+        if super::layout::content_octets(body.received()) + (64 << 10) > self.most_octets()
+            || texts > usize::from(u16::MAX)
+        {
+            return refuse(&counters.dropped_large);
+        }
+        let (hash, id) = (key.hash, body.id());
+        let pending = Pending {
+            key: key.clone(),
+            id,
+            stored: Arc::clone(stored),
+            born: body.born(),
+            body: Some(Arc::clone(body)),
+            writing: false,
+        };
+        let mut shard = self.shard(hash);
+        let list = &mut shard.pending;
+        if self.queue.push(Job { hash, id, octets }, || list.entry(hash).or_default().push(pending)) {
+            return true;
+        }
+        drop(shard);
+        refuse(&counters.dropped_queue)
+    }
+
+    /// Gives a response on disk, or on its way there, a new head. If it cannot be written, the response is removed: its
+    /// old head must not come back.
+    pub fn freshen(&self, key: &HashedKey, id: u64, stored: &Arc<Stored>, born: u64) {
+        let hash = key.hash;
+        let removal = {
+            let mut shard = self.shard(hash);
+            if let Some(pending) = shard.pending(hash, id) {
+                (pending.stored, pending.born) = (Arc::clone(stored), born);
+                return;
+            }
+            if shard.index.get(hash, id).is_none() {
+                return;
+            }
+            let (key, stored) = (key.clone(), Arc::clone(stored));
+            let job = Job { hash, id, octets: stored.weight() as u64 };
+            let pending = Pending { key, id, stored, born, body: None, writing: false };
+            let list = &mut shard.pending;
+            if !self.is_paused() && self.queue.push(job, || list.entry(hash).or_default().push(pending)) {
+                return;
+            }
+            self.counters.dropped_queue.fetch_add(1, Ordering::Relaxed);
+            Self::take_out(&mut shard, hash, |found| found == id)
+        };
+        // Nobody waits for it.
+        let _ = self.remove_taken(hash, removal);
+    }
+
+    /// Removes the responses under a hash that `gone` says. Tells their ids, and promises that they stay removed.
+    pub fn remove(&self, hash: u64, gone: impl Fn(u64) -> bool) -> (Vec<u64>, Removal) {
+        let taken = Self::take_out(&mut self.shard(hash), hash, gone);
+        let ids = taken.ids.clone();
+        (ids, self.remove_taken(hash, taken))
+    }
+
+    /// One step under the lock of the shard.
+    fn take_out(shard: &mut Shard, hash: u64, gone: impl Fn(u64) -> bool) -> Taken {
+        let mut taken = Taken::default();
+        for located in shard.index.find(hash) {
+            if gone(located.id) {
+                shard.index.remove(hash, located.id);
+                taken.ids.push(located.id);
+                taken.written.push(located.id);
+                taken.segments.extend([located.content.segment, located.head.segment]);
+            }
+        }
+        let waiting: Vec<u64> =
+            shard.pending.get(&hash).into_iter().flatten().map(|pending| pending.id).collect();
+        for id in waiting.into_iter().filter(|id| gone(*id)) {
+            let Some(pending) = shard.take_pending(hash, id) else { continue };
+            if pending.body.is_some() {
+                taken.ids.push(id);
+                // What the writer has begun may be in a file; what it has not is not, and will not be.
+                if pending.writing {
+                    taken.written.push(id);
+                }
+            }
+        }
+        taken
+    }
+
+    fn remove_taken(&self, hash: u64, taken: Taken) -> Removal {
+        if taken.written.is_empty() {
+            return Removal::default();
+        }
+        let ticket: Arc<Ticket> = Arc::default();
+        let list = taken.written.into_iter().map(|id| (hash, id)).collect();
+        self.queue.push_removal(RemovalJob { list, segments: taken.segments, ticket: Arc::clone(&ticket) });
+        Removal::of(ticket)
+    }
+
+    /// All that may be under a hash, oldest first.
+    pub fn find(&self, hash: u64) -> Vec<Candidate> {
+        let mut shard = self.shard(hash);
+        let mut found = Vec::new();
+        for located in shard.index.find(hash) {
+            let newer = shard.pending(hash, located.id).map(|it| (Arc::clone(&it.stored), it.born));
+            found.push(Candidate::Written { located, newer });
+        }
+        for pending in shard.pending.get(&hash).into_iter().flatten() {
+            if let Some(body) = &pending.body {
+                let (id, stored, body) = (pending.id, Arc::clone(&pending.stored), Arc::clone(body));
+                found.push(Candidate::Pending { id, stored, body });
+            }
+        }
+        found.sort_by_key(Candidate::id);
+        found
+    }
+
+    /// There may be something under a hash that `known` does not have.
+    pub fn has_more(&self, hash: u64, known: impl Fn(u64) -> bool) -> bool {
+        let shard = self.shard(hash);
+        shard.index.find(hash).iter().any(|located| !known(located.id))
+            || shard.pending.get(&hash).into_iter().flatten().any(|it| it.body.is_some() && !known(it.id))
+    }
+
+    /// Whether it still is on disk or on its way there.
+    pub fn contains(&self, hash: u64, id: u64) -> bool {
+        let mut shard = self.shard(hash);
+        shard.index.get(hash, id).is_some() || shard.pending(hash, id).is_some_and(|it| it.body.is_some())
+    }
+
+    /// It is read from disk.
+    pub fn touch(&self, hash: u64, id: u64) {
+        self.shard(hash).index.touch(hash, id);
+    }
+
+    /// It was read in memory, and stays there for now: not worth evicting from disk.
+    pub fn set_resident(&self, hash: u64, id: u64) {
+        self.shard(hash).index.set_resident(hash, id, true);
+    }
+
+    /// It left memory. `was_read`: more than once in its time there.
+    pub fn left_memory(&self, hash: u64, id: u64, was_read: bool) {
+        let mut shard = self.shard(hash);
+        shard.index.set_resident(hash, id, false);
+        if was_read {
+            shard.index.touch(hash, id);
+        }
+    }
+
+    pub fn locate(&self, hash: u64, id: u64) -> Option<Located> {
+        self.shard(hash).index.get(hash, id)
+    }
+}
+
+/// What was taken out of the index and of what is pending.
+#[derive(Debug, Default)]
+struct Taken {
+    ids: Vec<u64>,
+    /// Of these, what may be in a file.
+    written: Vec<u64>,
+    segments: Vec<u32>,
+}

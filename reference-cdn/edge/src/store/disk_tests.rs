@@ -1,0 +1,438 @@
+//! The two tiers as one store, on a folder whose operations can be made to fail. The writer runs when a test says so.
+
+use std::fmt::Debug;
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use http::HeaderMap;
+use http_cache::{Keep, Key};
+
+use crate::clock::Clock;
+use crate::store::disk::{
+    DiskConfig, DiskLimits, File, Files, Folder, OpenError, OtherVersion, Recovered, Sync, Writer,
+};
+use crate::store::*;
+use crate::store_tests::head;
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    None,
+    Full,
+    Io,
+    /// A few octets at a time.
+    Short,
+    /// Half is written, then it fails.
+    Torn,
+}
+
+#[derive(Debug)]
+struct Faulty {
+    folder: Folder,
+    writes: Arc<Mutex<Fault>>,
+    reads: Arc<Mutex<Fault>>,
+    operations: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    file: Arc<dyn File>,
+    writes: Arc<Mutex<Fault>>,
+    reads: Arc<Mutex<Fault>>,
+    operations: Arc<AtomicU64>,
+}
+
+impl Faulty {
+    fn wrap(&self, file: io::Result<Arc<dyn File>>) -> io::Result<Arc<dyn File>> {
+        let (writes, reads) = (Arc::clone(&self.writes), Arc::clone(&self.reads));
+        let operations = Arc::clone(&self.operations);
+        file.map(|file| Arc::new(FaultyFile { file, writes, reads, operations }) as Arc<dyn File>)
+    }
+}
+
+fn failing(fault: Fault) -> io::Result<()> {
+    match fault {
+        Fault::Full => Err(io::ErrorKind::StorageFull.into()),
+        Fault::Io => Err(io::Error::other("injected")),
+        Fault::None | Fault::Short | Fault::Torn => Ok(()),
+    }
+}
+
+impl Files for Faulty {
+    fn take(&self) -> io::Result<Box<dyn Send + std::marker::Sync + Debug>> {
+        self.folder.take()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.folder.list()
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        failing(*self.writes.lock().expect("lock"))?;
+        self.wrap(self.folder.create(name))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn File>> {
+        self.wrap(self.folder.open(name))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.folder.remove(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.folder.sync()
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+impl File for FaultyFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let fault = *self.reads.lock().expect("lock");
+        failing(fault)?;
+        let most = if fault == Fault::Short { buffer.len().min(7) } else { buffer.len() };
+        self.file.read_at(&mut buffer[..most], offset)
+    }
+
+    fn write_at(&self, octets: &[u8], offset: u64) -> io::Result<usize> {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        let fault = *self.writes.lock().expect("lock");
+        failing(fault)?;
+        match fault {
+            Fault::Short => self.file.write_at(&octets[..octets.len().min(100)], offset),
+            Fault::Torn => {
+                self.file.write_at(&octets[..octets.len() / 2], offset)?;
+                Err(io::Error::other("injected"))
+            }
+            _ => self.file.write_at(octets, offset),
+        }
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.file.length()
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.file.truncate(length)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        failing(*self.writes.lock().expect("lock"))
+    }
+}
+
+/// A store on a folder, and its writer.
+struct Both {
+    store: Arc<Store>,
+    writer: Option<Writer>,
+    recovered: Recovered,
+    writes: Arc<Mutex<Fault>>,
+    reads: Arc<Mutex<Fault>>,
+    clock: Clock,
+}
+
+const SEGMENT: u64 = 256 * 1024;
+
+fn try_open(folder: &Path, segments: u64, hasher: Option<KeyHasher>) -> Result<Both, OpenError> {
+    let (writes, reads) = (Arc::new(Mutex::new(Fault::None)), Arc::new(Mutex::new(Fault::None)));
+    let files = Faulty {
+        folder: Folder::new(folder),
+        writes: Arc::clone(&writes),
+        reads: Arc::clone(&reads),
+        operations: Arc::default(),
+    };
+    let clock = Clock::manual(http_cache::Time::from_secs(1_000_000));
+    let config = DiskConfig {
+        files: Arc::new(files),
+        limits: DiskLimits { size: segments * SEGMENT, segment: SEGMENT, queue: 8 << 20, index: 1 << 20 },
+        sync: Sync::Sealed,
+        other_version: OtherVersion::Empty,
+        patience: Duration::from_secs(5),
+        clock: clock.clone(),
+    };
+    let purges = crate::purge::Purges::in_memory(crate::purge::Limits::default(), 0);
+    let limits = StoreLimits { memory: 8 << 20, object: 128 << 10, variants: 4 };
+    let (store, writer, recovered) = Store::open_with(limits, purges, config, Some(0), hasher)?;
+    Ok(Both { store: Arc::new(store), writer: Some(writer), recovered, writes, reads, clock })
+}
+
+fn open(folder: &Path) -> Both {
+    try_open(folder, 64, None).expect("opens")
+}
+
+impl Both {
+    fn key(&self, path: &str) -> HashedKey {
+        self.store.hashed(&Arc::from("customer"), Key::of(&format!("http://a{path}").parse().expect("uri")))
+    }
+
+    fn put(&self, path: &str, content: &[u8]) -> Arc<Body> {
+        let key = self.key(path);
+        let old = self.store.find(&key).unwrap_or_default();
+        let registration = self.store.take_off(&key, 0, None, false, |_| false).expect("no other");
+        let mut filler = self.store.fill(&registration);
+        filler.append(content);
+        let body = Arc::clone(filler.body());
+        let end = End::Complete(Arc::new(HeaderMap::new()));
+        self.store.keep(&registration, filler, head(), end, &old.bodies, |_| Keep::Store);
+        body
+    }
+
+    fn write(&mut self) {
+        self.writer.as_mut().expect("a writer").work();
+    }
+
+    /// Out of memory, not off the disk.
+    fn forget_memory(&self, path: &str) {
+        let key = self.key(path);
+        for body in self.store.find(&key).unwrap_or_default().bodies.iter() {
+            self.store.leave(&key, body);
+        }
+    }
+
+    /// What a request would get.
+    async fn get(&self, path: &str) -> Option<Result<Vec<u8>, crate::store::Fault>> {
+        let variants = self.store.look_up(&self.key(path)).await;
+        let object = variants.object(0)?;
+        let mut reader = object.body.read(0);
+        let mut all = Vec::new();
+        loop {
+            match reader.next(u64::MAX) {
+                Ok(Next::Data(data)) => all.extend_from_slice(&data),
+                Ok(Next::End(_)) => return Some(Ok(all)),
+                Ok(Next::Wait) => reader.arrival().await,
+                Err(fault) => return Some(Err(fault)),
+            }
+        }
+    }
+
+    fn count(&self, counter: impl Fn(&disk::DiskCounters) -> &AtomicU64) -> u64 {
+        counter(self.store.disk().expect("disk").counters()).load(Ordering::Relaxed)
+    }
+}
+
+fn content(seed: usize, octets: usize) -> Vec<u8> {
+    (0..octets).map(|n| (n * 31 / 7 + seed * 13) as u8).collect()
+}
+
+#[tokio::test]
+async fn what_was_written_survives_a_kill_and_what_was_removed_stays_away() {
+    let folder = tempfile::tempdir().expect("folder");
+    let sizes = [0, 1, 100, 5000, 65_536, 70_000, 128 << 10];
+    {
+        let mut both = open(folder.path());
+        for (n, size) in sizes.into_iter().enumerate() {
+            both.put(&format!("/{n}"), &content(n, size));
+        }
+        both.put("/replaced", b"old");
+        both.put("/purged", b"purged");
+        both.write();
+        both.put("/replaced", b"new");
+        let purged = both.store.purge(&both.key("/purged"), None);
+        assert_eq!((purged.count, purged.removal.is_written()), (1, None));
+        both.write();
+        assert_eq!(purged.removal.is_written(), Some(true));
+        both.put("/late", b"not written");
+        // Dropped as it is: nothing is sealed.
+    }
+    for round in 0..2 {
+        let both = open(folder.path());
+        assert_eq!(both.recovered.objects, sizes.len() as u64 + 1, "round {round}");
+        for (n, size) in sizes.into_iter().enumerate() {
+            assert!(both.get(&format!("/{n}")).await == Some(Ok(content(n, size))), "{size}");
+        }
+        assert_eq!(both.get("/replaced").await, Some(Ok(b"new".to_vec())));
+        assert!(both.get("/purged").await.is_none() && both.get("/late").await.is_none());
+        if round == 0 {
+            // Sealed this time.
+            let mut both = both;
+            both.store.close();
+            both.writer.take().expect("a writer").run();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_purge_reaches_what_memory_let_go_and_what_is_not_written_yet() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut both = open(folder.path());
+    both.put("/a", b"a");
+    both.put("/b", b"b");
+    both.write();
+    both.put("/c", b"c");
+    for path in ["/a", "/b", "/c"] {
+        both.forget_memory(path);
+    }
+    assert_eq!(both.get("/b").await, Some(Ok(b"b".to_vec())));
+    assert_eq!(both.get("/c").await, Some(Ok(b"c".to_vec())), "on its way to the disk");
+    both.forget_memory("/c");
+    for path in ["/a", "/c"] {
+        assert_eq!(both.store.purge(&both.key(path), None).count, 1, "{path}");
+        assert!(both.get(path).await.is_none());
+    }
+    both.write();
+    drop(both);
+    let both = open(folder.path());
+    assert!(both.get("/a").await.is_none() && both.get("/c").await.is_none());
+    assert_eq!(both.get("/b").await, Some(Ok(b"b".to_vec())));
+}
+
+#[tokio::test]
+async fn writes_that_fail_cost_nothing_but_the_disk_copy() {
+    for fault in [Fault::Full, Fault::Io, Fault::Torn] {
+        let folder = tempfile::tempdir().expect("folder");
+        let mut both = open(folder.path());
+        both.put("/before", b"before");
+        both.write();
+        *both.writes.lock().expect("lock") = fault;
+        for n in 0..10 {
+            both.put(&format!("/{n}"), &content(n, 3000));
+            both.write();
+            assert!(both.get(&format!("/{n}")).await == Some(Ok(content(n, 3000))), "from memory");
+        }
+        assert!(both.count(|it| &it.write_errors) > 0 && both.count(|it| &it.dropped_failing) == 10);
+        assert!(both.store.disk().expect("disk").is_paused(), "{fault:?}");
+        // A removal that cannot be written holds all the same, at the cost of the segment.
+        let purged = both.store.purge(&both.key("/before"), None);
+        both.write();
+        assert_eq!((purged.count, purged.removal.is_written()), (1, Some(true)), "{fault:?}");
+        // The disk is well again.
+        *both.writes.lock().expect("lock") = Fault::None;
+        both.clock.advance(Duration::from_secs(3600));
+        both.put("/after", b"after");
+        both.write();
+        drop(both);
+        let both = open(folder.path());
+        assert_eq!(both.get("/after").await, Some(Ok(b"after".to_vec())), "{fault:?}");
+        assert!(both.get("/before").await.is_none(), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn short_reads_and_writes_are_no_fault_and_failing_reads_a_miss() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut both = open(folder.path());
+    *both.writes.lock().expect("lock") = Fault::Short;
+    *both.reads.lock().expect("lock") = Fault::Short;
+    both.put("/a", &content(1, 70_000));
+    both.put("/b", &content(2, 70_000));
+    both.write();
+    both.forget_memory("/a");
+    both.forget_memory("/b");
+    assert!(both.get("/a").await == Some(Ok(content(1, 70_000))));
+    *both.reads.lock().expect("lock") = Fault::Io;
+    assert!(both.get("/b").await.is_none());
+    assert_eq!(both.count(|it| &it.read_errors), 1);
+}
+
+#[tokio::test]
+async fn keys_with_one_hash_never_answer_for_each_other() {
+    let folder = tempfile::tempdir().expect("folder");
+    let hasher = || Some(KeyHasher::constant(7));
+    {
+        let mut both = try_open(folder.path(), 64, hasher()).expect("opens");
+        both.put("/a", b"a");
+        both.put("/b", b"b");
+        both.write();
+    }
+    let both = try_open(folder.path(), 64, hasher()).expect("opens");
+    assert_eq!(both.get("/a").await, Some(Ok(b"a".to_vec())));
+    assert_eq!(both.get("/b").await, Some(Ok(b"b".to_vec())));
+    assert!(both.get("/c").await.is_none());
+}
+
+#[tokio::test]
+async fn a_flipped_bit_or_a_cut_anywhere_gives_what_was_stored_or_nothing() {
+    let sizes = [10, 9000, 66_000];
+    let folder = tempfile::tempdir().expect("folder");
+    {
+        let mut both = open(folder.path());
+        for (n, size) in sizes.into_iter().enumerate() {
+            both.put(&format!("/{n}"), &content(n, size));
+        }
+        both.write();
+        both.store.close();
+        both.writer.take().expect("a writer").run();
+    }
+    let path = folder.path().join("00000000.segment");
+    let whole = std::fs::read(&path).expect("segment");
+    let edges = (0..400).chain(whole.len() - 300..whole.len());
+    let places = edges.step_by(3).chain((0..whole.len()).step_by(1511)).collect::<Vec<_>>();
+    for cut in [false, true] {
+        for at in &places {
+            let mut octets = whole.clone();
+            if cut {
+                octets.truncate(*at);
+            } else {
+                octets[*at] ^= 1 << (at % 8);
+            }
+            for entry in std::fs::read_dir(folder.path()).expect("folder") {
+                std::fs::remove_file(entry.expect("entry").path()).expect("remove");
+            }
+            std::fs::write(&path, octets).expect("write");
+            let both = open(folder.path());
+            let mut good = 0;
+            for (n, size) in sizes.into_iter().enumerate() {
+                if let Some(Ok(read)) = both.get(&format!("/{n}")).await {
+                    assert!(read == content(n, size), "cut {cut} at {at}: a wrong answer");
+                    good += 1;
+                }
+            }
+            assert!(cut || good >= 2 || *at < 96, "one bit at {at} took {} responses", 3 - good);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_disk_stays_within_its_size_and_keeps_what_is_read() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut both = try_open(folder.path(), 16, None).expect("opens");
+    both.put("/hot", &content(0, 2000));
+    both.write();
+    for n in 0..4000 {
+        both.put(&format!("/{n}"), &content(n, 2000));
+        if n % 100 == 0 {
+            both.write();
+            both.forget_memory("/hot");
+            assert!(both.get("/hot").await == Some(Ok(content(0, 2000))), "evicted at {n}");
+            let variants = both.store.find(&both.key("/hot")).expect("in memory");
+            both.store.touch(&variants.object(0).expect("one"));
+        }
+    }
+    both.write();
+    let (objects, octets) = both.store.disk().expect("disk").size();
+    assert!(octets <= 16 * SEGMENT, "{octets}");
+    assert!(objects > 500 && both.count(|it| &it.evicted) > 1000, "{objects}");
+    let files = std::fs::read_dir(folder.path()).expect("folder");
+    let on_disk: u64 = files.map(|entry| entry.expect("entry").metadata().expect("metadata").len()).sum();
+    assert!(on_disk <= 16 * SEGMENT, "{on_disk}");
+}
+
+#[test]
+fn a_folder_in_use_is_refused_and_other_files_are_left_alone() {
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::write(folder.path().join("notes.txt"), "mine").expect("write");
+    std::fs::write(folder.path().join("0000000a.segment"), "not a segment at all").expect("write");
+    let mut other = disk_header();
+    other[8] = 99;
+    std::fs::write(folder.path().join("0000000b.segment"), other).expect("write");
+    let both = open(folder.path());
+    assert!(matches!(try_open(folder.path(), 64, None), Err(OpenError::InUse { .. })));
+    assert_eq!((both.recovered.foreign_files, both.recovered.removed_files), (1, 1));
+    drop(both);
+    assert_eq!(std::fs::read(folder.path().join("notes.txt")).expect("read"), b"mine");
+    assert!(folder.path().join("0000000a.segment").exists());
+    assert!(!folder.path().join("0000000b.segment").exists());
+}
+
+/// The first octets of a segment, of any version.
+fn disk_header() -> Vec<u8> {
+    let mut octets = b"RCDNSEG\n".to_vec();
+    octets.resize(96, 1);
+    octets
+}

@@ -1,0 +1,96 @@
+//! The disk tier behind a whole edge: what a restart keeps, what never comes back, what a damaged or full disk costs.
+
+mod support;
+
+use std::path::Path;
+
+use support::{After, Origin, TestEdge, pattern};
+
+async fn on(folder: &Path, origin: &Origin) -> TestEdge {
+    TestEdge::with(origin.address, |config| {
+        config.store.memory = 16 << 20;
+        config.store.object = 4 << 20;
+        config.disk.path = Some(folder.to_owned());
+        config.disk.size = 64 << 20;
+        config.disk.patience = std::time::Duration::from_secs(20);
+    })
+    .await
+}
+
+async fn sized() -> Origin {
+    Origin::start(|seen, mut wire| async move {
+        let octets = seen.path().rsplit('/').next().and_then(|it| it.parse().ok()).unwrap_or(10);
+        let head = "200 OK\r\nCache-Control: max-age=600\r\nETag: \"1\"\r\nX-Odd: kept";
+        wire.respond(head, pattern(octets)).await;
+        (wire, After::Keep)
+    })
+    .await
+}
+
+const SIZES: [usize; 6] = [0, 1, 1000, 65_536, 65_537, 1_000_000];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_what_was_stored_and_not_what_was_purged() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = sized().await;
+    let mut edge = on(folder.path(), &origin).await;
+    for size in SIZES {
+        edge.get(&format!("/a/{size}")).await;
+    }
+    edge.get("/gone/5000").await;
+    assert!(edge.purge("http://site.test/gone/5000").await.text().contains("\"purged\":1"));
+    let stopped = edge.stop();
+    stopped.await.expect("stops");
+    drop(edge);
+
+    let before = origin.requests();
+    let edge = on(folder.path(), &origin).await;
+    assert_eq!(edge.metric("edge_disk_objects"), SIZES.len() as u64);
+    for round in 0..2 {
+        for size in SIZES {
+            let answer = edge.get(&format!("/a/{size}")).await;
+            assert!(answer.complete && answer.body == pattern(size), "{size} in round {round}");
+            assert!(answer.cache_status().contains("hit"), "{}", answer.cache_status());
+            assert_eq!((answer.field("x-odd"), answer.field("etag")), (Some("kept"), Some("\"1\"")));
+        }
+    }
+    assert_eq!(origin.requests(), before);
+    edge.get("/gone/5000").await;
+    assert_eq!(origin.requests(), before + 1, "what was purged came back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flipped_bits_on_disk_cost_a_fetch_and_no_error() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = sized().await;
+    let mut edge = on(folder.path(), &origin).await;
+    for size in SIZES {
+        edge.get(&format!("/a/{size}")).await;
+    }
+    edge.stop().await.expect("stops");
+    drop(edge);
+    // Everything but the first segment header and the index: all records.
+    for entry in std::fs::read_dir(folder.path()).expect("folder") {
+        let path = entry.expect("entry").path();
+        if path.extension().is_some_and(|extension| extension == "segment") {
+            let mut octets = std::fs::read(&path).expect("segment");
+            let end = octets.len() - 64 - 40 * SIZES.len();
+            for at in (200..end).step_by(997) {
+                octets[at] ^= 4;
+            }
+            std::fs::write(&path, octets).expect("write");
+        }
+    }
+    let edge = on(folder.path(), &origin).await;
+    for size in SIZES {
+        let answer = edge.get(&format!("/a/{size}")).await;
+        if answer.complete {
+            assert!(answer.body == pattern(size), "{size}");
+        } else {
+            // Found after the response had begun: the next one is whole.
+            assert!(pattern(size).starts_with(&answer.body));
+            assert!(edge.get(&format!("/a/{size}")).await.body == pattern(size));
+        }
+    }
+    assert!(edge.metric("edge_disk_bad_records_total") > 0);
+}
