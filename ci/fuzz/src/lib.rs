@@ -11,6 +11,8 @@ mod cache_decisions;
 mod capture_packets;
 mod capture_records;
 mod compare_answers;
+mod disk_folder;
+mod disk_segments;
 mod edge_forwarded;
 mod edge_http1;
 mod edge_http2;
@@ -61,6 +63,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "compare_answers", seeds: compare_answers::seeds, run: compare_answers::run, smoke: 600 },
     Target { name: "cache_decisions", seeds: cache_decisions::seeds, run: cache_decisions::run, smoke: 4000 },
     Target { name: "stored_head", seeds: stored_head::seeds, run: stored_head::run, smoke: 8000 },
+    Target { name: "disk_damaged", seeds: disk_segments::damage_seeds, run: disk_segments::damaged, smoke: 500 },
+    Target { name: "disk_octets", seeds: disk_segments::octet_seeds, run: disk_segments::octets, smoke: 300 },
     Target { name: "report_json", seeds: report_forms::seeds, run: report_forms::json, smoke: 300 },
     Target { name: "report_text", seeds: seeds::texts, run: report_forms::hostile, smoke: 200 },
     Target { name: "text", seeds: seeds::texts, run: text::run, smoke: 4000 },

@@ -148,6 +148,8 @@ smoke! {
     compare_answers
     cache_decisions
     stored_head
+    disk_damaged
+    disk_octets
     report_json
     report_text
     text
