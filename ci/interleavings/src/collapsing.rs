@@ -51,7 +51,9 @@ pub fn purges_hold() {
             for _ in 0..2 {
                 let version = purger.change();
                 match how {
-                    0 => drop(purger.invalidate()),
+                    0 => {
+                        let _ = purger.invalidate();
+                    }
                     1 => purger.order(r#"{"url": "http://h/"}"#),
                     2 => purger.order(r#"{"tag": "t"}"#),
                     3 => purger.order(r#"{"pattern": "*"}"#),

@@ -95,7 +95,9 @@ pub fn whoever_waits_for_a_removal_is_told() {
             }
         });
         let closing = act(&world, |world| world.store.close());
-        let asking = act(&world, |world| drop(block_on(world.request(false))));
+        let asking = act(&world, |world| {
+            block_on(world.request(false));
+        });
         for thread in [waiting, closing, asking] {
             thread.join().unwrap();
         }

@@ -12,7 +12,7 @@
 //! SHUTTLE_SCHEDULE=… cargo test -p interleavings NAME  # the order that a failure printed, once more
 //! ```
 
-#![allow(dead_code, unreachable_pub, reason = "of the store the models use a part")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "of the store the models use a part")]
 #![allow(clippy::unwrap_used, reason = "models are tests: what cannot go on fails")]
 
 #[path = "../../../reference-cdn/edge/src/store/mod.rs"]
