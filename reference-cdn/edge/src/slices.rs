@@ -153,7 +153,11 @@ impl<'a> Slices<'a> {
     }
 
     fn fetch_ahead(&self, at: u64, last: u64) {
-        if at <= last && at < self.complete && self.reading.is_none() {
+        if at <= last
+            && at < self.complete
+            && self.reading.is_none()
+            && !self.edge.store.bring(&self.key_of(at))
+        {
             let _ = self.find_or_fetch(&self.range(at));
         }
     }

@@ -268,6 +268,7 @@ impl Store {
     ) -> bool {
         let key = &registration.key;
         let body = Arc::clone(filler.body());
+        let number = self.purges.number();
         let (verdict, version) = self.arriving(key, &stored, registration.born());
         let stored = purged::under(verdict, &stored);
         {
@@ -304,7 +305,7 @@ impl Store {
                         let _ = disk.shared.remove(key.hash, |id| ids.contains(&id));
                     }
                     if complete {
-                        disk.shared.offer(&stored, &body);
+                        disk.shared.offer(&stored, &body, number);
                     }
                 }
                 return true;
@@ -351,6 +352,7 @@ impl Store {
     pub fn freshen(&self, registration: &Registration, objects: &[Object]) {
         let key = &registration.key;
         let born = registration.born();
+        let number = self.purges.number();
         let judged: Vec<_> = objects
             .iter()
             .map(|object| {
@@ -393,7 +395,7 @@ impl Store {
                     // The log of purges vouches for it.
                     let _ = disk.shared.remove(key.hash, |found| found == id);
                 } else {
-                    disk.shared.freshen(key, id, &object.stored, born);
+                    disk.shared.freshen(key, id, &object.stored, number);
                 }
             }
         }

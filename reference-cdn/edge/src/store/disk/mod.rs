@@ -29,11 +29,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::purge::Purges;
 use crate::sync::Mutex;
 
 pub use files::{File, Files, Folder};
 pub(super) use index::Located;
-pub(super) use layout::Place;
+pub(super) use layout::{Met, Place};
 pub use queue::Removal;
 pub(super) use read::{Record, Unreadable};
 pub use recover::Recovered;
@@ -116,6 +117,7 @@ impl Disk {
     /// When the folder cannot be used, or another process uses it.
     pub fn open(
         config: DiskConfig,
+        purges: Arc<Purges>,
         readers: Option<usize>,
         next_id: &Arc<AtomicU64>,
     ) -> Result<(Self, Writer, Recovered), OpenError> {
@@ -130,7 +132,7 @@ impl Disk {
             return Err(OpenError::TooSmall { size: config.limits.size });
         }
         let random = super::hash::random;
-        let opened = recover::open(&config, [random(), random()], [random(), random()])?;
+        let opened = recover::open(&config, purges.epoch(), [random(), random()], [random(), random()])?;
         next_id.fetch_max(opened.next_id, Ordering::Relaxed);
         let shards = opened
             .index
@@ -150,6 +152,8 @@ impl Disk {
             pool: pool::Pool::new(readers.unwrap_or(READERS)).map_err(OpenError::Thread)?,
             counters: DiskCounters::default(),
             clock: config.clock,
+            purges,
+            met: Mutex::new(opened.met),
             paused_until: AtomicU64::new(0),
             memory: AtomicU64::new(0),
             _taken: taken,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
+use super::layout::Met;
 use crate::store::signal::Signal;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
@@ -60,10 +61,25 @@ impl Removal {
     }
 }
 
+/// Something to do when everything has been written that came before it.
+#[derive(Debug)]
+pub struct Mark {
+    /// Jobs that had come.
+    after: u64,
+    /// To be written down, and made durable with all removals.
+    pub met: Option<Met>,
+    /// The sequence number of the next record; `None`: it failed.
+    pub done: Arc<Signal<Option<u64>>>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
     removals: VecDeque<RemovalJob>,
+    marks: VecDeque<Mark>,
+    /// Jobs that came, and that were taken.
+    pushed: u64,
+    taken: u64,
     octets: u64,
     closed: bool,
 }
@@ -105,6 +121,7 @@ impl Queue {
             return false;
         }
         before();
+        state.pushed += 1;
         state.octets += job.octets;
         state.jobs.push_back(job);
         drop(state);
@@ -115,6 +132,7 @@ impl Queue {
     /// Always room: what was accepted has changed meanwhile.
     pub fn push_again(&self, job: Job) {
         let mut state = self.state();
+        state.pushed += 1;
         state.octets += job.octets;
         state.jobs.push_back(job);
     }
@@ -130,6 +148,27 @@ impl Queue {
         state.removals.push_back(removal);
         drop(state);
         self.bell.notify_one();
+    }
+
+    /// Has the writer come by here.
+    pub fn mark(&self, met: Option<Met>) -> Arc<Signal<Option<u64>>> {
+        let done: Arc<Signal<Option<u64>>> = Arc::default();
+        let mut state = self.state();
+        if state.closed {
+            done.settle(None);
+        } else {
+            let after = state.pushed;
+            state.marks.push_back(Mark { after, met, done: Arc::clone(&done) });
+            self.bell.notify_one();
+        }
+        done
+    }
+
+    /// The marks that nothing is before any more but removals.
+    pub fn marks(&self) -> Vec<Mark> {
+        let mut state = self.state();
+        let ready = state.marks.iter().take_while(|mark| mark.after <= state.taken).count();
+        state.marks.drain(..ready).collect()
     }
 
     /// The removals that wait.
@@ -151,6 +190,7 @@ impl Queue {
         }
         let jobs: Vec<Job> = state.jobs.drain(..count).collect();
         state.octets -= octets;
+        state.taken += count as u64;
         jobs
     }
 
@@ -158,7 +198,7 @@ impl Queue {
     pub fn wait(&self) -> bool {
         let mut state = self.state();
         loop {
-            if !state.jobs.is_empty() || !state.removals.is_empty() {
+            if !state.jobs.is_empty() || !state.removals.is_empty() || !state.marks.is_empty() {
                 return true;
             }
             if state.closed {
@@ -177,12 +217,13 @@ impl Queue {
     /// Nobody writes any more: whoever waits is told.
     pub fn abandon(&self) {
         self.close();
-        let removals = {
+        let (removals, marks) = {
             let mut state = self.state();
             state.jobs.clear();
             state.octets = 0;
-            std::mem::take(&mut state.removals)
+            (std::mem::take(&mut state.removals), std::mem::take(&mut state.marks))
         };
+        marks.iter().for_each(|mark| mark.done.settle(None));
         removals.iter().for_each(|removal| removal.ticket.settle(false));
     }
 }

@@ -9,7 +9,7 @@ use http_cache::{Stored, encode_fields};
 
 use super::files::write_all;
 use super::layout::{
-    Class, ENTRY, IndexEntry, Kind, Place, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader,
+    Class, ENTRY, IndexEntry, Kind, Met, Place, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader,
     TRAILER, Texts, encode_block, encode_index, encode_list, file_name, padded,
 };
 use super::queue::{Job, RemovalJob};
@@ -51,6 +51,7 @@ pub enum Staged {
         from: Place,
     },
     Removal,
+    Met,
 }
 
 /// Records that go out in one write.
@@ -76,6 +77,9 @@ pub struct Writer {
     failures: u32,
     /// A reclaim is under way: what it writes may use the room that is spared for it.
     pub(super) reclaiming: bool,
+    /// A removal is neither written nor are the files gone that hold what was removed: a restart may bring it back, where
+    /// no purge takes it.
+    unwritten: bool,
 }
 
 impl Writer {
@@ -97,6 +101,7 @@ impl Writer {
             ghosts,
             failures: 0,
             reclaiming: false,
+            unwritten: false,
         }
     }
 
@@ -119,6 +124,7 @@ impl Writer {
     pub fn work(&mut self) {
         loop {
             self.removals();
+            self.marks();
             let jobs = self.shared.queue.jobs();
             if jobs.is_empty() {
                 self.note_memory();
@@ -163,8 +169,45 @@ impl Writer {
         }
         if !written {
             written = self.remove_with_segments(&jobs);
+            self.unwritten |= !written;
         }
         jobs.iter().for_each(|job| job.ticket.settle(written));
+    }
+
+    /// Does what was to be done when everything before it is written.
+    fn marks(&mut self) {
+        for mark in self.shared.queue.marks() {
+            // Those that came after the last ones were taken, and before the mark.
+            self.removals();
+            self.flush_all();
+            let done = mark.met.is_none_or(|met| self.met(met).is_ok());
+            mark.done.settle(done.then_some(self.next_sequence));
+        }
+    }
+
+    /// Writes down which purges everything has met, durably, with the removals that it rests on.
+    fn met(&mut self, met: Met) -> Result<(), Failed> {
+        if self.unwritten || self.shared.is_paused() {
+            return Err(Failed);
+        }
+        let place = self.stage(Class::New, padded(RECORD_HEADER) as u64, 1)?;
+        let Met { number, sequence } = met;
+        let mut record = RecordHeader { born: number, id: sequence, ..self.record(Kind::Met, place) };
+        let batch = &mut self.batches[Class::New as usize];
+        record.encode(self.shared.seed, Texts::default(), &mut batch.octets);
+        let octets = padded(RECORD_HEADER) as u32;
+        batch.staged.push((IndexEntry { hash: number, octets, ..entry(&record) }, Staged::Met));
+        self.flush(Class::New)?;
+        let segments: Vec<_> = self.shared.segments().values().map(Arc::clone).collect();
+        for segment in segments {
+            if let Err(error) = segment.file.sync() {
+                self.failed("make durable", segment.number, &error);
+                return Err(Failed);
+            }
+        }
+        self.shared.files.sync().map_err(|_| Failed)?;
+        self.shared.set_met(met);
+        Ok(())
     }
 
     /// Stages a removal. `newest`: the newest segment that may hold what is removed; those there are now, if 0.
@@ -232,7 +275,13 @@ impl Writer {
                 pending.clone()
             }
         };
-        if self.shared.is_paused() || self.pending(hash, &pending).is_err() {
+        let key = &pending.key;
+        let Some((expired, born)) =
+            self.shared.judge(key.customer(), &key.key, &pending.stored, pending.born)
+        else {
+            return self.drop_pending(hash, id);
+        };
+        if self.shared.is_paused() || self.pending(hash, &pending, expired.as_ref(), born).is_err() {
             self.shared.counters.dropped_failing.fetch_add(1, Ordering::Relaxed);
             self.drop_pending(hash, id);
         }
@@ -247,12 +296,19 @@ impl Writer {
         }
     }
 
-    fn pending(&mut self, hash: u64, pending: &Pending) -> Result<(), Failed> {
+    /// `expired`: the head that a purge made of its own; `born`: the purges that it has met.
+    fn pending(
+        &mut self,
+        hash: u64,
+        pending: &Pending,
+        expired: Option<&Stored>,
+        born: u64,
+    ) -> Result<(), Failed> {
         let mut head = Vec::with_capacity(512);
-        pending.stored.encode(&mut head);
+        expired.unwrap_or(&pending.stored).encode(&mut head);
         let (customer, key) = (pending.key.customer().as_bytes(), pending.key.key.as_str().as_bytes());
         let texts = Texts { customer, key, head: &head, trailers: &[] };
-        let about = About { hash, id: pending.id, born: pending.born, content: 0 };
+        let about = About { hash, id: pending.id, born, content: 0 };
         let Some(body) = &pending.body else {
             return self.new_head(about, texts, Staged::Head(Arc::clone(&pending.stored)));
         };
@@ -421,7 +477,7 @@ impl Writer {
                     shard.index.set_head(hash, id, place);
                 }
             }
-            Staged::Removal => {}
+            Staged::Removal | Staged::Met => {}
         }
     }
 
@@ -432,7 +488,7 @@ impl Writer {
                 self.drop_pending(entry.hash, entry.id);
             }
             // What could not be copied goes with its segment; whoever removes looks at the result.
-            Staged::Moved { .. } | Staged::HeadMoved { .. } | Staged::Removal => {}
+            Staged::Moved { .. } | Staged::HeadMoved { .. } | Staged::Removal | Staged::Met => {}
         }
     }
 
@@ -538,6 +594,9 @@ impl Writer {
             next_id: self.next_id.load(Ordering::Relaxed),
             next_sequence: self.next_sequence,
             time: self.now(),
+            epoch: self.shared.purges.epoch(),
+            born: self.shared.purges.number(),
+            met: self.shared.met(),
         };
         let name = file_name(number);
         let made = self.shared.files.create(&name).and_then(|file| {
@@ -551,7 +610,7 @@ impl Writer {
             Ok(file) => {
                 // Counted whole while it is written: there has to be room for it.
                 let octets = AtomicU64::new(self.shared.limits.segment);
-                let segment = Arc::new(Segment { number, class, file, octets });
+                let segment = Arc::new(Segment { number, class, file, born: header.born, octets });
                 self.shared.segments().insert(number, Arc::clone(&segment));
                 let length = SEGMENT_HEADER as u64;
                 self.actives[class as usize] = Some(Active { segment, length, entries: Vec::new() });
