@@ -214,19 +214,19 @@ fn sum(seed: u32, parts: &[&[u8]]) -> [u8; 4] {
 }
 
 fn forge_header(octets: &mut [u8], at: u16, new: &[u8]) -> bool {
-    if octets.len() < 96 {
+    if octets.len() < 128 {
         return false;
     }
-    let changed = overwrite(&mut octets[..92], usize::from(at) % 92, new);
-    let sum = crc32fast::hash(&octets[..92]).to_le_bytes();
-    octets[92..96].copy_from_slice(&sum);
+    let changed = overwrite(&mut octets[..124], usize::from(at) % 124, new);
+    let sum = crc32fast::hash(&octets[..124]).to_le_bytes();
+    octets[124..128].copy_from_slice(&sum);
     changed
 }
 
 /// Changes the header of the record number `which`, or its texts.
 fn forge_record(octets: &mut [u8], which: u16, at: u16, new: &[u8]) -> bool {
     let records: Vec<usize> =
-        (96..octets.len().saturating_sub(88)).step_by(8).filter(|at| octets[*at..].starts_with(b"RCRD")).collect();
+        (128..octets.len().saturating_sub(88)).step_by(8).filter(|at| octets[*at..].starts_with(b"RCRD")).collect();
     let Some(record) = records.get(usize::from(which) % records.len().max(1)) else { return false };
     let (seed, record) = (seed(octets), &mut octets[*record..]);
     let changed = overwrite(record, 4 + usize::from(at) % 76, new);

@@ -361,8 +361,10 @@ impl Shared {
 
     /// Removes the responses under a hash that `gone` says. Tells their ids, and promises that they stay removed.
     pub fn remove(&self, hash: u64, gone: impl Fn(u64) -> bool) -> (Vec<u64>, Removal) {
-        let taken = Self::take_out(&mut self.shard(hash), hash, gone);
+        let mut shard = self.shard(hash);
+        let taken = Self::take_out(&mut shard, hash, gone);
         let ids = taken.ids.clone();
+        // In one step: who finds that another has removed it waits for that one's removal.
         (ids, self.remove_taken(hash, taken))
     }
 
@@ -386,6 +388,7 @@ impl Shared {
                 // What the writer has begun may be in a file; what it has not is not, and will not be.
                 if pending.writing {
                     taken.written.push(id);
+                    taken.anywhere = true;
                 }
             }
         }
@@ -394,11 +397,13 @@ impl Shared {
 
     fn remove_taken(&self, hash: u64, taken: Taken) -> Removal {
         if taken.written.is_empty() {
-            return Removal::default();
+            // It may have been removed before, and that not be written yet.
+            return self.queue.last_removal();
         }
         let ticket: Arc<Ticket> = Arc::default();
         let list = taken.written.into_iter().map(|id| (hash, id)).collect();
-        self.queue.push_removal(RemovalJob { list, segments: taken.segments, ticket: Arc::clone(&ticket) });
+        let Taken { segments, anywhere, .. } = taken;
+        self.queue.push_removal(RemovalJob { list, segments, anywhere, ticket: Arc::clone(&ticket) });
         Removal::of(ticket)
     }
 
@@ -464,4 +469,5 @@ struct Taken {
     /// Of these, what may be in a file.
     written: Vec<u64>,
     segments: Vec<u32>,
+    anywhere: bool,
 }
