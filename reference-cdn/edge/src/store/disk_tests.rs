@@ -488,6 +488,43 @@ async fn a_removal_that_cannot_be_written_takes_no_other_removal_with_it() {
     }
 }
 
+/// The first of two is in the file whole when writing them fails, and nobody knows of it.
+#[tokio::test]
+async fn what_a_failed_write_left_does_not_outlast_its_purge() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut both = open(folder.path());
+    both.put("/before", b"before");
+    both.write();
+    both.put("/first", b"first");
+    both.put("/second", &content(2, 5000));
+    *both.writes.lock().expect("lock") = Fault::Torn;
+    both.write();
+    let purged = both.store.purge(&both.key("/first"), None);
+    both.write();
+    assert_eq!((purged.count, purged.removal.is_written()), (1, Some(true)));
+    drop(both);
+    let both = open(folder.path());
+    assert!(both.get("/first").await.is_none(), "what was purged came back");
+    assert_eq!(both.get("/before").await, Some(Ok(b"before".to_vec())));
+}
+
+#[tokio::test]
+async fn a_purge_waits_for_what_another_has_removed_already() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut both = open(folder.path());
+    both.put("/a", b"old");
+    both.write();
+    // The new response takes the place of the old one, and nobody waits for that to be written.
+    both.put("/a", b"new");
+    let purged = both.store.purge(&both.key("/a"), None);
+    assert_eq!((purged.count, purged.removal.is_written()), (1, None));
+    let again = both.store.purge(&both.key("/a"), None);
+    assert_eq!((again.count, again.removal.is_written()), (0, None));
+    both.write();
+    assert_eq!((purged.removal.is_written(), again.removal.is_written()), (Some(true), Some(true)));
+    assert_eq!(both.store.purge(&both.key("/a"), None).removal.is_written(), Some(true));
+}
+
 #[test]
 fn a_folder_in_use_is_refused_and_other_files_are_left_alone() {
     let folder = tempfile::tempdir().expect("folder");

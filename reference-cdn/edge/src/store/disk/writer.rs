@@ -289,11 +289,7 @@ impl Writer {
 
     /// What was pending is not written.
     fn drop_pending(&mut self, hash: u64, id: u64) {
-        let dropped = self.shared.shard(hash).take_pending(hash, id);
-        if dropped.is_some_and(|pending| pending.body.is_none()) {
-            // Its old head must not come back.
-            let _ = self.shared.remove(hash, |found| found == id);
-        }
+        self.shared.drop_pending(hash, id);
     }
 
     /// `expired`: the head that a purge made of its own; `born`: the purges that it has met.
@@ -516,10 +512,15 @@ impl Writer {
         }
     }
 
-    /// Writes no more to a segment. What is in it can be read still.
+    /// Writes no more to a segment. What is in it can be read still; what was written behind that in part, and that nobody
+    /// knows of, must not be found there by the next process.
     fn abandon(&mut self, class: Class) {
-        if let Some(active) = self.actives[class as usize].take() {
-            active.segment.octets.store(active.length, Ordering::Relaxed);
+        let Some(active) = self.actives[class as usize].take() else { return };
+        active.segment.octets.store(active.length, Ordering::Relaxed);
+        if let Err(error) = active.segment.file.truncate(active.length) {
+            let number = active.segment.number;
+            self.failed("cut", number, &error);
+            self.unwritten |= !self.drop_segments(BTreeSet::from([number]));
         }
     }
 
