@@ -117,6 +117,10 @@ async fn read(body: &Arc<Body>) -> Result<u64, Fault> {
     }
 }
 
+fn unless_purged(purged: bool) -> Keep {
+    if purged { Keep::Discard } else { Keep::Store }
+}
+
 fn hashed(store: &Store, path: &str) -> HashedKey {
     store.hashed(&Arc::from("customer"), Key::of(&format!("http://h{path}").parse().unwrap()))
 }
@@ -139,24 +143,31 @@ impl World {
         Arc::new(Self { store, key, version, floor, asked, folder, size: 30_000 })
     }
 
-    /// Fills the disk with other URLs, until it takes one segment more.
+    /// Fills the disk with other URLs, until there is room for nothing more: what is written next needs that a segment
+    /// goes, the first.
     pub fn fill(&self, writer: &mut Writer) {
-        for n in 0..11 {
+        for n in 0..15 {
             let key = hashed(&self.store, &format!("/other/{n}"));
             let registration = self.store.take_off(&key, 0, None, false, |_| false).unwrap();
-            let object = self.receive(&registration, 7, |_| Keep::Store);
+            let object = self.receive(&registration, 7, &[], |_| Keep::Store);
             writer.work();
             self.store.leave(&key, &object.body);
         }
     }
 
-    fn receive(&self, registration: &Registration, version: u64, decide: impl FnOnce(bool) -> Keep) -> Object {
+    fn receive(
+        &self,
+        registration: &Registration,
+        version: u64,
+        replaces: &[Arc<Body>],
+        decide: impl FnOnce(bool) -> Keep,
+    ) -> Object {
         let mut filler = self.store.fill(registration);
         let object = Object { stored: head(version), body: Arc::clone(filler.body()) };
         registration.flight().land(Landing::Share(object.clone()));
         filler.append(&vec![version as u8; self.size]);
         let end = End::Complete(Arc::default());
-        self.store.keep(registration, filler, Arc::clone(&object.stored), end, &[], decide);
+        self.store.keep(registration, filler, Arc::clone(&object.stored), end, replaces, decide);
         object
     }
 
@@ -186,8 +197,7 @@ impl World {
                         return None;
                     }
                     let version = self.version.load(Ordering::SeqCst);
-                    let decide = |purged| if purged { Keep::Discard } else { Keep::Store };
-                    self.receive(&registration, version, decide);
+                    self.receive(&registration, version, &[], unless_purged);
                     self.store.make_room(&self.key);
                     drop(registration);
                     return Some(self.answered(floor, version, version));
@@ -212,7 +222,8 @@ impl World {
         version
     }
 
-    /// What is stored is confirmed by the origin, if it is what the origin has: it gets a new head (after a 304).
+    /// What is stored is confirmed by the origin, if it is what the origin has: it gets a new head (after a 304). Else what
+    /// the origin has takes its place.
     pub async fn revalidate(self: &Arc<Self>) {
         let born = self.store.purges().at(NOW);
         let variants = self.store.look_up(&self.key).await;
@@ -220,6 +231,7 @@ impl World {
         let Ok(registration) = self.store.take_off(&self.key, born, Some(&variants), true, |_| true) else { return };
         let version = self.version.load(Ordering::SeqCst);
         if version_of(&object.stored) != version {
+            self.receive(&registration, version, &[object.body], unless_purged);
             return;
         }
         let fresh = Object { stored: head(version), body: object.body };
