@@ -217,6 +217,10 @@ impl Opened {
                     Err(_) => break false,
                 }
             };
+            if !whole {
+                // As the edge does.
+                let _ = self.store.forget(&self.key(path), std::slice::from_ref(&object.body));
+            }
             all.push((String::from_utf8(mark).unwrap(), whole.then_some(content)));
         }
         all
