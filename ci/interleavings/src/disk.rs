@@ -1,5 +1,6 @@
 //! The disk store: its index, what waits for the writer, and removals.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use shuttle::future::block_on;
@@ -17,7 +18,8 @@ fn act(world: &Arc<World>, act: impl FnOnce(&Arc<World>) + Send + 'static) -> Jo
     thread::spawn(move || act(&world))
 }
 
-fn run(full: bool) {
+/// What was written, and what was moved or evicted.
+fn run(full: bool) -> (u64, u64) {
     let (world, mut writer) = World::on_disk();
     if full {
         // In the segment that will go, and worth copying on.
@@ -81,23 +83,35 @@ fn run(full: bool) {
     world.store.close();
     writing.join().unwrap();
     left.lock().unwrap().push((world.folder.as_left(), floor));
-    // Here too, whatever is in memory.
+    // Here too, from memory and without it.
+    assert!(block_on(world.request(false)) >= Some(floor));
     world.evict();
     assert!(block_on(world.request(false)) >= Some(floor));
     let left = std::mem::take(&mut *left.lock().unwrap());
     for (folder, floor) in left {
         block_on(world.check_as_left(&folder, floor));
     }
+    world.moved()
 }
 
 /// What was removed does not come back from disk, not in this process, nor in one that finds what a kill left.
 pub fn removals_hold() {
-    explore(1500, || run(false));
+    let written = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&written);
+    explore(1500, move || {
+        count.fetch_add(run(false).0, Ordering::Relaxed);
+    });
+    assert!(written.load(Ordering::Relaxed) > 1000, "the disk was not used");
 }
 
 /// The same while segments are reclaimed for what is written.
 pub fn removals_hold_while_room_is_made() {
-    explore(800, || run(true));
+    let moved = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&moved);
+    explore(800, move || {
+        count.fetch_add(run(true).1, Ordering::Relaxed);
+    });
+    assert!(moved.load(Ordering::Relaxed) > 500, "no room was made");
 }
 
 /// Whoever waits for a removal is told, also when the store closes meanwhile.
