@@ -17,8 +17,8 @@ use std::time::Duration;
 
 /// Octets of a segment, which two or three responses fill.
 pub(crate) const SEGMENT: u64 = 192 * 1024;
-/// Octets that one read may ask for beside the length of the file.
-const SPARE: u64 = 128 * 1024;
+/// Octets that one read may ask for beside the length of the file: the texts of one record, which are bounded, and a block.
+const SPARE: u64 = (4 << 20) + 128 * 1024;
 /// Octets that may be read for each octet that is there, and beside.
 const READ: (u64, u64) = (64, 16 << 20);
 
@@ -163,7 +163,8 @@ fn head(mark: &str) -> Arc<Stored> {
     let mut headers = HeaderMap::new();
     headers.insert("cache-control", HeaderValue::from_static("max-age=60"));
     headers.insert("x-mark", HeaderValue::from_str(mark).unwrap());
-    let response = Response { status: StatusCode::OK, headers: &headers, request_time: NOW, response_time: NOW };
+    let response =
+        Response { status: StatusCode::OK, headers: &headers, request_time: NOW, response_time: NOW };
     let fetch = Fetch::forward(ForwardReason::UriMiss);
     match Standard::new(Settings::default()).received(&seen, &fetch, &response, &[]) {
         Received::Store { stored, .. } => Arc::from(stored),
@@ -206,7 +207,8 @@ impl Opened {
         let variants = self.store.look_up(&self.key(path)).await;
         let mut all = Vec::new();
         for object in variants.objects() {
-            let mark = object.stored.field(HeaderName::from_static("x-mark")).next().unwrap_or_default().to_vec();
+            let mark =
+                object.stored.field(HeaderName::from_static("x-mark")).next().unwrap_or_default().to_vec();
             let mut reader = object.body.read(0);
             let mut content = Vec::new();
             let whole = loop {

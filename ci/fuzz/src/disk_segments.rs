@@ -6,8 +6,22 @@ use crate::input::Input;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-const PATHS: [&str; 14] =
-    ["/0", "/1", "/2", "/3", "/4", "/5", "/6", "/7", "/8", "/removed", "/replaced", "/freshened", "/new", "/never"];
+const PATHS: [&str; 14] = [
+    "/0",
+    "/1",
+    "/2",
+    "/3",
+    "/4",
+    "/5",
+    "/6",
+    "/7",
+    "/8",
+    "/removed",
+    "/replaced",
+    "/freshened",
+    "/new",
+    "/never",
+];
 
 fn content(n: usize, octets: usize) -> Vec<u8> {
     (0..octets).map(|at| (at * 31 / 7 + n * 13) as u8).collect()
@@ -29,7 +43,13 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn wait(until: impl Fn() -> bool) {
     let deadline = 100_000_000;
-    assert!((0..deadline).any(|_| until() || { std::thread::yield_now(); false }), "the writer writes");
+    assert!(
+        (0..deadline).any(|_| until() || {
+            std::thread::yield_now();
+            false
+        }),
+        "the writer writes"
+    );
 }
 
 fn base() -> &'static Base {
@@ -104,7 +124,12 @@ fn check(content: &Content, honest: bool) {
     for (path, before) in first {
         let found = runtime.block_on(opened.get(path));
         judge(path, &found);
-        assert!(!honest || found == before, "{path}: {} responses after another start, {} before", found.len(), before.len());
+        assert!(
+            !honest || found == before,
+            "{path}: {} responses after another start, {} before",
+            found.len(),
+            before.len()
+        );
     }
     let new = runtime.block_on(opened.get("/new"));
     assert!(!honest || new == [("new".to_owned(), Some(b"new".to_vec()))], "{new:?}");
@@ -115,7 +140,9 @@ fn check(content: &Content, honest: bool) {
 /// What is done to a folder; the smallest number of octets says it.
 pub(crate) fn damage_seeds() -> Vec<Vec<u8>> {
     let mut seeds = vec![vec![0], vec![1], vec![2]];
-    for (base, action) in [(0, 0), (1, 1), (2, 2), (1, 3), (2, 4), (1, 5), (2, 6), (1, 7), (2, 8), (1, 9), (2, 10), (2, 11)] {
+    for (base, action) in
+        [(0, 0), (1, 1), (2, 2), (1, 3), (2, 4), (1, 5), (2, 6), (1, 7), (2, 8), (1, 9), (2, 10), (2, 11)]
+    {
         seeds.push(vec![base, action, 0, 100, 1, 1, 0, 200, 3, action, 1, 50, 200, 0, 0, 30, 7]);
         seeds.push(vec![base, 8, 0, 0, 40, 255, 255, 255, 255, 255, action, 2, 0, 10, 1, 0, 255, 8]);
     }
@@ -225,8 +252,10 @@ fn forge_header(octets: &mut [u8], at: u16, new: &[u8]) -> bool {
 
 /// Changes the header of the record number `which`, or its texts.
 fn forge_record(octets: &mut [u8], which: u16, at: u16, new: &[u8]) -> bool {
-    let records: Vec<usize> =
-        (128..octets.len().saturating_sub(88)).step_by(8).filter(|at| octets[*at..].starts_with(b"RCRD")).collect();
+    let records: Vec<usize> = (128..octets.len().saturating_sub(88))
+        .step_by(8)
+        .filter(|at| octets[*at..].starts_with(b"RCRD"))
+        .collect();
     let Some(record) = records.get(usize::from(which) % records.len().max(1)) else { return false };
     let (seed, record) = (seed(octets), &mut octets[*record..]);
     let changed = overwrite(record, 4 + usize::from(at) % 76, new);
@@ -243,7 +272,8 @@ fn forge_record(octets: &mut [u8], which: u16, at: u16, new: &[u8]) -> bool {
 /// Changes the index of a sealed segment, or its trailer.
 fn forge_index(octets: &mut [u8], which: u16, at: u16, new: &[u8]) -> bool {
     let seed = seed(octets);
-    let Some(end) = octets.len().checked_sub(64).filter(|end| octets[*end..].starts_with(b"RCDNEND\n")) else {
+    let Some(end) = octets.len().checked_sub(64).filter(|end| octets[*end..].starts_with(b"RCDNEND\n"))
+    else {
         return false;
     };
     let (from, count) = (number(octets, end + 16), number(octets, end + 12));
@@ -280,4 +310,3 @@ pub(crate) fn octets(input: &[u8]) {
     let files = [("00000000.segment", one), ("00000001.segment", other)];
     check(&files.map(|(name, octets)| (name.to_owned(), octets.to_vec())).into(), true);
 }
-

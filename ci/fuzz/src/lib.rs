@@ -63,7 +63,12 @@ pub const TARGETS: &[Target] = &[
     Target { name: "compare_answers", seeds: compare_answers::seeds, run: compare_answers::run, smoke: 600 },
     Target { name: "cache_decisions", seeds: cache_decisions::seeds, run: cache_decisions::run, smoke: 4000 },
     Target { name: "stored_head", seeds: stored_head::seeds, run: stored_head::run, smoke: 8000 },
-    Target { name: "disk_damaged", seeds: disk_segments::damage_seeds, run: disk_segments::damaged, smoke: 500 },
+    Target {
+        name: "disk_damaged",
+        seeds: disk_segments::damage_seeds,
+        run: disk_segments::damaged,
+        smoke: 500,
+    },
     Target { name: "disk_octets", seeds: disk_segments::octet_seeds, run: disk_segments::octets, smoke: 300 },
     Target { name: "report_json", seeds: report_forms::seeds, run: report_forms::json, smoke: 300 },
     Target { name: "report_text", seeds: seeds::texts, run: report_forms::hostile, smoke: 200 },

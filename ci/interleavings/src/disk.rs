@@ -36,17 +36,20 @@ fn run(full: bool) -> (u64, u64) {
     let left: Left = Arc::default();
     let writing = thread::spawn(move || writer.run());
     let mut threads = Vec::new();
+    // They ask again and again, so that some are reading from disk whenever something is removed.
     for _ in 0..2 {
         threads.push(act(&world, |world| {
-            block_on(async {
-                world.request(false).await;
-                world.request(false).await;
-            });
+            for _ in 0..3 {
+                block_on(world.request(false));
+                if thread_rng().gen_bool(0.7) {
+                    world.evict();
+                }
+            }
         }));
     }
-    let (how, kills) = (thread_rng().gen_range(0..4), Arc::clone(&left));
+    let (how, times, kills) = (thread_rng().gen_range(0..5), thread_rng().gen_range(1..3), Arc::clone(&left));
     threads.push(act(&world, move |world| {
-        for _ in 0..2 {
+        for _ in 0..times {
             let version = world.change();
             match how {
                 0 => world.order(r#"{"tag": "t"}"#),
@@ -61,20 +64,19 @@ fn run(full: bool) -> (u64, u64) {
             kills.lock().unwrap().push((world.folder.as_left(), floor));
         }
     }));
-    threads.push(act(&world, |world| {
-        world.evict();
-        block_on(world.revalidate());
-        world.evict();
-    }));
-    // The origin has something new, and another request brings it before anybody purges.
-    threads.push(act(&world, |world| {
-        world.change();
-        block_on(world.revalidate());
-        let version = world.change();
-        let purged = world.invalidate();
-        assert!(block_on(purged.removal.written()), "nothing fails here");
-        world.confirmed(version);
-    }));
+    match thread_rng().gen_range(0..3) {
+        0 => {}
+        1 => threads.push(act(&world, |world| block_on(world.revalidate()))),
+        // The origin has something new, and another request brings it before somebody purges.
+        _ => threads.push(act(&world, |world| {
+            world.change();
+            block_on(world.revalidate());
+            let version = world.change();
+            let purged = world.invalidate();
+            assert!(block_on(purged.removal.written()), "nothing fails here");
+            world.confirmed(version);
+        })),
+    }
     for thread in threads {
         thread.join().unwrap();
     }

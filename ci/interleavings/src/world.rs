@@ -11,11 +11,11 @@ use shuttle::sync::atomic::{AtomicU64, Ordering};
 
 use crate::clock::Clock;
 use crate::files::Folder;
-use crate::purge::{AtOnce, Asker, Mode, Order, Purges};
+use crate::purge::{Asker, AtOnce, Mode, Order, Purges};
 use crate::store::disk::{DiskConfig, DiskLimits, OtherVersion, Sync, Writer};
 use crate::store::{
-    Body, End, Fault, Grounded, HashedKey, KeyHasher, Landing, Next, Object, Purged, Registration, Sight, Store,
-    StoreLimits,
+    Body, End, Fault, Grounded, HashedKey, KeyHasher, Landing, Next, Object, Purged, Registration, Sight,
+    Store, StoreLimits,
 };
 
 pub const NOW: Time = Time::from_secs(1_795_773_600);
@@ -89,7 +89,8 @@ fn head(version: u64) -> Arc<Stored> {
     headers.insert("cache-control", HeaderValue::from_static("max-age=60"));
     headers.insert("cache-tag", HeaderValue::from_static("t"));
     headers.insert("x-version", HeaderValue::from(version));
-    let response = Response { status: StatusCode::OK, headers: &headers, request_time: NOW, response_time: NOW };
+    let response =
+        Response { status: StatusCode::OK, headers: &headers, request_time: NOW, response_time: NOW };
     let fetch = Fetch::forward(ForwardReason::UriMiss);
     match Standard::new(Settings::default()).received(&seen, &fetch, &response, &[]) {
         Received::Store { stored, .. } => Arc::from(stored),
@@ -205,7 +206,9 @@ impl World {
                 Err(Grounded::Late) => {}
                 Err(Grounded::Join(flight)) => match flight.watch(&mut 0).await {
                     Sight::Landed(Landing::Share(object)) => match read(&object.body).await {
-                        Ok(version) => return Some(self.answered(floor, version, version_of(&object.stored))),
+                        Ok(version) => {
+                            return Some(self.answered(floor, version, version_of(&object.stored)));
+                        }
                         Err(fault) => panic!("what was fetched is whole: {fault:?}"),
                     },
                     Sight::Landed(Landing::Failed(..)) => {}
@@ -228,7 +231,9 @@ impl World {
         let born = self.store.purges().at(NOW);
         let variants = self.store.look_up(&self.key).await;
         let Some(object) = variants.object(0) else { return };
-        let Ok(registration) = self.store.take_off(&self.key, born, Some(&variants), true, |_| true) else { return };
+        let Ok(registration) = self.store.take_off(&self.key, born, Some(&variants), true, |_| true) else {
+            return;
+        };
         let version = self.version.load(Ordering::SeqCst);
         if version_of(&object.stored) != version {
             self.receive(&registration, version, &[object.body], unless_purged);
@@ -285,7 +290,10 @@ impl World {
         let key = hashed(&store, "/");
         for object in store.look_up(&key).await.objects() {
             let version = version_of(&object.stored);
-            assert!(version >= floor, "after a restart version {version} is back, and {floor} had been confirmed");
+            assert!(
+                version >= floor,
+                "after a restart version {version} is back, and {floor} had been confirmed"
+            );
             if let Ok(version) = read(&object.body).await {
                 assert!(version >= floor, "the content of {version}");
             }

@@ -257,7 +257,10 @@ impl Victim<'_> {
         self.random.below(2);
         let appended = round.appended.into_inner().expect("lock");
         let sure = round.written.load(Ordering::SeqCst) - written;
-        println!("round {n}: killed after {wanted} answers; {sure} of {} appended were written for sure", appended.len());
+        println!(
+            "round {n}: killed after {wanted} answers; {sure} of {} appended were written for sure",
+            appended.len()
+        );
         (self.least, self.appended) = (0, (appended, 0));
         if appending && self.keeps_all {
             // Nothing was removed meanwhile.
@@ -277,7 +280,14 @@ fn kill_again_and_again(setting: (&str, &str, &str), mounted: Option<&str>, roun
     let origin = world.serve();
     let (memory, size, sync) = setting;
     let mut victim = Victim {
-        setting: Setting { folder: folder.path(), origin: &origin, memory, size, sync, mount: mount.as_ref() },
+        setting: Setting {
+            folder: folder.path(),
+            origin: &origin,
+            memory,
+            size,
+            sync,
+            mount: mount.as_ref(),
+        },
         world: Arc::clone(&world),
         random: Random(number("KILL_SEED", 1)),
         settled: Vec::new(),

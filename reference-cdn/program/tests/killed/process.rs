@@ -39,7 +39,13 @@ impl Mount {
     pub fn new(folder: &Path, size: &str) -> Option<Self> {
         std::fs::create_dir_all(folder).expect("folder");
         let mut keeper = Command::new("unshare")
-            .args(["--mount", "sh", "-c", "mount -t tmpfs -o size=\"$2\" none \"$1\" && echo mounted && exec cat", "sh"])
+            .args([
+                "--mount",
+                "sh",
+                "-c",
+                "mount -t tmpfs -o size=\"$2\" none \"$1\" && echo mounted && exec cat",
+                "sh",
+            ])
             .arg(folder)
             .arg(size)
             .stdin(Stdio::piped())
@@ -134,8 +140,10 @@ impl Edge {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         // All that have this name, whatever their labels.
         let of_name = lines.filter(|line| line.split([' ', '{']).next() == Some(name));
-        let values: Vec<u64> =
-            of_name.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).map(|it| it as u64).collect();
+        let values: Vec<u64> = of_name
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .map(|it| it as u64)
+            .collect();
         assert!(!values.is_empty(), "no metric {name}");
         Ok(values.iter().sum())
     }
