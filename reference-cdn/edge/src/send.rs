@@ -91,9 +91,12 @@ pub async fn stored<D: Downstream>(
             _ => break,
         }
     }
-    // Stored trailer fields need the chunked coding to travel in; in HTTP/2 there is always a place for them.
-    if let Ok(Step::Done(Some(trailers))) = &step
-        && !trailers.is_empty()
+    // RFC 9110 section 6.5.1 lets a cache discard trailer fields; a hit that lacks what the first client got would be of
+    // less worth, so they are kept. In HTTP/1.1 they need the chunked coding to travel in, in place of a length: most
+    // origins could not tell one either, for the same reason. Where they are not known yet, because the content is still
+    // coming in, and the origin told its length (in HTTP/2 it can do both), the length is kept and they are not. They are
+    // about all of the content, and go with no part of it. In HTTP/2 there is always a place for them, in HTTP/1.0 none.
+    if object.body.has_trailers()
         && request.version == Version::HTTP_11
         && matches!(feed.selection, Kind::Whole)
     {
