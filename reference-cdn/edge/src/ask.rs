@@ -15,7 +15,7 @@ use crate::client::{RequestBody, RequestHead};
 use crate::customer::Customer;
 use crate::digests::{Check, CheckedContent, Spoiled};
 use crate::limits::Limit;
-use crate::origin::{Answer, ContentError, Outbound};
+use crate::origin::{Answer, ContentError, OriginError, Outbound};
 use crate::state::{Edge, view};
 use crate::store::{Body, End, Filler, Landing, Next, Object, Purged, Registration, Variants};
 
@@ -98,13 +98,8 @@ impl Edge {
             let mut answer = match customer.origin.send(outbound).await {
                 Ok(answer) => Incoming::from(answer),
                 Err(error) => {
-                    self.metrics.origin_failures.add(1);
-                    tracing::warn!(target = %request.target, proxy_status = error.proxy_status(), %error);
-                    if let Some(limit) = Limit::of_origin(error.proxy_status()) {
-                        self.metrics.reached(limit);
-                    }
-                    let name = ProxyError::from_name(error.proxy_status());
-                    return failed(error.failure(), name.unwrap_or(ProxyError::ProxyInternalError));
+                    let (failure, name) = self.unanswered(&request, &error);
+                    return failed(failure, name);
                 }
             };
             let response_time = self.clock.now();
@@ -129,6 +124,7 @@ impl Edge {
             match decisions.received(&seen, &fetch, &response, &variants.stored) {
                 Received::Store { stored, replaces } => {
                     if self.is_too_large(&stored, answer.length) {
+                        self.metrics.reached(Limit::StoreObject);
                         if let Some(head) = decisions.cut(&stored).filter(|_| answer.length.is_some()) {
                             let head = self.keep_head(
                                 &registration,
@@ -236,6 +232,17 @@ impl Edge {
         self.failed(&registration, None, Failure::Response, ProxyError::HttpProtocolError)
     }
 
+    /// Counts a request that brought no response head. The origins' own log says when one begins to fail and when it ends.
+    pub(crate) fn unanswered(&self, request: &RequestHead, error: &OriginError) -> (Failure, ProxyError) {
+        self.metrics.origin_failures.add(1);
+        tracing::debug!(target = %request.target, proxy_status = error.proxy_status(), %error);
+        if let Some(limit) = error.limit() {
+            self.metrics.reached(limit);
+        }
+        let name = ProxyError::from_name(error.proxy_status());
+        (error.failure(), name.unwrap_or(ProxyError::ProxyInternalError))
+    }
+
     /// No response came that can be used: `stale` stands in, if there is one.
     fn failed(
         &self,
@@ -254,11 +261,20 @@ impl Edge {
 
     /// Counts and logs content that ended before its time.
     pub(crate) fn spoiled(&self, what: &dyn std::fmt::Display, spoiled: &Spoiled) {
+        let name = error_of(spoiled).name();
         match spoiled {
-            Spoiled::Origin(_) => self.metrics.origin_truncated.add(1),
+            Spoiled::Origin(error) => {
+                self.metrics.origin_truncated.add(1);
+                if let Some(limit) = error.limit() {
+                    self.metrics.reached(limit);
+                }
+            }
             Spoiled::Digest(_) => self.metrics.origin_digest_mismatches.add(1),
         }
-        tracing::warn!(target = %what, proxy_status = error_of(spoiled).name(), error = %spoiled);
+        tracing::debug!(target = %what, proxy_status = name, error = %spoiled);
+        if let Some(before) = self.spoils.turn(self.clock.now()) {
+            tracing::warn!(target = %what, proxy_status = name, error = %spoiled, before, "content of an origin ended before its time; others within some seconds are counted and logged at debug only");
+        }
     }
 
     /// Are the stored octets of a plan good? Looked at before anybody is promised them; what is not leaves the store.
@@ -520,12 +536,23 @@ impl Fill {
         }
         self.filler.room().await.map_err(|_| Broken::Deserted)?;
         self.filler.append(data);
-        let too_large = self.filler.body().received() > self.edge.store.limits().object;
-        if self.filler.is_kept() && (too_large || !self.edge.store.make_room(self.registration.key())) {
+        if self.filler.is_kept()
+            && let Some(limit) = self.limit()
+        {
+            self.edge.metrics.reached(limit);
             self.registration.close();
             self.filler.pass_on();
         }
         Ok(())
+    }
+
+    /// The limit that keeps what has come so far out of the store.
+    fn limit(&self) -> Option<Limit> {
+        let store = &self.edge.store;
+        if self.filler.body().received() > store.limits().object {
+            return Some(Limit::StoreObject);
+        }
+        (!store.make_room(self.registration.key())).then_some(Limit::StoreMemory)
     }
 
     async fn copy(&mut self, piece: Option<&Piece>) -> Result<(), Broken> {

@@ -128,7 +128,8 @@ pub async fn stored<D: Downstream>(
             }
             Ok(Step::Open) => {
                 if let Err(error) = feed.open().await {
-                    tracing::warn!(target = %request.target, ?error, "response broken off: a slice cannot be had");
+                    // Why is logged where it was fetched, once for all that wait for it.
+                    tracing::debug!(target = %request.target, ?error, "response broken off: a slice cannot be had");
                     record.error = Some(match error {
                         SliceError::Changed => "slice_changed",
                         SliceError::Failed(_, error) => error.name(),
@@ -146,7 +147,13 @@ pub async fn stored<D: Downstream>(
                 return Ok(down.finish(trailers.as_ref().unwrap_or(&none)).await?);
             }
             Err(fault) => {
-                tracing::warn!(target = %request.target, error = %fault, "response broken off");
+                match fault {
+                    // As above.
+                    Fault::Truncated => {
+                        tracing::debug!(target = %request.target, error = %fault, "response broken off");
+                    }
+                    _ => tracing::warn!(target = %request.target, error = %fault, "response broken off"),
+                }
                 record.error = Some(match fault {
                     Fault::Truncated => "http_response_incomplete",
                     Fault::BadBlock => "bad_block",
@@ -332,7 +339,10 @@ impl<'a> Feed<'a> {
     fn mend(&mut self, fault: Fault) -> bool {
         let (Some(slices), Some(reading)) = (&self.slices, &mut self.reading) else { return false };
         let Some(reader) = reading.reader.take() else { return false };
-        tracing::warn!(error = %fault, offset = reading.offset, "a slice is fetched again");
+        match fault {
+            Fault::Truncated => tracing::debug!(offset = reading.offset, "a slice is fetched again"),
+            _ => tracing::warn!(error = %fault, offset = reading.offset, "a slice is fetched again"),
+        }
         slices.forget(reader.body(), reading.offset);
         self.mends += 1;
         self.mends <= MENDS

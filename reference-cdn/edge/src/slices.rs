@@ -243,14 +243,15 @@ impl Edge {
         let mut answer = match customer.origin.send(outbound).await {
             Ok(answer) => Incoming::from(answer),
             Err(error) => {
-                self.metrics.origin_failures.add(1);
-                tracing::warn!(target = %request.target, proxy_status = error.proxy_status(), %error);
-                let name = ProxyError::from_name(error.proxy_status());
-                return failed(error.failure(), name.unwrap_or(ProxyError::ProxyInternalError));
+                let (failure, name) = self.unanswered(&request, &error);
+                return failed(failure, name);
             }
         };
         if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
-            tracing::warn!(target = %request.target, status = %answer.status, "no slice from the origin");
+            tracing::debug!(target = %request.target, status = %answer.status, "no slice from the origin");
+            if let Some(before) = self.sliceless.turn(self.clock.now()) {
+                tracing::warn!(target = %request.target, status = %answer.status, before, "no slice from the origin; others within some seconds are logged at debug only");
+            }
             return failed(Failure::Response, ProxyError::HttpResponseIncomplete);
         }
         let response = Response {

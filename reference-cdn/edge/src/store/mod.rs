@@ -296,6 +296,7 @@ impl Store {
                 body.charge(self.weight(key, &stored));
                 let surplus = (objects.len() + 1).saturating_sub(self.limits.variants.max(1));
                 gone.extend(objects.drain(..surplus));
+                self.accounts.counters.surplus_variants.fetch_add(surplus as u64, Ordering::Relaxed);
                 resource.checked = if objects.is_empty() { version } else { resource.checked.min(version) };
                 objects.push(Object { stored: Arc::clone(&stored), body: Arc::clone(&body) });
                 resource.set(objects);
