@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderMap;
-use http_cache::{Keep, Key};
+use http_cache::{Beside, Keep, Key};
 
 use crate::clock::Clock;
 use crate::purge::{Asker, Order};
@@ -180,7 +180,7 @@ impl Both {
         filler.append(content);
         let body = Arc::clone(filler.body());
         let end = End::Complete(Arc::new(HeaderMap::new()));
-        self.store.keep(&registration, filler, head(), end, &old.bodies, |_| Keep::Store);
+        self.store.keep(&registration, filler, head(), end, &old.bodies, |_| Beside::Both, |_| Keep::Store);
         body
     }
 
