@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http_cache::{Stored, decode_fields};
-use tokio::time::timeout;
 
 use super::body::{Body, End, Fault, Source};
 use super::disk::{
@@ -23,6 +22,7 @@ use super::resources::{HashedKey, Object, Variants};
 use super::signal::Signal;
 use super::{Store, StoreLimits};
 use crate::purge::Purges;
+use crate::sync::timeout;
 
 impl Store {
     /// A store in memory and on disk, with what is on disk already. Its writer runs.

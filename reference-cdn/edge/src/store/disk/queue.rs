@@ -23,6 +23,8 @@ pub struct RemovalJob {
     pub list: Vec<(u64, u64)>,
     /// The segments that their records are in.
     pub segments: Vec<u32>,
+    /// The writer had begun one of them: its record may be in any segment.
+    pub anywhere: bool,
     pub ticket: Arc<Ticket>,
 }
 
@@ -82,6 +84,8 @@ struct State {
     taken: u64,
     octets: u64,
     closed: bool,
+    /// Of the removal that came last.
+    last: Option<Arc<Ticket>>,
 }
 
 /// See the module.
@@ -145,9 +149,17 @@ impl Queue {
             removal.ticket.settle(false);
             return;
         }
+        state.last = Some(Arc::clone(&removal.ticket));
         state.removals.push_back(removal);
         drop(state);
         self.bell.notify_one();
+    }
+
+    /// The promise of all removals that have come: they are written in their order.
+    pub fn last_removal(&self) -> Removal {
+        let mut state = self.state();
+        state.last.take_if(|ticket| ticket.get() == Some(true));
+        Removal(state.last.iter().map(Arc::clone).collect())
     }
 
     /// Has the writer come by here.

@@ -11,7 +11,7 @@
 //! a segment that may hold what they removed: dropped before, they would let it come back.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -240,10 +240,37 @@ impl Writer {
     }
 
     fn drop_up_to(&mut self, newest: u32) {
-        let numbers: Vec<u32> = self.shared.segments().range(..=newest).map(|(number, _)| *number).collect();
-        for number in numbers {
-            self.drop_segment(number);
+        let numbers = self.shared.segments().range(..=newest).map(|(number, _)| *number).collect();
+        self.drop_segments(numbers);
+    }
+
+    /// Takes segments away, and with them those that their removals concern: nothing else would keep what is in these from
+    /// coming back. False if a file stays.
+    pub(super) fn drop_segments(&mut self, mut numbers: BTreeSet<u32>) -> bool {
+        let mut all = true;
+        while let Some(number) = numbers.pop_first() {
+            let newest = self.newest_removal(number);
+            all &= self.drop_segment(number);
+            if let Some(newest) = newest {
+                numbers.extend(self.shared.segments().range(..=newest).map(|(number, _)| *number));
+            }
         }
+        all
+    }
+
+    /// The newest segment that the removals in a segment concern.
+    fn newest_removal(&self, number: u32) -> Option<u32> {
+        let newest = |entries: &mut dyn Iterator<Item = &IndexEntry>| {
+            entries.filter(|entry| entry.kind == Kind::Removal).map(|entry| entry.newest).max()
+        };
+        let active = self.actives.iter().zip(&self.batches);
+        let mut active = active.filter_map(|(active, batch)| Some((active.as_ref()?, batch)));
+        if let Some((active, batch)) = active.find(|(active, _)| active.segment.number == number) {
+            return newest(&mut active.entries.iter().chain(batch.staged.iter().map(|(entry, _)| entry)));
+        }
+        let segment = self.shared.segment(number)?;
+        // Where it cannot be told it may be any.
+        entries_of(&self.shared, &segment).map_or(Some(u32::MAX), |entries| newest(&mut entries.iter()))
     }
 }
 

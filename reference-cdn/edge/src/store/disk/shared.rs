@@ -310,41 +310,44 @@ impl Shared {
     /// old head must not come back.
     pub fn freshen(&self, key: &HashedKey, id: u64, stored: &Arc<Stored>, born: u64) {
         let hash = key.hash;
-        let removal = {
-            let mut shard = self.shard(hash);
-            if let Some(pending) = shard.pending(hash, id) {
-                (pending.stored, pending.born) = (Arc::clone(stored), born);
-                return;
-            }
-            if shard.index.get(hash, id).is_none() {
-                return;
-            }
-            let (key, stored) = (key.clone(), Arc::clone(stored));
-            let job = Job { hash, id, octets: stored.weight() as u64 };
-            let pending = Pending { key, id, stored, born, body: None, writing: false };
-            let list = &mut shard.pending;
-            if !self.is_paused() && self.queue.push(job, || list.entry(hash).or_default().push(pending)) {
-                return;
-            }
-            self.counters.dropped_queue.fetch_add(1, Ordering::Relaxed);
-            Self::take_out(&mut shard, hash, |found| found == id)
-        };
+        let mut shard = self.shard(hash);
+        if let Some(pending) = shard.pending(hash, id) {
+            (pending.stored, pending.born) = (Arc::clone(stored), born);
+            return;
+        }
+        if shard.index.get(hash, id).is_none() {
+            return;
+        }
+        let (key, stored) = (key.clone(), Arc::clone(stored));
+        let job = Job { hash, id, octets: stored.weight() as u64 };
+        let pending = Pending { key, id, stored, born, body: None, writing: false };
+        let list = &mut shard.pending;
+        if !self.is_paused() && self.queue.push(job, || list.entry(hash).or_default().push(pending)) {
+            return;
+        }
+        self.counters.dropped_queue.fetch_add(1, Ordering::Relaxed);
         // Nobody waits for it.
-        let _ = self.remove_taken(hash, removal);
+        let _ = self.remove_from(&mut shard, hash, |found| found == id);
     }
 
     /// Removes a response whose head was read at `place`, unless it has another head by now.
     pub fn remove_read(&self, hash: u64, id: u64, place: Place) {
-        let taken = {
-            let mut shard = self.shard(hash);
-            let newer = shard.pending(hash, id).is_some();
-            if newer || shard.index.get(hash, id).is_none_or(|located| located.head != place) {
-                return;
-            }
-            Self::take_out(&mut shard, hash, |found| found == id)
-        };
+        let mut shard = self.shard(hash);
+        let newer = shard.pending(hash, id).is_some();
+        if newer || shard.index.get(hash, id).is_none_or(|located| located.head != place) {
+            return;
+        }
         // Nobody waits for it.
-        let _ = self.remove_taken(hash, taken);
+        let _ = self.remove_from(&mut shard, hash, |found| found == id);
+    }
+
+    /// What was pending is not written.
+    pub fn drop_pending(&self, hash: u64, id: u64) {
+        let mut shard = self.shard(hash);
+        if shard.take_pending(hash, id).is_some_and(|pending| pending.body.is_none()) {
+            // Its old head must not come back. Nobody waits for it.
+            let _ = self.remove_from(&mut shard, hash, |found| found == id);
+        }
     }
 
     /// A purge made a response stale whose head was read at `place`: unless it has another head by now, it gets this one.
@@ -361,12 +364,16 @@ impl Shared {
 
     /// Removes the responses under a hash that `gone` says. Tells their ids, and promises that they stay removed.
     pub fn remove(&self, hash: u64, gone: impl Fn(u64) -> bool) -> (Vec<u64>, Removal) {
-        let taken = Self::take_out(&mut self.shard(hash), hash, gone);
+        self.remove_from(&mut self.shard(hash), hash, gone)
+    }
+
+    /// In one step: who finds that another has removed something waits for that one's removal.
+    fn remove_from(&self, shard: &mut Shard, hash: u64, gone: impl Fn(u64) -> bool) -> (Vec<u64>, Removal) {
+        let taken = Self::take_out(shard, hash, gone);
         let ids = taken.ids.clone();
         (ids, self.remove_taken(hash, taken))
     }
 
-    /// One step under the lock of the shard.
     fn take_out(shard: &mut Shard, hash: u64, gone: impl Fn(u64) -> bool) -> Taken {
         let mut taken = Taken::default();
         for located in shard.index.find(hash) {
@@ -386,6 +393,7 @@ impl Shared {
                 // What the writer has begun may be in a file; what it has not is not, and will not be.
                 if pending.writing {
                     taken.written.push(id);
+                    taken.anywhere = true;
                 }
             }
         }
@@ -394,11 +402,13 @@ impl Shared {
 
     fn remove_taken(&self, hash: u64, taken: Taken) -> Removal {
         if taken.written.is_empty() {
-            return Removal::default();
+            // It may have been removed before, and that not be written yet.
+            return self.queue.last_removal();
         }
         let ticket: Arc<Ticket> = Arc::default();
         let list = taken.written.into_iter().map(|id| (hash, id)).collect();
-        self.queue.push_removal(RemovalJob { list, segments: taken.segments, ticket: Arc::clone(&ticket) });
+        let Taken { segments, anywhere, .. } = taken;
+        self.queue.push_removal(RemovalJob { list, segments, anywhere, ticket: Arc::clone(&ticket) });
         Removal::of(ticket)
     }
 
@@ -464,4 +474,5 @@ struct Taken {
     /// Of these, what may be in a file.
     written: Vec<u64>,
     segments: Vec<u32>,
+    anywhere: bool,
 }

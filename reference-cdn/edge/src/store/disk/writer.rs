@@ -1,5 +1,6 @@
 //! The one thread that changes the files: it writes what waits, seals full segments, and makes room.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,9 +57,9 @@ pub enum Staged {
 
 /// Records that go out in one write.
 #[derive(Debug, Default)]
-struct Batch {
+pub(super) struct Batch {
     octets: Vec<u8>,
-    staged: Vec<(IndexEntry, Staged)>,
+    pub staged: Vec<(IndexEntry, Staged)>,
 }
 
 /// Writing failed, which was counted and told; what was to be written is not.
@@ -69,7 +70,7 @@ pub struct Failed;
 pub struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) actives: [Option<Active>; 2],
-    batches: [Batch; 2],
+    pub(super) batches: [Batch; 2],
     pub(super) next_number: u32,
     pub(super) next_sequence: u64,
     pub(super) next_id: Arc<AtomicU64>,
@@ -159,19 +160,19 @@ impl Writer {
         if jobs.is_empty() {
             return;
         }
-        let mut staged = true;
-        for job in &jobs {
-            staged &= self.removal(&job.list, 0).is_ok();
-        }
-        let mut written = self.flush(Class::New).is_ok() && staged;
-        if written && self.shared.sync == Sync::Always {
-            written = self.sync_active(Class::New);
-        }
+        // Where one segment takes no more, another one may: failing to write has made room for it.
+        let mut written = self.write_removals(&jobs) || self.write_removals(&jobs);
         if !written {
             written = self.remove_with_segments(&jobs);
             self.unwritten |= !written;
         }
         jobs.iter().for_each(|job| job.ticket.settle(written));
+    }
+
+    fn write_removals(&mut self, jobs: &[RemovalJob]) -> bool {
+        let staged = jobs.iter().fold(true, |all, job| self.removal(&job.list, 0).is_ok() & all);
+        let written = self.flush(Class::New).is_ok() && staged;
+        written && (self.shared.sync != Sync::Always || self.sync_active(Class::New))
     }
 
     /// Does what was to be done when everything before it is written.
@@ -234,16 +235,15 @@ impl Writer {
 
     /// A removal cannot be written, so the segments that hold what was removed go.
     fn remove_with_segments(&mut self, jobs: &[RemovalJob]) -> bool {
-        let mut segments: Vec<u32> = jobs.iter().flat_map(|job| job.segments.iter().copied()).collect();
-        // What was being written when it was removed may be in these.
-        segments.extend(self.actives.iter().flatten().map(|active| active.segment.number));
-        segments.sort_unstable();
-        segments.dedup();
+        let segments: BTreeSet<u32> = match jobs.iter().any(|job| job.anywhere) {
+            true => self.shared.segments().keys().copied().collect(),
+            false => jobs.iter().flat_map(|job| job.segments.iter().copied()).collect(),
+        };
         tracing::warn!(
             segments = segments.len(),
             "the disk store cannot write that something was removed; it drops the segments that hold it"
         );
-        segments.into_iter().fold(true, |all, segment| self.drop_segment(segment) & all)
+        self.drop_segments(segments)
     }
 
     fn record(&mut self, kind: Kind, place: Place) -> RecordHeader {
@@ -289,11 +289,7 @@ impl Writer {
 
     /// What was pending is not written.
     fn drop_pending(&mut self, hash: u64, id: u64) {
-        let dropped = self.shared.shard(hash).take_pending(hash, id);
-        if dropped.is_some_and(|pending| pending.body.is_none()) {
-            // Its old head must not come back.
-            let _ = self.shared.remove(hash, |found| found == id);
-        }
+        self.shared.drop_pending(hash, id);
     }
 
     /// `expired`: the head that a purge made of its own; `born`: the purges that it has met.
@@ -346,6 +342,10 @@ impl Writer {
         let octets = padded(RECORD_HEADER + text) as u64 + super::layout::content_octets(about.content);
         let place = self.stage(class, octets, 1)?;
         let About { hash, id, born, content } = about;
+        // Making room takes a while, and writes the removals that come meanwhile: what is gone must not follow its removal.
+        if matches!(staged, Staged::Object(_)) && self.shared.shard(hash).pending(hash, id).is_none() {
+            return Ok(());
+        }
         let mut record = RecordHeader { hash, id, born, content, ..self.record(Kind::Object, place) };
         let (seed, batch) = (self.shared.seed, &mut self.batches[class as usize]);
         record.encode(seed, texts, &mut batch.octets);
@@ -512,10 +512,15 @@ impl Writer {
         }
     }
 
-    /// Writes no more to a segment. What is in it can be read still.
+    /// Writes no more to a segment. What is in it can be read still; what was written behind that in part, and that nobody
+    /// knows of, must not be found there by the next process.
     fn abandon(&mut self, class: Class) {
-        if let Some(active) = self.actives[class as usize].take() {
-            active.segment.octets.store(active.length, Ordering::Relaxed);
+        let Some(active) = self.actives[class as usize].take() else { return };
+        active.segment.octets.store(active.length, Ordering::Relaxed);
+        if let Err(error) = active.segment.file.truncate(active.length) {
+            let number = active.segment.number;
+            self.failed("cut", number, &error);
+            self.unwritten |= !self.drop_segments(BTreeSet::from([number]));
         }
     }
 
