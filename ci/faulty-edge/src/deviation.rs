@@ -7,8 +7,8 @@ use clap::ValueEnum;
 use http::header::{AGE, CONNECTION, HeaderValue};
 use http::{HeaderMap, StatusCode, Uri};
 use http_cache::{
-    Collapsing, Decisions, Ended, Failure, Fetch, ForwardReason, Handling, Keep, Key, Lookup, Plan, Received,
-    Refusal, Reply, Request, Response, Selection, Stored, Time,
+    Beside, Collapsing, Decisions, Ended, Failure, Fetch, ForwardReason, Handling, Keep, Key, Lookup, Plan,
+    Received, Refusal, Reply, Request, Response, Selection, Stored, Time,
 };
 
 /// Which rule an edge breaks.
@@ -172,6 +172,10 @@ impl Decisions for Faulty {
             }
             _ => block,
         }
+    }
+
+    fn beside(&self, request: &Request<'_>, new: &Stored, stored: &Stored) -> Beside {
+        self.inner.beside(request, new, stored)
     }
 
     fn keep(&self, stored: &Stored, ended: Ended, purged: bool) -> Keep {

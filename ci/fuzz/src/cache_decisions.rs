@@ -248,8 +248,10 @@ fn step(
             assert!(forget.iter().all(|index| *index < stored.len()));
             check_reply(&decisions.reply(request, &new, now, &handling(forward(status))), &new, false);
         }
-        Received::Freshen(updated) => {
+        Received::Freshen { updated, forget } => {
             assert!(!updated.is_empty());
+            assert!(forget.iter().all(|index| *index < stored.len()));
+            assert!(forget.iter().all(|index| !updated.iter().any(|(other, _)| other == index)));
             for (index, new) in updated {
                 assert_eq!(new.extent(), stored[index].extent());
                 end_to_end("what is stored", &new.headers(), answer);

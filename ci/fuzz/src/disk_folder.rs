@@ -6,7 +6,8 @@ use edge::store::disk::{DiskConfig, DiskLimits, File, Files, OtherVersion, Recov
 use edge::store::{End, HashedKey, Next, Object, Store, StoreLimits};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use http_cache::{
-    Decisions, Fetch, ForwardReason, Keep, Key, Received, Request, Response, Settings, Standard, Stored, Time,
+    Beside, Decisions, Fetch, ForwardReason, Keep, Key, Received, Request, Response, Settings, Standard,
+    Stored, Time,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -185,7 +186,15 @@ impl Opened {
         let mut filler = self.store.fill(&registration);
         filler.append(content);
         let end = End::Complete(Arc::default());
-        assert!(self.store.keep(&registration, filler, head(mark), end, &old.bodies, |_| Keep::Store));
+        assert!(self.store.keep(
+            &registration,
+            filler,
+            head(mark),
+            end,
+            &old.bodies,
+            |_| Beside::Last,
+            |_| Keep::Store
+        ));
     }
 
     /// Gives what is stored under the path another head.

@@ -22,6 +22,7 @@ mod report_forms;
 mod seeds;
 mod settings_files;
 mod stored_head;
+mod structured_fields;
 mod text;
 mod tool_files;
 mod wire_connection;
@@ -63,6 +64,30 @@ pub const TARGETS: &[Target] = &[
     Target { name: "compare_answers", seeds: compare_answers::seeds, run: compare_answers::run, smoke: 600 },
     Target { name: "cache_decisions", seeds: cache_decisions::seeds, run: cache_decisions::run, smoke: 4000 },
     Target { name: "stored_head", seeds: stored_head::seeds, run: stored_head::run, smoke: 8000 },
+    Target {
+        name: "digest_fields",
+        seeds: structured_fields::digest_seeds,
+        run: structured_fields::digests,
+        smoke: 4000,
+    },
+    Target {
+        name: "proxy_status",
+        seeds: structured_fields::proxy_seeds,
+        run: structured_fields::proxy_status,
+        smoke: 4000,
+    },
+    Target {
+        name: "targeted_fields",
+        seeds: structured_fields::targeted_seeds,
+        run: structured_fields::targeted,
+        smoke: 3000,
+    },
+    Target {
+        name: "tag_fields",
+        seeds: structured_fields::tag_seeds,
+        run: structured_fields::tags,
+        smoke: 4000,
+    },
     Target {
         name: "disk_damaged",
         seeds: disk_segments::damage_seeds,

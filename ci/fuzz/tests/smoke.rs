@@ -148,6 +148,10 @@ smoke! {
     compare_answers
     cache_decisions
     stored_head
+    digest_fields
+    proxy_status
+    targeted_fields
+    tag_fields
     disk_damaged
     disk_octets
     report_json

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use http_cache::{
-    Decisions, Fetch, ForwardReason, Keep, Key, Received, Request, Response, Settings, Standard, Stored, Time,
+    Beside, Decisions, Fetch, ForwardReason, Keep, Key, Received, Request, Response, Settings, Standard,
+    Stored, Time,
 };
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 
@@ -168,7 +169,15 @@ impl World {
         registration.flight().land(Landing::Share(object.clone()));
         filler.append(&vec![version as u8; self.size]);
         let end = End::Complete(Arc::default());
-        self.store.keep(registration, filler, Arc::clone(&object.stored), end, replaces, decide);
+        self.store.keep(
+            registration,
+            filler,
+            Arc::clone(&object.stored),
+            end,
+            replaces,
+            |_| Beside::Last,
+            decide,
+        );
         object
     }
 

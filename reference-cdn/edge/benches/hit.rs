@@ -12,7 +12,7 @@ use edge::store::{End, Next, Store, StoreLimits};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use http_cache::{
-    Decisions, Fetch, ForwardReason, Keep, Key, Received, Request, Response, Settings, Standard, Time,
+    Beside, Decisions, Fetch, ForwardReason, Keep, Key, Received, Request, Response, Settings, Standard, Time,
 };
 
 const SMALL: &[u8] = b"GET /index.html HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
@@ -90,7 +90,7 @@ fn store(criterion: &mut Criterion) {
         let mut filler = store.fill(&registration);
         filler.append(&vec![7; octets]);
         let end = End::Complete(Arc::default());
-        store.keep(&registration, filler, Arc::clone(&stored), end, &[], |_| Keep::Store);
+        store.keep(&registration, filler, Arc::clone(&stored), end, &[], |_| Beside::Both, |_| Keep::Store);
     };
     for n in 0..100_000 {
         put(format!("/small/{n}"), 1024);

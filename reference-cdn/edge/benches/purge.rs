@@ -11,7 +11,8 @@ use edge::purge::{Asker, AtOnce, Identity, Limits, Mode, Order, PurgeConfig, Pur
 use edge::store::{End, Store, StoreLimits};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use http_cache::{
-    Decisions, Fetch, ForwardReason, Keep, Key, Received, Request, Response, Settings, Standard, Stored, Time,
+    Beside, Decisions, Fetch, ForwardReason, Keep, Key, Received, Request, Response, Settings, Standard,
+    Stored, Time,
 };
 
 const NOW: Time = Time::from_secs(2_000_000);
@@ -71,8 +72,15 @@ fn put(store: &Arc<Store>, path: &str, stored: &Arc<Stored>) {
     let Ok(registration) = store.take_off(&key, born, None, false, |_| false) else { return };
     let mut filler = store.fill(&registration);
     filler.append(&[7; 64]);
-    store
-        .keep(&registration, filler, Arc::clone(stored), End::Complete(Arc::default()), &[], |_| Keep::Store);
+    store.keep(
+        &registration,
+        filler,
+        Arc::clone(stored),
+        End::Complete(Arc::default()),
+        &[],
+        |_| Beside::Both,
+        |_| Keep::Store,
+    );
 }
 
 /// A response that is judged for the first time since so many purges.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_cache::{
-    Ended, ExpectedDigests, Failure, Fetch, ForwardReason, Keep, NotStored, ProxyError, Received, Response,
-    Stored, Time,
+    Beside, Ended, ExpectedDigests, Failure, Fetch, ForwardReason, Keep, NotStored, ProxyError, Received,
+    Response, Stored, Time,
 };
 use hyper::ext::ReasonPhrase;
 use tokio::time::timeout;
@@ -15,7 +15,7 @@ use crate::client::{RequestBody, RequestHead};
 use crate::customer::Customer;
 use crate::digests::{Check, CheckedContent, Spoiled};
 use crate::limits::Limit;
-use crate::origin::{Answer, ContentError, Outbound};
+use crate::origin::{Answer, ContentError, OriginError, Outbound};
 use crate::state::{Edge, view};
 use crate::store::{Body, End, Filler, Landing, Next, Object, Purged, Registration, Variants};
 
@@ -98,13 +98,8 @@ impl Edge {
             let mut answer = match customer.origin.send(outbound).await {
                 Ok(answer) => Incoming::from(answer),
                 Err(error) => {
-                    self.metrics.origin_failures.add(1);
-                    tracing::warn!(target = %request.target, proxy_status = error.proxy_status(), %error);
-                    if let Some(limit) = Limit::of_origin(error.proxy_status()) {
-                        self.metrics.reached(limit);
-                    }
-                    let name = ProxyError::from_name(error.proxy_status());
-                    return failed(error.failure(), name.unwrap_or(ProxyError::ProxyInternalError));
+                    let (failure, name) = self.unanswered(&request, &error);
+                    return failed(failure, name);
                 }
             };
             let response_time = self.clock.now();
@@ -129,8 +124,14 @@ impl Edge {
             match decisions.received(&seen, &fetch, &response, &variants.stored) {
                 Received::Store { stored, replaces } => {
                     if self.is_too_large(&stored, answer.length) {
+                        self.metrics.reached(Limit::StoreObject);
                         if let Some(head) = decisions.cut(&stored).filter(|_| answer.length.is_some()) {
-                            let head = self.keep_head(&registration, head, &bodies(&variants, &replaces));
+                            let head = self.keep_head(
+                                &registration,
+                                (&customer, &request),
+                                head,
+                                &bodies(&variants, &replaces),
+                            );
                             self.cut(&customer, registration.key(), &head, answer.content);
                             return self.in_slices(&registration, head, status);
                         }
@@ -143,11 +144,16 @@ impl Edge {
                         );
                     }
                     let replaces = bodies(&variants, &replaces);
-                    let plan = FillPlan { replaces, ..FillPlan::new(*stored) };
+                    let plan = FillPlan { replaces, ..FillPlan::new(*stored, &request) };
                     return self.receive(&customer, registration, answer, plan, false);
                 }
                 Received::Slice { stored, replaces, range } => {
-                    let head = self.keep_head(&registration, *stored, &bodies(&variants, &replaces));
+                    let head = self.keep_head(
+                        &registration,
+                        (&customer, &request),
+                        *stored,
+                        &bodies(&variants, &replaces),
+                    );
                     let (key, slice) = (registration.key(), head.stored.slice(range.clone()));
                     let slices = head.stored.slices().map(|slices| (slices.id, range.start / slices.size));
                     // If somebody else fetches that slice, theirs is as good.
@@ -174,7 +180,7 @@ impl Edge {
                 }
                 Received::Combine { index, stored, content_at } => {
                     let Some(old) = variants.object(index) else { break };
-                    let plan = combine(*stored, &old, content_at, answer.length);
+                    let plan = combine(FillPlan::new(*stored, &request), &old, content_at, answer.length);
                     if self.is_intact(&registration, &plan).await {
                         return self.receive(&customer, registration, answer, plan, false);
                     }
@@ -183,26 +189,27 @@ impl Edge {
                 Received::Copy { index, stored } => {
                     if stored.slices().is_some() {
                         // The slices are shared; only the head is another.
-                        let head = self.keep_head(&registration, *stored, &[]);
+                        let head = self.keep_head(&registration, (&customer, &request), *stored, &[]);
                         return self.in_slices(&registration, head, status);
                     }
                     let Some(old) = variants.object(index) else { break };
                     let octets = old.body.received();
                     let before = Some(Piece { body: old.body, from: 0, octets });
-                    let plan = FillPlan { before, ..FillPlan::new(*stored) };
+                    let plan = FillPlan { before, ..FillPlan::new(*stored, &request) };
                     if self.is_intact(&registration, &plan).await {
                         return self.receive(&customer, registration, answer, plan, true);
                     }
                     fetch = Fetch { whole: true, ..Fetch::forward(ForwardReason::VaryMiss) };
                 }
-                Received::Freshen(heads) => {
+                Received::Freshen { updated, forget } => {
                     let fresh = |(index, head): (usize, Box<Stored>)| {
                         let body = Arc::clone(variants.bodies.get(index)?);
                         Some((Object { stored: Arc::new(head.clone().at_rest()), body }, *head))
                     };
                     let (objects, mut heads): (Vec<Object>, Vec<Stored>) =
-                        heads.into_iter().filter_map(fresh).unzip();
+                        updated.into_iter().filter_map(fresh).unzip();
                     let Some(first) = objects.first().cloned() else { break };
+                    let _ = self.store.forget(registration.key(), &bodies(&variants, &forget));
                     self.store.freshen(&registration, &objects);
                     registration.close();
                     registration.flight().land(Landing::Share(first.clone()));
@@ -225,6 +232,17 @@ impl Edge {
         self.failed(&registration, None, Failure::Response, ProxyError::HttpProtocolError)
     }
 
+    /// Counts a request that brought no response head. The origins' own log says when one begins to fail and when it ends.
+    pub(crate) fn unanswered(&self, request: &RequestHead, error: &OriginError) -> (Failure, ProxyError) {
+        self.metrics.origin_failures.add(1);
+        tracing::debug!(target = %request.target, proxy_status = error.proxy_status(), %error);
+        if let Some(limit) = error.limit() {
+            self.metrics.reached(limit);
+        }
+        let name = ProxyError::from_name(error.proxy_status());
+        (error.failure(), name.unwrap_or(ProxyError::ProxyInternalError))
+    }
+
     /// No response came that can be used: `stale` stands in, if there is one.
     fn failed(
         &self,
@@ -243,11 +261,20 @@ impl Edge {
 
     /// Counts and logs content that ended before its time.
     pub(crate) fn spoiled(&self, what: &dyn std::fmt::Display, spoiled: &Spoiled) {
+        let name = error_of(spoiled).name();
         match spoiled {
-            Spoiled::Origin(_) => self.metrics.origin_truncated.add(1),
+            Spoiled::Origin(error) => {
+                self.metrics.origin_truncated.add(1);
+                if let Some(limit) = error.limit() {
+                    self.metrics.reached(limit);
+                }
+            }
             Spoiled::Digest(_) => self.metrics.origin_digest_mismatches.add(1),
         }
-        tracing::warn!(target = %what, proxy_status = error_of(spoiled).name(), error = %spoiled);
+        tracing::debug!(target = %what, proxy_status = name, error = %spoiled);
+        if let Some(before) = self.spoils.turn(self.clock.now()) {
+            tracing::warn!(target = %what, proxy_status = name, error = %spoiled, before, "content of an origin ended before its time; others within some seconds are counted and logged at debug only");
+        }
     }
 
     /// Are the stored octets of a plan good? Looked at before anybody is promised them; what is not leaves the store.
@@ -374,6 +401,8 @@ fn bodies(variants: &Variants, indices: &[usize]) -> Vec<Arc<Body>> {
 /// How stored content comes together.
 pub struct FillPlan {
     stored: Stored,
+    /// Whose response it is, which tells what else answers the same. `None`: all that is under its key.
+    request: Option<Arc<RequestHead>>,
     replaces: Vec<Arc<Body>>,
     /// Octets of an older part that go before, and after, what the origin sends.
     before: Option<Piece>,
@@ -385,13 +414,18 @@ pub struct FillPlan {
 }
 
 impl FillPlan {
-    fn new(stored: Stored) -> Self {
-        Self { stored, replaces: Vec::new(), before: None, after: None, exact: None, unstored: None }
+    fn new(stored: Stored, request: &Arc<RequestHead>) -> Self {
+        Self { request: Some(Arc::clone(request)), ..Self::alone(stored) }
+    }
+
+    fn alone(stored: Stored) -> Self {
+        let (request, replaces) = (None, Vec::new());
+        Self { stored, request, replaces, before: None, after: None, exact: None, unstored: None }
     }
 
     /// For one slice, under its head.
     pub fn slice(stored: Stored) -> Self {
-        Self { exact: stored.extent().length, ..Self::new(stored) }
+        Self { exact: stored.extent().length, ..Self::alone(stored) }
     }
 }
 
@@ -403,7 +437,7 @@ struct Piece {
 }
 
 /// Where the octets of two parts of one representation go.
-fn combine(stored: Stored, old: &Object, content_at: u64, length: Option<u64>) -> FillPlan {
+fn combine(plan: FillPlan, old: &Object, content_at: u64, length: Option<u64>) -> FillPlan {
     let old_first = old.stored.extent().first;
     let old_end = old_first + old.body.received();
     let new_end = content_at.saturating_add(length.unwrap_or(u64::MAX));
@@ -412,7 +446,7 @@ fn combine(stored: Stored, old: &Object, content_at: u64, length: Option<u64>) -
     };
     let before = piece(old_first, content_at.min(old_end));
     let after = piece(new_end.clamp(old_first, old_end), old_end);
-    FillPlan { replaces: vec![Arc::clone(&old.body)], before, after, ..FillPlan::new(stored) }
+    FillPlan { replaces: vec![Arc::clone(&old.body)], before, after, ..plan }
 }
 
 /// Takes in the content of one response.
@@ -471,13 +505,15 @@ impl Fill {
             Ended::Complete => End::Complete(Arc::new(trailers)),
             Ended::Truncated => End::Truncated,
         };
-        edge.store.keep(&registration, filler, Arc::clone(&stored), end, &plan.replaces, |purged| {
-            if plan.unstored.is_some() {
-                Keep::Discard
-            } else {
-                customer.decisions.keep(&stored, ended, purged)
-            }
-        });
+        let beside = |there: &Stored| match &plan.request {
+            Some(request) => customer.decisions.beside(&view(request), &stored, there),
+            None => Beside::Last,
+        };
+        let keep = |purged| match plan.unstored {
+            Some(_) => Keep::Discard,
+            None => customer.decisions.keep(&stored, ended, purged),
+        };
+        edge.store.keep(&registration, filler, Arc::clone(&stored), end, &plan.replaces, beside, keep);
         edge.store.make_room(registration.key());
     }
 
@@ -500,12 +536,23 @@ impl Fill {
         }
         self.filler.room().await.map_err(|_| Broken::Deserted)?;
         self.filler.append(data);
-        let too_large = self.filler.body().received() > self.edge.store.limits().object;
-        if self.filler.is_kept() && (too_large || !self.edge.store.make_room(self.registration.key())) {
+        if self.filler.is_kept()
+            && let Some(limit) = self.limit()
+        {
+            self.edge.metrics.reached(limit);
             self.registration.close();
             self.filler.pass_on();
         }
         Ok(())
+    }
+
+    /// The limit that keeps what has come so far out of the store.
+    fn limit(&self) -> Option<Limit> {
+        let store = &self.edge.store;
+        if self.filler.body().received() > store.limits().object {
+            return Some(Limit::StoreObject);
+        }
+        (!store.make_room(self.registration.key())).then_some(Limit::StoreMemory)
     }
 
     async fn copy(&mut self, piece: Option<&Piece>) -> Result<(), Broken> {

@@ -23,6 +23,7 @@ mod lonely;
 mod metrics;
 mod origin;
 pub mod purge;
+mod rarely;
 mod send;
 mod server;
 mod slices;

@@ -82,6 +82,16 @@ impl Answered {
     }
 }
 
+/// By [`Limit`].
+#[derive(Debug)]
+struct Limited([Count; Limit::ALL.len()]);
+
+impl Default for Limited {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Count::default()))
+    }
+}
+
 /// What the edge counts beside the store's own counters.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -93,7 +103,7 @@ pub struct Metrics {
     /// By the first digit of the status.
     statuses: [Count; 6],
     pub heads_refused: Count,
-    limits: [Count; Limit::ALL.len()],
+    limits: Limited,
     pub clients_forgotten: Count,
     pub octets_sent: Count,
     pub responses_aborted: Count,
@@ -143,10 +153,11 @@ impl Metrics {
 
     /// Somebody ran into a limit.
     pub fn reached(&self, limit: Limit) {
-        self.limits[limit as usize].add(1);
+        self.limits.0[limit as usize].add(1);
     }
 
-    pub fn samples(&self) -> Vec<Sample> {
+    /// `of_store`: how often a limit was reached that the store counts by itself.
+    pub fn samples(&self, of_store: impl Fn(Limit) -> u64) -> Vec<Sample> {
         let mut samples = vec![
             Sample::gauge("edge_connections", "Client connections open.", self.connections_open.get()),
             Sample::counter(
@@ -187,7 +198,7 @@ impl Metrics {
                 ..Sample::counter(
                     "edge_limit_reached_total",
                     "How often somebody ran into a limit, by the field that sets it.",
-                    self.limits[limit as usize].get(),
+                    self.limits.0[limit as usize].get() + of_store(limit),
                 )
             });
         }

@@ -91,9 +91,12 @@ pub async fn stored<D: Downstream>(
             _ => break,
         }
     }
-    // Stored trailer fields need the chunked coding to travel in; in HTTP/2 there is always a place for them.
-    if let Ok(Step::Done(Some(trailers))) = &step
-        && !trailers.is_empty()
+    // RFC 9110 section 6.5.1 lets a cache discard trailer fields; a hit that lacks what the first client got would be of
+    // less worth, so they are kept. In HTTP/1.1 they need the chunked coding to travel in, in place of a length: most
+    // origins could not tell one either, for the same reason. Where they are not known yet, because the content is still
+    // coming in, and the origin told its length (in HTTP/2 it can do both), the length is kept and they are not. They are
+    // about all of the content, and go with no part of it. In HTTP/2 there is always a place for them, in HTTP/1.0 none.
+    if object.body.has_trailers()
         && request.version == Version::HTTP_11
         && matches!(feed.selection, Kind::Whole)
     {
@@ -125,7 +128,8 @@ pub async fn stored<D: Downstream>(
             }
             Ok(Step::Open) => {
                 if let Err(error) = feed.open().await {
-                    tracing::warn!(target = %request.target, ?error, "response broken off: a slice cannot be had");
+                    // Why is logged where it was fetched, once for all that wait for it.
+                    tracing::debug!(target = %request.target, ?error, "response broken off: a slice cannot be had");
                     record.error = Some(match error {
                         SliceError::Changed => "slice_changed",
                         SliceError::Failed(_, error) => error.name(),
@@ -143,7 +147,13 @@ pub async fn stored<D: Downstream>(
                 return Ok(down.finish(trailers.as_ref().unwrap_or(&none)).await?);
             }
             Err(fault) => {
-                tracing::warn!(target = %request.target, error = %fault, "response broken off");
+                match fault {
+                    // As above.
+                    Fault::Truncated => {
+                        tracing::debug!(target = %request.target, error = %fault, "response broken off");
+                    }
+                    _ => tracing::warn!(target = %request.target, error = %fault, "response broken off"),
+                }
                 record.error = Some(match fault {
                     Fault::Truncated => "http_response_incomplete",
                     Fault::BadBlock => "bad_block",
@@ -329,7 +339,10 @@ impl<'a> Feed<'a> {
     fn mend(&mut self, fault: Fault) -> bool {
         let (Some(slices), Some(reading)) = (&self.slices, &mut self.reading) else { return false };
         let Some(reader) = reading.reader.take() else { return false };
-        tracing::warn!(error = %fault, offset = reading.offset, "a slice is fetched again");
+        match fault {
+            Fault::Truncated => tracing::debug!(offset = reading.offset, "a slice is fetched again"),
+            _ => tracing::warn!(error = %fault, offset = reading.offset, "a slice is fetched again"),
+        }
         slices.forget(reader.body(), reading.offset);
         self.mends += 1;
         self.mends <= MENDS

@@ -206,6 +206,7 @@ impl Edge {
     pub(crate) fn keep_head(
         &self,
         registration: &Registration,
+        (customer, request): (&Customer, &RequestHead),
         mut head: Stored,
         replaces: &[Arc<Body>],
     ) -> Object {
@@ -214,7 +215,8 @@ impl Edge {
         let body = Arc::clone(filler.body());
         let at_rest = Arc::new(head.clone().at_rest());
         let keep = |purged| if purged { Keep::Discard } else { Keep::Store };
-        self.store.keep(registration, filler, at_rest, End::Complete(Arc::default()), replaces, keep);
+        let there = |there: &Stored| customer.decisions.beside(&view(request), &head, there);
+        self.store.keep(registration, filler, at_rest, End::Complete(Arc::default()), replaces, there, keep);
         self.store.make_room(registration.key());
         registration.close();
         Object { stored: Arc::new(head), body }
@@ -245,14 +247,15 @@ impl Edge {
         let mut answer = match customer.origin.send(outbound).await {
             Ok(answer) => Incoming::from(answer),
             Err(error) => {
-                self.metrics.origin_failures.add(1);
-                tracing::warn!(target = %request.target, proxy_status = error.proxy_status(), %error);
-                let name = ProxyError::from_name(error.proxy_status());
-                return failed(error.failure(), name.unwrap_or(ProxyError::ProxyInternalError));
+                let (failure, name) = self.unanswered(&request, &error);
+                return failed(failure, name);
             }
         };
         if answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS {
-            tracing::warn!(target = %request.target, status = %answer.status, "no slice from the origin");
+            tracing::debug!(target = %request.target, status = %answer.status, "no slice from the origin");
+            if let Some(before) = self.sliceless.turn(self.clock.now()) {
+                tracing::warn!(target = %request.target, status = %answer.status, before, "no slice from the origin; others within some seconds are logged at debug only");
+            }
             return failed(Failure::Response, ProxyError::HttpResponseIncomplete);
         }
         let response = Response {
@@ -266,8 +269,22 @@ impl Edge {
             self.spoiled(&request.target, &spoiled);
             return failed(Failure::Response, error_of(&spoiled));
         }
-        let stored = std::slice::from_ref(&head.stored);
-        if let Received::Combine { .. } = customer.decisions.received(&seen, &fetch, &response, stored) {
+        for _ in 0..TRIES {
+            // The head as it is by now: other slices, or a validation, may have changed it.
+            let there = self.store.look_up(&key).await.objects().find(|it| it.body.id() == head.body.id());
+            let stored = there.as_ref().map_or(&head.stored, |it| &it.stored);
+            let stored = std::slice::from_ref(stored);
+            let Received::Combine { stored: updated, .. } =
+                customer.decisions.received(&seen, &fetch, &response, stored)
+            else {
+                break;
+            };
+            // RFC 9111 sections 3.2 and 3.4: the fields of a later part update what is stored.
+            let is_current = there
+                .is_none_or(|there| self.store.update(&key, registration.born(), &there, updated.at_rest()));
+            if !is_current {
+                continue;
+            }
             let plan = FillPlan::slice(head.stored.slice(range));
             self.receive(&customer, registration, answer, plan, false);
             return;

@@ -15,6 +15,7 @@ use crate::limits::{Limit, Limits};
 use crate::lonely::Lonely;
 use crate::metrics::{Metrics, Sample};
 use crate::origin::samples as origin_samples;
+use crate::rarely::Rarely;
 use crate::slices::Cuttings;
 use crate::store::Store;
 use crate::store::disk::Disk;
@@ -30,6 +31,9 @@ pub struct Edge {
     pub(crate) lonely: Lonely,
     pub(crate) cuttings: Cuttings,
     pub(crate) limits: Limits,
+    /// Warnings about content that broke off, and about slices that an origin does not send.
+    pub(crate) spoils: Rarely,
+    pub(crate) sliceless: Rarely,
 }
 
 /// What `http-cache` looks at.
@@ -55,6 +59,8 @@ impl Edge {
             lonely: Lonely::new(),
             cuttings: Cuttings::default(),
             limits,
+            spoils: Rarely::default(),
+            sliceless: Rarely::default(),
         })
     }
 
@@ -64,10 +70,13 @@ impl Edge {
 
     /// Everything that is counted.
     pub fn samples(&self) -> Vec<Sample> {
-        let mut samples = self.metrics.samples();
         let accounts = self.store.accounts();
         let counters = self.store.counters();
         let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let mut samples = self.metrics.samples(|limit| match limit {
+            Limit::StoreVariants => count(&counters.surplus_variants),
+            _ => 0,
+        });
         samples.extend([
             Sample::gauge("edge_store_objects", "Responses in the store.", self.store.objects()),
             Sample::gauge(

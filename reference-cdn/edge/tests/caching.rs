@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use support::{After, Origin, TestEdge, pattern, soon};
+use tokio::io::AsyncReadExt;
 use tokio::sync::Semaphore;
 
 const FRESH: &str = "200 OK\r\nCache-Control: max-age=60\r\nETag: \"1\"";
@@ -555,6 +556,78 @@ async fn trailers_are_stored_and_sent_again() {
         assert_eq!(response.text(), "abc");
         assert_eq!(response.trailers, [("X-Sum".to_owned(), "9".to_owned())]);
     }
+    assert_eq!(origin.requests(), 1);
+}
+
+/// Neither waits for the other, since both have credentials; each finds nothing stored when it begins.
+#[tokio::test]
+async fn fetches_at_the_same_time_leave_one_response_of_a_variant() {
+    let both = Arc::new(tokio::sync::Barrier::new(2));
+    let first_ends = Arc::new(tokio::sync::Notify::new());
+    let end = Arc::clone(&first_ends);
+    let origin = Origin::start(move |seen, mut wire| {
+        let (both, end) = (Arc::clone(&both), Arc::clone(&end));
+        async move {
+            let head =
+                "HTTP/1.1 200 OK\r\nCache-Control: public, max-age=60\r\nVary: Flavour\r\nContent-Length: 6";
+            let who = seen.field("authorization").unwrap_or("nobody").to_owned();
+            if who == "first" {
+                // Its head comes before the other's, its content after.
+                wire.send(format!("{head}\r\nX-Who: {who}\r\n\r\n")).await;
+                both.wait().await;
+                end.notified().await;
+                wire.send("conten").await;
+            } else {
+                both.wait().await;
+                wire.send(format!("{head}\r\nX-Who: {who}\r\n\r\nconten")).await;
+            }
+            (wire, After::Keep)
+        }
+    })
+    .await;
+    let edge = TestEdge::start(origin.address).await;
+    let mut first = edge.client().await;
+    first.send("GET / HTTP/1.1\r\nHost: site.test\r\nAuthorization: first\r\n\r\n").await;
+    let (status, ..) = first.head().await.expect("a head");
+    assert_eq!(status, 200);
+    let second = edge.exchange("GET", "/", "Authorization: second\r\n").await;
+    assert_eq!(second.field("x-who"), Some("second"));
+    edge.until("edge_store_objects", 1).await;
+    first_ends.notify_one();
+    let mut rest = [0; 6];
+    soon("content", first.stream.read_exact(&mut rest[first.buffer.len()..])).await.expect("content");
+    edge.until("edge_fetches_in_flight", 0).await;
+    assert_eq!(edge.metric("edge_store_objects"), 1, "the same variant twice");
+    // The one that the origin sent last.
+    assert_eq!(edge.get("/").await.field("x-who"), Some("second"));
+    assert_eq!(origin.requests(), 2);
+}
+
+/// More content than is at hand when the head goes out.
+#[tokio::test]
+async fn trailers_of_large_content_are_sent_again() {
+    let origin = Origin::start(|_, mut wire| async move {
+        let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n";
+        wire.send(format!("{head}{:x}\r\n", 700_000)).await;
+        wire.send(pattern(700_000)).await;
+        wire.send("\r\n0\r\nX-Sum: 9\r\n\r\n").await;
+        (wire, After::Keep)
+    })
+    .await;
+    let edge = TestEdge::start(origin.address).await;
+    for _ in 0..2 {
+        let response = edge.get("/").await;
+        assert!(response.body == pattern(700_000));
+        assert_eq!(response.trailers, [("X-Sum".to_owned(), "9".to_owned())]);
+    }
+    assert_eq!(origin.requests(), 1);
+    // They are about the whole.
+    let part = edge.exchange("GET", "/", "Range: bytes=0-599999\r\n").await;
+    assert_eq!((part.status, part.field("content-length")), (206, Some("600000")));
+    let mut client = edge.client().await;
+    client.send("GET / HTTP/1.0\r\nHost: site.test\r\n\r\n").await;
+    let response = client.response().await;
+    assert_eq!(response.field("content-length"), Some("700000"));
     assert_eq!(origin.requests(), 1);
 }
 

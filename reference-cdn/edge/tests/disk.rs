@@ -20,6 +20,13 @@ async fn on(folder: &Path, origin: &Origin) -> TestEdge {
 async fn sized() -> Origin {
     Origin::start(|seen, mut wire| async move {
         let octets = seen.path().rsplit('/').next().and_then(|it| it.parse().ok()).unwrap_or(10);
+        if seen.path().starts_with("/trailing/") {
+            let head = "HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\nTransfer-Encoding: chunked\r\n\r\n";
+            wire.send(format!("{head}{octets:x}\r\n")).await;
+            wire.send(pattern(octets)).await;
+            wire.send("\r\n0\r\nX-Sum: 9\r\n\r\n").await;
+            return (wire, After::Keep);
+        }
         let head = "200 OK\r\nCache-Control: max-age=600\r\nETag: \"1\"\r\nX-Odd: kept";
         wire.respond(head, pattern(octets)).await;
         (wire, After::Keep)
@@ -57,6 +64,28 @@ async fn a_restart_keeps_what_was_stored_and_not_what_was_purged() {
     assert_eq!(origin.requests(), before);
     edge.get("/gone/5000").await;
     assert_eq!(origin.requests(), before + 1, "what was purged came back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailer_fields_outlive_a_restart() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = sized().await;
+    let mut edge = on(folder.path(), &origin).await;
+    for size in [1000, 700_000] {
+        edge.get(&format!("/trailing/{size}")).await;
+    }
+    edge.stop().await.expect("stops");
+    drop(edge);
+    let edge = on(folder.path(), &origin).await;
+    for size in [1000, 700_000] {
+        // The first of them while its content comes from disk.
+        for _ in 0..2 {
+            let answer = edge.get(&format!("/trailing/{size}")).await;
+            assert!(answer.complete && answer.body == pattern(size), "{size}");
+            assert_eq!(answer.trailers, [("X-Sum".to_owned(), "9".to_owned())], "{size}");
+        }
+    }
+    assert_eq!(origin.requests(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

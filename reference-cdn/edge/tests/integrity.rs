@@ -148,6 +148,7 @@ async fn a_hung_origin_is_a_gateway_timeout_and_a_stalled_one_a_truncation() {
     assert_eq!(edge.labelled("edge_limit_reached_total", "origin.response"), 1);
     let stalled = edge.get("/stall").await;
     assert_eq!((stalled.status, stalled.complete, stalled.text().as_str()), (200, false, "abc"));
+    assert_eq!(edge.labelled("edge_limit_reached_total", "origin.content-stall"), 1);
     assert_eq!(edge.metric("edge_store_objects"), 0);
 }
 

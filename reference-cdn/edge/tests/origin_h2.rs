@@ -511,7 +511,8 @@ async fn heads_are_bounded_and_time_is_too() {
         assert!(response.proxy_status().contains(error), "{path}: {}", response.proxy_status());
     };
     check("/large", StatusCode::BAD_GATEWAY, "http_protocol_error").await;
-    check("/many", StatusCode::BAD_GATEWAY, "http_protocol_error").await;
+    check("/many", StatusCode::BAD_GATEWAY, "http_response_header_section_size").await;
+    assert_eq!(edge.labelled("edge_limit_reached_total", "origin.fields"), 1);
     check("/hang", StatusCode::GATEWAY_TIMEOUT, "http_response_timeout").await;
     let stalled = edge.get("/stall").await;
     assert_eq!((stalled.status, stalled.complete, stalled.text().as_str()), (200, false, "abc"));

@@ -93,6 +93,38 @@ async fn range(edge: &TestEdge, range: &str) -> support::Response {
     edge.exchange("GET", "/", &format!("Range: bytes={range}\r\n")).await
 }
 
+/// RFC 9111 section 3.4: what a later slice says of the representation holds from then on.
+#[tokio::test]
+async fn a_later_slice_updates_the_head() {
+    let origin = Origin::start(|seen, mut wire| async move {
+        let first: usize = if seen.field("range") == Some("bytes=0-65535") { 0 } else { SLICE };
+        let head = format!(
+            "206 Partial Content\r\nETag: \"1\"\r\nCache-Control: max-age=600\r\nX-From: {first}\r\nContent-Range: bytes {first}-{}/{}",
+            first + SLICE - 1,
+            2 * SLICE
+        );
+        wire.respond(&head, vec![b'a'; SLICE]).await;
+        (wire, After::Keep)
+    })
+    .await;
+    let edge = TestEdge::with(origin.address, |config| {
+        config.customers[0].settings.slice = NonZeroU64::new(SLICE as u64);
+    })
+    .await;
+    let ask = async |range: &str| edge.exchange("GET", "/", &format!("Range: bytes={range}\r\n")).await;
+    assert_eq!(ask("0-0").await.field("x-from"), Some("0"));
+    edge.advance(10);
+    assert_eq!(ask("65536-65537").await.status, 206);
+    edge.advance(5);
+    let after = ask("0-0").await;
+    assert_eq!((after.field("x-from"), after.field("age")), (Some("65536"), Some("5")));
+    assert!(after.cache_status().contains("hit"), "{}", after.cache_status());
+    // A purge still takes what came before it.
+    assert!(edge.purge("http://site.test/").await.text().contains("\"purged\""));
+    ask("0-0").await;
+    assert_eq!(origin.requests(), 3);
+}
+
 #[tokio::test]
 async fn one_octet_of_a_large_file_moves_one_slice_and_many_clients_share_it() {
     let file = File::new(10_000_000);

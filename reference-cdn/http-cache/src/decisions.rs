@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Uri};
 
 use crate::{
-    Collapsing, Ended, Failure, Fetch, Handling, Keep, Key, Lookup, Plan, Received, Refusal, Reply, Request,
-    Response, Stored, Time, tags,
+    Beside, Collapsing, Ended, Failure, Fetch, Handling, Keep, Key, Lookup, Plan, Received, Refusal, Reply,
+    Request, Response, Stored, Time, tags,
 };
 
 /// Every decision an edge takes about a message. Implementations are pure: the same arguments give the same
@@ -109,6 +109,10 @@ pub trait Decisions: Send + Sync + std::fmt::Debug + 'static {
     /// The content of a response being stored has ended. `stored` has the number of octets received in its
     /// extent. `purged`: a purge of its key arrived after the fetch began.
     fn keep(&self, stored: &Stored, ended: Ended, purged: bool) -> Keep;
+
+    /// `new`, the response to `request`, is about to be stored, and `stored` is under its key. Asked in the same step in
+    /// which it is stored, of what is there then: others may have come since `received` was asked.
+    fn beside(&self, request: &Request<'_>, new: &Stored, stored: &Stored) -> Beside;
 
     /// Keys whose responses must not be used any more after this exchange (RFC 9111 section 4.4).
     fn invalidated(&self, request: &Request<'_>, response: &Response<'_>) -> Vec<Key>;

@@ -9,6 +9,7 @@ use std::ops::Range;
 use http::header::TRAILER;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::fields;
 use crate::lines::FieldLines;
 use crate::{Reply, Request, Response, Selection, Stored, storing};
 
@@ -182,10 +183,7 @@ fn announces(headers: &HeaderMap, field: &HeaderName) -> bool {
 
 /// The dictionary that a field holds; `None` if it is absent or no dictionary, and then says nothing.
 fn dictionary(headers: &HeaderMap, name: &HeaderName) -> Option<sfv::Dictionary> {
-    let mut lines = headers.get_all(name).iter().map(HeaderValue::as_bytes).peekable();
-    lines.peek()?;
-    let lines: Vec<&[u8]> = lines.collect();
-    sfv::Parser::new(&lines.join(&b", "[..])).parse().ok()
+    sfv::Parser::new(&fields::combined(headers, name)?).parse().ok()
 }
 
 fn item(member: &sfv::ListEntry) -> Option<&sfv::BareItem> {

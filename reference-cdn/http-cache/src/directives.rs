@@ -3,6 +3,8 @@
 use http::header::{CACHE_CONTROL, PRAGMA};
 use http::{HeaderMap, HeaderName};
 
+use crate::fields;
+
 /// Largest number of seconds that is told apart from "for ever" (RFC 9111 section 1.2.2).
 pub(crate) const MAX_DELTA: u32 = 1 << 31;
 
@@ -63,15 +65,7 @@ impl ResponseDirectives {
     }
 
     fn targeted(headers: &HeaderMap, name: &HeaderName) -> Option<Self> {
-        let mut lines = headers.get_all(name).iter().peekable();
-        lines.peek()?;
-        let mut value = Vec::new();
-        for line in lines {
-            if !value.is_empty() {
-                value.extend_from_slice(b", ");
-            }
-            value.extend_from_slice(line.as_bytes());
-        }
+        let value = fields::combined(headers, name)?;
         let dictionary: sfv::Dictionary = sfv::Parser::new(&value).parse().ok()?;
         if dictionary.is_empty() {
             return None;

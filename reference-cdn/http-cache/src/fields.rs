@@ -7,6 +7,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::directives::is_token;
+use crate::lines::FieldLines;
 
 pub(crate) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -73,6 +74,18 @@ pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         kept.remove(name);
     }
     kept
+}
+
+/// All lines of a structured field as one (RFC 9651 section 4.2); `None`: there is none. A line without a member leaves a
+/// comma too many, which makes the field no List or Dictionary, so it is ignored.
+pub(crate) fn combined(headers: &impl FieldLines, name: &HeaderName) -> Option<Vec<u8>> {
+    let mut lines = headers.all(name.clone());
+    let mut value = lines.next()?.to_vec();
+    for line in lines {
+        value.extend_from_slice(b", ");
+        value.extend_from_slice(line);
+    }
+    Some(value)
 }
 
 /// Adds a member to a list field as a line of its own.

@@ -65,7 +65,9 @@ pub use handling::{ForwardReason, Handling, Outcome};
 pub use key::Key;
 pub use lines::{decode_fields, encode_fields};
 pub use message::{Request, Response};
-pub use plan::{Collapsing, Ended, Failure, Fetch, Keep, Lookup, NotStored, Plan, Received, Refusal, Slices};
+pub use plan::{
+    Beside, Collapsing, Ended, Failure, Fetch, Keep, Lookup, NotStored, Plan, Received, Refusal, Slices,
+};
 pub use proxy_status::{ProxyError, ProxyStatus};
 pub use range::has_greedy_ranges;
 pub use reply::{Part, Reply, Selection};

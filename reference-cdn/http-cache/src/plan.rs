@@ -96,9 +96,9 @@ pub enum Received {
     /// It answers this request and is not stored, yet has more octets than the client asked for: answer through
     /// [`crate::Decisions::reply`] and let go of it. `forget`: stored responses that it makes obsolete.
     Pass { stored: Box<Stored>, why: NotStored, forget: Vec<usize> },
-    /// It confirmed the stored responses named here, which are replaced by these heads (same content). Answer
-    /// with the first. It has no content.
-    Freshen(Vec<(usize, Box<Stored>)>),
+    /// It confirmed the stored responses named in `updated`, which are replaced by these heads (same content). Answer
+    /// with the first. It has no content. `forget`: stored responses that it makes obsolete.
+    Freshen { updated: Vec<(usize, Box<Stored>)>, forget: Vec<usize> },
     /// Serve this stored response, stale, in place of the origin's error.
     ServeStale { index: usize },
     /// It cannot be used for what was asked (a 304 that matches nothing, a part that does not fit): fetch
@@ -156,6 +156,17 @@ pub enum Ended {
     Complete,
     /// Before that.
     Truncated,
+}
+
+/// What becomes of a stored response when another is about to be stored under its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// They answer different requests: both stay.
+    Both,
+    /// They would answer the same request: the one that was received last stays.
+    Last,
+    /// The stored one is worth more than the other, which is not stored.
+    Stored,
 }
 
 /// What becomes of a response whose content has been received.

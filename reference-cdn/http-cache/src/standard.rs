@@ -261,7 +261,7 @@ impl Standard {
                 Some((other, Box::new(fresh)))
             }));
         }
-        Received::Freshen(updated)
+        Received::Freshen { updated, forget: Vec::new() }
     }
 
     /// The stored responses that the request could have been answered from and that a strong validator of `response`
@@ -323,14 +323,14 @@ impl Standard {
         }
         match updated.first() {
             Some((_, first)) if validation::is_not_modified(request, first, response.response_time) => {
-                Received::Freshen(updated)
+                Received::Freshen { updated, forget }
             }
             _ => Received::Relay { why: NotStored::Status, forget },
         }
     }
 
-    /// Section 4.3.5: a 200 to HEAD updates the stored response to GET that it describes, and makes one that
-    /// it does not describe obsolete.
+    /// Section 4.3.5: a 200 to HEAD updates each stored response to GET that it could have been answered from and that it
+    /// describes, and makes those that it does not describe obsolete.
     fn head_received(
         &self,
         request: &Request<'_>,
@@ -365,10 +365,10 @@ impl Standard {
                 }
             }
         }
-        if forget.is_empty() && !updated.is_empty() {
-            return Received::Freshen(updated);
+        if updated.is_empty() {
+            return Received::Relay { why: NotStored::Method, forget };
         }
-        Received::Relay { why: NotStored::Method, forget }
+        Received::Freshen { updated, forget }
     }
 }
 
@@ -713,6 +713,17 @@ impl Decisions for Standard {
     fn keep(&self, stored: &Stored, ended: Ended, purged: bool) -> Keep {
         let whole = ended == Ended::Complete && stored.is_as_announced();
         if whole && !purged { Keep::Store } else { Keep::Discard }
+    }
+
+    fn beside(&self, request: &Request<'_>, new: &Stored, stored: &Stored) -> Beside {
+        if !stored.selecting.matches(request.headers, &stored.headers) {
+            return Beside::Both;
+        }
+        // As in `combining::part`: a part adds nothing to the whole of the same version.
+        let part_of_it = new.extent.partial
+            && !stored.extent.partial
+            && validation::names(&new.headers, stored) == Match::Strong;
+        if part_of_it { Beside::Stored } else { Beside::Last }
     }
 
     fn invalidated(&self, request: &Request<'_>, response: &Response<'_>) -> Vec<Key> {

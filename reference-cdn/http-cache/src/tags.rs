@@ -6,6 +6,7 @@
 
 use http::{HeaderMap, HeaderName};
 
+use crate::fields;
 use crate::invalidation::is_safe;
 use crate::lines::FieldLines;
 use crate::{Request, Response};
@@ -85,15 +86,7 @@ pub(crate) fn invalidated_groups(request: &Request<'_>, response: &Response<'_>)
 /// The members of a List of Strings, without those that are too long to count. Parameters mean nothing. A field that
 /// is something else is ignored as a whole (RFC 9651 section 4.2).
 fn strings(headers: &impl FieldLines, name: &HeaderName) -> Option<Vec<String>> {
-    let mut lines = headers.all(name.clone()).peekable();
-    lines.peek()?;
-    let mut value = Vec::new();
-    for line in lines {
-        if !value.is_empty() {
-            value.extend_from_slice(b", ");
-        }
-        value.extend_from_slice(line);
-    }
+    let value = fields::combined(headers, name)?;
     let list: sfv::List = sfv::Parser::new(&value).parse().ok()?;
     let mut strings = Vec::with_capacity(list.len());
     for member in list {
@@ -161,6 +154,8 @@ mod tests {
             (&["\"a\", 1"], &[]),
             (&["\"a"], &[]),
             (&["\"a\" \"b\""], &[]),
+            (&["", "\"a\""], &[]),
+            (&["\"a\"", ""], &[]),
         ];
         for (lines, expected) in cases {
             let lines: Vec<_> = lines.iter().map(|line| ("cache-groups", line.as_bytes())).collect();

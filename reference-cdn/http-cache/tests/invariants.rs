@@ -544,7 +544,7 @@ fn a_304_leaves_the_content_alone() {
             response_time: time,
         };
         let fetch = Fetch { validate: Some(0), whole: true, ..Fetch::forward(ForwardReason::Stale) };
-        if let Received::Freshen(updated) = standard(ClientDirectives::Ignore).received(
+        if let Received::Freshen { updated, .. } = standard(ClientDirectives::Ignore).received(
             &request,
             &fetch,
             &response,

@@ -17,6 +17,18 @@ pub enum Limit {
     OriginConnections,
     OriginConnect,
     OriginResponse,
+    OriginResolve,
+    OriginHandshake,
+    OriginHeadTime,
+    OriginContentStall,
+    OriginFetch,
+    OriginHead,
+    OriginFields,
+    StoreObject,
+    /// What is left of it is being received or read, and a response was passed on without being kept. Evictions are counted
+    /// by themselves.
+    StoreMemory,
+    StoreVariants,
     ClientConnections,
     ClientRate,
     CustomerRate,
@@ -34,7 +46,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 34] = [
         Self::Head,
         Self::Target,
         Self::Fields,
@@ -49,6 +61,16 @@ impl Limit {
         Self::OriginConnections,
         Self::OriginConnect,
         Self::OriginResponse,
+        Self::OriginResolve,
+        Self::OriginHandshake,
+        Self::OriginHeadTime,
+        Self::OriginContentStall,
+        Self::OriginFetch,
+        Self::OriginHead,
+        Self::OriginFields,
+        Self::StoreObject,
+        Self::StoreMemory,
+        Self::StoreVariants,
         Self::ClientConnections,
         Self::ClientRate,
         Self::CustomerRate,
@@ -78,6 +100,16 @@ impl Limit {
             Self::OriginConnections => "origin.connections",
             Self::OriginConnect => "origin.connect",
             Self::OriginResponse => "origin.response",
+            Self::OriginResolve => "origin.resolve",
+            Self::OriginHandshake => "origin.handshake",
+            Self::OriginHeadTime => "origin.head-time",
+            Self::OriginContentStall => "origin.content-stall",
+            Self::OriginFetch => "origin.fetch",
+            Self::OriginHead => "origin.head",
+            Self::OriginFields => "origin.fields",
+            Self::StoreObject => "store.object",
+            Self::StoreMemory => "store.memory",
+            Self::StoreVariants => "store.variants",
             Self::ClientConnections => "per-client.connections",
             Self::ClientRate => "per-client.rate",
             Self::CustomerRate => "per-customer.rate",
@@ -88,16 +120,6 @@ impl Limit {
             Self::TlsHandshakeTime => "tls.handshake-time",
             Self::Ranges => "ranges",
             Self::Loop => "loop",
-        }
-    }
-
-    /// The one that ended a request to the origin with this error of RFC 9209.
-    pub fn of_origin(proxy_status: &str) -> Option<Self> {
-        match proxy_status {
-            "connection_limit_reached" => Some(Self::OriginConnections),
-            "connection_timeout" => Some(Self::OriginConnect),
-            "http_response_timeout" => Some(Self::OriginResponse),
-            _ => None,
         }
     }
 }

@@ -18,6 +18,7 @@ use super::Origin;
 use super::group::Attempt;
 use super::pool::{Connection, Stream};
 use crate::client::{BodyError, RequestBody};
+use crate::limits::Limit;
 
 /// Content of a request to the origin.
 #[derive(Debug)]
@@ -195,6 +196,17 @@ pub enum ContentError {
     Reset(#[from] h2::Error),
     #[error("the origin sent content where there is none")]
     Unexpected,
+}
+
+impl ContentError {
+    /// The limit that it ran into, if it did.
+    pub fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Stalled(_) => Some(Limit::OriginContentStall),
+            Self::TooLong(_) => Some(Limit::OriginFetch),
+            Self::Broken(_) | Self::Reset(_) | Self::Unexpected => None,
+        }
+    }
 }
 
 impl OriginContent {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use http_cache::Failure;
 
 use super::response::CODED;
+use crate::limits::Limit;
 
 /// The origin gave no usable response head.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,10 @@ pub enum OriginError {
     HeadTimeout { origin: String, limit: Duration },
     #[error("the fetch from the origin {origin} took longer than {} s", .limit.as_secs_f64())]
     FetchTimeout { origin: String, limit: Duration },
+    #[error("the head of the response from the origin {origin} has more than {limit} octets")]
+    HeadTooLarge { origin: String, limit: usize },
+    #[error("the head of the response from the origin {origin} has more than {limit} field lines")]
+    TooManyFields { origin: String, limit: usize },
     #[error("no usable response from the origin {origin}: {}", causes(.source))]
     Response { origin: String, source: hyper::Error },
     #[error("no usable response from the origin {origin} over HTTP/2: {source}")]
@@ -85,7 +90,30 @@ fn tls_name(error: &rustls::Error) -> &'static str {
     }
 }
 
+/// The head of a response was too large, or had too many lines. The library tells it to servers only; a test pins the words.
+pub(super) fn is_too_large(error: &hyper::Error) -> bool {
+    error.is_parse() && error.to_string().contains("too large")
+}
+
 impl OriginError {
+    /// The limit that ended the request, if one did. Over HTTP/2 the library does not tell a head that is too large from one
+    /// that is malformed.
+    pub fn limit(&self) -> Option<Limit> {
+        Some(match self {
+            Self::ResolveTimeout { .. } => Limit::OriginResolve,
+            Self::ConnectTimeout { .. } => Limit::OriginConnect,
+            Self::TlsTimeout { .. } => Limit::OriginHandshake,
+            Self::Busy { .. } => Limit::OriginConnections,
+            Self::ResponseTimeout { .. } => Limit::OriginResponse,
+            Self::HeadTimeout { .. } => Limit::OriginHeadTime,
+            Self::FetchTimeout { .. } => Limit::OriginFetch,
+            Self::HeadTooLarge { .. } => Limit::OriginHead,
+            Self::TooManyFields { .. } => Limit::OriginFields,
+            Self::Shared { error, .. } => return error.limit(),
+            _ => return None,
+        })
+    }
+
     /// For [`http_cache::Decisions::failed`].
     pub fn failure(&self) -> Failure {
         match self {
@@ -102,7 +130,9 @@ impl OriginError {
             Self::ResponseTimeout { .. } | Self::HeadTimeout { .. } | Self::FetchTimeout { .. } => {
                 Failure::Timeout
             }
-            Self::Response { .. }
+            Self::HeadTooLarge { .. }
+            | Self::TooManyFields { .. }
+            | Self::Response { .. }
             | Self::Stream { .. }
             | Self::NotUnderstood { .. }
             | Self::Request { .. } => Failure::Response,
@@ -131,12 +161,9 @@ impl OriginError {
             Self::ResponseTimeout { .. } | Self::HeadTimeout { .. } | Self::FetchTimeout { .. } => {
                 "http_response_timeout"
             }
+            Self::HeadTooLarge { .. } | Self::TooManyFields { .. } => "http_response_header_section_size",
             Self::Response { source, .. } => match tls_cause(source) {
                 Some(tls) => tls_name(tls),
-                // The library tells it to servers only; a test pins the words.
-                None if source.is_parse() && source.to_string().contains("too large") => {
-                    "http_response_header_section_size"
-                }
                 None if source.is_incomplete_message() => "http_response_incomplete",
                 None if source.is_parse() => "http_protocol_error",
                 None => "connection_terminated",

@@ -17,9 +17,10 @@ use tokio::time::{Instant, timeout_at};
 use super::config::{OriginConfig, OriginLimits};
 use super::connect::Connector;
 use super::content::{OriginContent, Progress, Uploading, upload};
-use super::error::OriginError;
+use super::error::{OriginError, is_too_large};
 use super::group::Watch;
 use super::names::Names;
+use super::outage::Outage;
 use super::pool::{Carrier, Connection, Pool, Stream};
 use super::request::{Head, Outbound};
 use super::response::{Answer, CODED, TransferCoding, announced, fault, is_bodiless};
@@ -43,6 +44,7 @@ pub struct Origin {
     pub(super) asked: AtomicU64,
     pub(super) failed: AtomicU64,
     pub(super) watch: Option<Watch>,
+    pub(super) outage: Outage,
     host: HeaderValue,
     /// Send the client's Host rather than the origin's own name.
     keep_host: bool,
@@ -61,6 +63,8 @@ pub struct Failed {
     /// It tells nothing about the origin's health: the client did not send its content or asked for a name that is none,
     /// or it was we who had no room.
     pub tells_nothing: bool,
+    /// Of these: the client spoiled it.
+    pub spoilt: bool,
 }
 
 /// How long a request has been under way, and what it has done.
@@ -93,6 +97,7 @@ impl Origin {
             asked: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             watch,
+            outage: Outage::default(),
             host: HeaderValue::try_from(config.authority.as_str())?,
             keep_host: keep_host || config.role == Role::Parent,
             scheme,
@@ -115,6 +120,7 @@ impl Origin {
             asked: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             watch: None,
+            outage: Outage::default(),
             host: self.host.clone(),
             // A probe brings the Host that it is to have, if not the origin's own.
             keep_host: true,
@@ -241,6 +247,7 @@ impl Origin {
             content_spent: had_content && reached != Reached::Nobody,
             content,
             tells_nothing: course.progress.is_spoilt(),
+            spoilt: course.progress.is_spoilt(),
         };
         match waited.await {
             Ok(Ok(response)) => {
@@ -257,7 +264,15 @@ impl Origin {
                     None if received.octets() == before && !source.is_user() => Reached::Origin,
                     None => Reached::Answer,
                 };
-                let error = OriginError::Response { origin: self.url.clone(), source };
+                let origin = self.url.clone();
+                // The library says of both that the head is too large. It looks at what there is whenever more has come,
+                // and finds a line too many as soon as it has come; so if less came than a head may have, it was that.
+                let few = received.octets() - before <= self.limits.head_bytes as u64;
+                let error = match is_too_large(&source) {
+                    true if few => OriginError::TooManyFields { origin, limit: self.limits.fields },
+                    true => OriginError::HeadTooLarge { origin, limit: self.limits.head_bytes },
+                    false => OriginError::Response { origin, source },
+                };
                 Err(failed(error, reached, unsent.flatten()))
             }
             Err(late) => Err(failed(late.error(&self.url), Reached::Answer, None)),
@@ -348,12 +363,12 @@ impl Origin {
             content: None,
             content_spent: had_content,
             tells_nothing: course.progress.is_spoilt(),
+            spoilt: course.progress.is_spoilt(),
         };
         match waited {
             Ok(Ok(response)) => {
-                self.accept_h2(&outbound.method, response, stream, uploading, course).map_err(|what| {
-                    failed(OriginError::NotUnderstood { origin: self.url.clone(), what }, Reached::Answer)
-                })
+                let answer = self.accept_h2(&outbound.method, response, stream, uploading, course);
+                answer.map_err(|error| failed(error, Reached::Answer))
             }
             Ok(Err(source)) => {
                 if !source.is_reset() {
@@ -384,13 +399,14 @@ impl Origin {
         stream: Stream,
         uploading: Option<Uploading>,
         course: &Course,
-    ) -> Result<Answer, &'static str> {
+    ) -> Result<Answer, OriginError> {
         let (mut parts, receiving) = response.into_parts();
         if let Some(what) = fault(parts.status, &parts.headers) {
-            return Err(what);
+            return Err(OriginError::NotUnderstood { origin: self.url.clone(), what });
         }
         if parts.headers.len() > self.limits.fields {
-            return Err("with more field lines than the limit");
+            let (origin, limit) = (self.url.clone(), self.limits.fields);
+            return Err(OriginError::TooManyFields { origin, limit });
         }
         // Said several times in the same words, it is said once.
         if let Some(length) = parts.headers.get(CONTENT_LENGTH).cloned() {
@@ -431,7 +447,7 @@ fn reached(error: &h2::Error, had_interim: bool) -> Reached {
 
 impl Failed {
     fn before(error: OriginError, content: Option<RequestBody>, tells_nothing: bool) -> Self {
-        Self { error, reached: Reached::Nobody, content, content_spent: false, tells_nothing }
+        Self { error, reached: Reached::Nobody, content, content_spent: false, tells_nothing, spoilt: false }
     }
 }
 

@@ -14,8 +14,9 @@ use tokio::time::{Instant, sleep};
 
 use super::config::{OriginGroupConfig, ProbeConfig};
 use super::error::OriginError;
-use super::exchange::Origin;
+use super::exchange::{Failed as Failure, Origin};
 use super::health::{Change, EjectionRules, Health, standing};
+use super::outage::Word;
 use super::probe;
 use super::request::Outbound;
 use super::response::{Answer, retry_after};
@@ -313,7 +314,9 @@ impl Origins {
         if let [only] = &*self.origins {
             let content = outbound.content.take();
             only.asked.fetch_add(1, Ordering::Relaxed);
-            return only.send(&outbound, content, began).await.map_err(|failed| {
+            let result = only.send(&outbound, content, began).await;
+            self.heard(only, &result);
+            return result.map_err(|failed| {
                 only.failed.fetch_add(1, Ordering::Relaxed);
                 failed.error
             });
@@ -356,7 +359,9 @@ impl Origins {
             tries += 1;
             let origin = &self.origins[index];
             origin.asked.fetch_add(1, Ordering::Relaxed);
-            let (reached, spent) = match origin.send(&outbound, content.take(), began).await {
+            let result = origin.send(&outbound, content.take(), began).await;
+            self.heard(origin, &result);
+            let (reached, spent) = match result {
                 Ok(mut answer) if !self.retry.statuses.contains(&answer.status) => {
                     attempt.answered();
                     answer.content.watch(attempt);
@@ -376,7 +381,6 @@ impl Origins {
                         attempt.failed(None);
                     }
                     content = failed.content;
-                    tracing::debug!(customer = &*self.customer, origin = origin.url, error = %failed.error, "origin failed");
                     if !matches!(best, Some(Ok(_))) {
                         best = Some(Err(failed.error));
                     }
@@ -394,6 +398,29 @@ impl Origins {
         best.unwrap_or_else(|| {
             Err(OriginError::NotUnderstood { origin: self.customer.to_string(), what: "nothing" })
         })
+    }
+
+    /// Logs what came of a request that was given to an origin: each failure at debug, and what is worth a warning.
+    fn heard(&self, origin: &Origin, result: &Result<Answer, Failure>) {
+        let (customer, url) = (&*self.customer, &*origin.url);
+        match result {
+            Ok(_) => {
+                if let Some(Word::Answers { failed, time }) = origin.outage.answered(self.now()) {
+                    let seconds = time.as_secs_f64();
+                    tracing::warn!(customer, origin = url, failed, seconds, "the origin answers again");
+                }
+            }
+            Err(Failure { error, spoilt, .. }) => {
+                let proxy_status = error.proxy_status();
+                tracing::debug!(customer, origin = url, proxy_status, %error, "origin failed");
+                if *spoilt {
+                    return;
+                }
+                if let Some(Word::Fails { before }) = origin.outage.failed(self.now()) {
+                    tracing::warn!(customer, origin = url, proxy_status, %error, before, "the origin fails; until it answers again, failures are counted and logged at debug only");
+                }
+            }
+        }
     }
 
     /// An origin for a request, and the attempt begun.

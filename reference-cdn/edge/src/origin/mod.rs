@@ -6,6 +6,7 @@
 //! | Is an origin fit to use? | [`health`], by requests and by [`probe`]s |
 //! | May a request be sent again? | [`retry`] |
 //! | Who carries all that out? | [`group`] |
+//! | What of failures is logged? | `outage` |
 //! | Where is it, how is it connected to? | `names`, `addresses`, `connect`, `tls` |
 //! | What carries the request? | `pool` (HTTP/1.1 on hyper), `multiplex` (HTTP/2 on h2) |
 //! | How does a request get its response? | `exchange`, `request`, `response`, `content` |
@@ -23,6 +24,7 @@ mod group;
 mod health;
 mod multiplex;
 mod names;
+mod outage;
 mod parents;
 mod pool;
 mod probe;
@@ -38,6 +40,7 @@ pub use config::{
     OriginConfig, OriginGroupConfig, OriginLimits, OriginTls, ParentRules, ProbeConfig, Protocol,
 };
 pub use content::{ContentError, OriginContent};
+pub use error::OriginError;
 pub(crate) use exchange::Origin;
 pub use group::{OriginSetupError, Origins};
 pub use health::{EjectionRules, Thresholds};

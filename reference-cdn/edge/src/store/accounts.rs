@@ -23,6 +23,8 @@ pub struct Counters {
     pub bad_blocks: AtomicU64,
     pub purged: AtomicU64,
     pub overrun_readers: AtomicU64,
+    /// Responses that made room for another under their key.
+    pub surplus_variants: AtomicU64,
     pub memory_hits: AtomicU64,
     pub disk_hits: AtomicU64,
 }

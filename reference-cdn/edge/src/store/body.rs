@@ -64,6 +64,8 @@ pub struct Body {
     pub(super) frequency: AtomicU8,
     /// It was found on disk, and nobody read it since.
     from_disk: AtomicBool,
+    /// Trailer fields come behind it; known once it was received, or found on disk.
+    trailing: AtomicBool,
     /// Of all of it, once somebody wanted one.
     digest: OnceLock<Box<Digest>>,
 }
@@ -149,6 +151,7 @@ impl Body {
             held: AtomicBool::new(true),
             frequency: AtomicU8::new(0),
             from_disk: AtomicBool::new(false),
+            trailing: AtomicBool::new(false),
             digest: OnceLock::new(),
         }
     }
@@ -197,6 +200,15 @@ impl Body {
 
     pub fn id(&self) -> u64 {
         self.id
+    }
+
+    /// Trailer fields are stored with it.
+    pub fn has_trailers(&self) -> bool {
+        self.trailing.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_trailers(&self, trailers: bool) {
+        self.trailing.store(trailers, Ordering::Release);
     }
 
     /// Where the log of purges was when the response was asked for, or last confirmed: what was purged later concerns

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::HeaderMap;
-use http_cache::{Keep, Key};
+use http_cache::{Beside, Keep, Key};
 
 use crate::clock::Clock;
+use crate::purge::{Asker, Order};
 use crate::store::disk::{
     DiskConfig, DiskLimits, File, Files, Folder, OpenError, OtherVersion, Recovered, Sync, Writer,
 };
@@ -196,7 +197,7 @@ impl Both {
         filler.append(content);
         let body = Arc::clone(filler.body());
         let end = End::Complete(Arc::new(HeaderMap::new()));
-        self.store.keep(&registration, filler, head(), end, &old.bodies, |_| Keep::Store);
+        self.store.keep(&registration, filler, head(), end, &old.bodies, |_| Beside::Both, |_| Keep::Store);
         body
     }
 
@@ -226,6 +227,13 @@ impl Both {
                 Err(fault) => return Some(Err(fault)),
             }
         }
+    }
+
+    fn order(&self, text: &str) {
+        let by = Asker { name: "admin".into(), customer: None };
+        let order =
+            Order::parse(text.as_bytes(), self.clock.now(), |uri| vec![Key::of(uri)]).expect("an order");
+        self.store.purges().order(order, &by, self.clock.now(), &*self.store).expect("accepted");
     }
 
     fn count(&self, counter: impl Fn(&disk::DiskCounters) -> &AtomicU64) -> u64 {
@@ -428,6 +436,47 @@ async fn the_disk_stays_within_its_size_and_keeps_what_is_read() {
     let files = std::fs::read_dir(folder.path()).expect("folder");
     let on_disk: u64 = files.map(|entry| entry.expect("entry").metadata().expect("metadata").len()).sum();
     assert!(on_disk <= 16 * SEGMENT, "{on_disk}");
+}
+
+/// What is copied on has met the purges by then, and what they took is not: so they are forgotten in time, though
+/// nobody walks over the disk.
+#[tokio::test]
+async fn purges_are_met_as_segments_come_and_go() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut both = try_open(folder.path(), 16, None).expect("opens");
+    let paths = ["/hot/stays", "/hot/gone", "/hot/stale"];
+    for path in paths {
+        both.put(path, &content(0, 2000));
+    }
+    both.write();
+    for path in paths {
+        both.forget_memory(path);
+        assert!(both.get(path).await.is_some());
+        let variants = both.store.find(&both.key(path)).expect("in memory");
+        both.store.touch(&variants.object(0).expect("one"));
+        drop(variants);
+        both.forget_memory(path);
+    }
+    let purges = Arc::clone(both.store.purges());
+    both.order(r#"{"prefix": "/hot/gone"}"#);
+    both.order(r#"{"prefix": "/hot/stale", "mode": "soft"}"#);
+    let (before, later) = (both.store.met_on_disk(), purges.number());
+    assert!(before < later);
+    for n in 0..4000 {
+        both.put(&format!("/{n}"), &content(n, 2000));
+        if n % 100 == 0 {
+            both.write();
+        }
+    }
+    both.write();
+    assert!(both.count(|it| &it.copied) >= 2);
+    assert!(both.store.met_on_disk() >= later, "all that is older has left");
+    let walk = purges.begin_walk(both.clock.now(), both.store.met_on_disk()).expect("outstanding");
+    assert!(purges.end_walk(&walk, false));
+    assert!(purges.begin_walk(both.clock.now(), both.store.met_on_disk()).is_none(), "none is outstanding");
+    assert!(both.get("/hot/stays").await.is_some() && both.get("/hot/gone").await.is_none());
+    let stale = both.store.look_up(&both.key("/hot/stale")).await;
+    assert!(!stale.stored[0].is_fresh(both.clock.now()));
 }
 
 #[tokio::test]

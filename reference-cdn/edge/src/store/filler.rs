@@ -128,6 +128,9 @@ impl Filler {
             if !open.tail.is_empty() {
                 seal(body, open);
             }
+            if let End::Complete(trailers) = &end {
+                body.note_trailers(!trailers.is_empty());
+            }
             match end {
                 // Those who still follow content that is not kept need to know how much of it is gone.
                 End::Complete(trailers) if !open.passing => {

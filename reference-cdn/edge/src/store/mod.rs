@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
-use http_cache::{Keep, Key, Stored};
+use http_cache::{Beside, Keep, Key, Stored};
 
 use crate::purge::{Limits, Purges, Verdict};
 use crate::sync::{Mutex, MutexGuard};
@@ -255,8 +255,10 @@ impl Store {
         Filler::new(Arc::new(body), self.limits.object.min(8 * 1024 * 1024))
     }
 
-    /// Ends a response that was received, and puts it in the store, in place of `replaces`, if `decide` (told whether a
-    /// purge of its key came since the fetch began) says so. Whoever sees the end finds it in the store.
+    /// Ends a response that was received, and puts it in the store if `decide` (told whether a purge of its key came since
+    /// the fetch began) says so: in place of `replaces`, and of what `beside` says of the others that are there by now,
+    /// which fetches that began at the same time may have brought. Whoever sees the end finds it in the store.
+    #[allow(clippy::too_many_arguments, reason = "one step, under one lock, with all that it depends on")]
     pub fn keep(
         &self,
         registration: &Registration,
@@ -264,6 +266,7 @@ impl Store {
         stored: Arc<Stored>,
         end: End,
         replaces: &[Arc<Body>],
+        beside: impl Fn(&Stored) -> Beside,
         decide: impl FnOnce(bool) -> Keep,
     ) -> bool {
         let key = &registration.key;
@@ -275,17 +278,26 @@ impl Store {
             let mut shard = self.shard(key);
             let shard = &mut *shard;
             let purged = registration.flight.is_purged() || verdict == Verdict::Gone;
-            if !body.is_held() || decide(purged) != Keep::Store {
+            let resource = shard.resources.entry(key.clone()).or_default();
+            let (mut objects, mut gone) = (Vec::new(), Vec::new());
+            let mut outdone = false;
+            for object in resource.objects() {
+                let replaced = replaces.iter().any(|other| Arc::ptr_eq(&object.body, other));
+                match beside(&object.stored) {
+                    _ if replaced => gone.push(object),
+                    Beside::Both => objects.push(object),
+                    // Ids are given as heads come in.
+                    Beside::Last if object.body.id() < body.id() => gone.push(object),
+                    Beside::Last | Beside::Stored => outdone = true,
+                }
+            }
+            if outdone || !body.is_held() || decide(purged) != Keep::Store {
                 body.let_go();
             } else {
                 body.charge(self.weight(key, &stored));
-                let resource = shard.resources.entry(key.clone()).or_default();
-                let (mut objects, mut gone): (Vec<_>, Vec<_>) = resource
-                    .objects()
-                    .into_iter()
-                    .partition(|it| !replaces.iter().any(|other| Arc::ptr_eq(&it.body, other)));
                 let surplus = (objects.len() + 1).saturating_sub(self.limits.variants.max(1));
                 gone.extend(objects.drain(..surplus));
+                self.accounts.counters.surplus_variants.fetch_add(surplus as u64, Ordering::Relaxed);
                 resource.checked = if objects.is_empty() { version } else { resource.checked.min(version) };
                 objects.push(Object { stored: Arc::clone(&stored), body: Arc::clone(&body) });
                 resource.set(objects);
@@ -372,11 +384,8 @@ impl Store {
                 let fresh = judged.iter().find(|(fresh, ..)| Arc::ptr_eq(&fresh.body, &object.body));
                 if let Some((fresh, _, version)) = fresh {
                     resource.checked = resource.checked.min(*version);
-                    let (new, old) = (fresh.stored.weight() as u64, object.stored.weight() as u64);
-                    object.stored = Arc::clone(&fresh.stored);
+                    object.set_head(&fresh.stored);
                     object.body.confirmed_at(born);
-                    object.body.charge(new.saturating_sub(old));
-                    object.body.discharge(old.saturating_sub(new));
                     weighed.push(Arc::clone(&object.body));
                 }
             }
@@ -399,6 +408,32 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// Gives a stored response the head `new`, which was made from that of `old` by a fetch that was `born` then. False: its
+    /// head is another by now. Purges meet it as before: unlike after [`freshen`](Self::freshen), those that came before
+    /// that fetch still concern it, since a download that began before a purge goes on after it.
+    pub fn update(&self, key: &HashedKey, born: u64, old: &Object, new: Stored) -> bool {
+        let (verdict, version) = self.arriving(key, &new, born);
+        if verdict == Verdict::Gone {
+            // It will be met as it is.
+            return true;
+        }
+        let new = purged::under(verdict, &Arc::new(new));
+        let mut shard = self.shard(key);
+        let Some(resource) = shard.resources.get_mut(key) else { return false };
+        let mut all = resource.objects();
+        let same =
+            |it: &&mut Object| Arc::ptr_eq(&it.body, &old.body) && Arc::ptr_eq(&it.stored, &old.stored);
+        let Some(object) = all.iter_mut().find(same) else { return false };
+        object.set_head(&new);
+        resource.checked = resource.checked.min(version);
+        resource.set(all);
+        shard.queues.weigh(&old.body);
+        if let Some(disk) = &self.disk {
+            disk.shared.freshen(key, old.body.id(), &new, old.body.born());
+        }
+        true
     }
 
     /// Removes some of the responses under a key, from memory and disk.

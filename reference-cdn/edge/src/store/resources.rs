@@ -19,6 +19,16 @@ pub struct Object {
     pub body: Arc<Body>,
 }
 
+impl Object {
+    /// Another head over the same content; under the lock of its shard.
+    pub(super) fn set_head(&mut self, new: &Arc<Stored>) {
+        let (new_weight, old_weight) = (new.weight() as u64, self.stored.weight() as u64);
+        self.stored = Arc::clone(new);
+        self.body.charge(new_weight.saturating_sub(old_weight));
+        self.body.discharge(old_weight.saturating_sub(new_weight));
+    }
+}
+
 /// The responses under one key, as they were at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Variants {

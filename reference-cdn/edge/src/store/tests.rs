@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::HeaderMap;
-use http_cache::{Keep, Key, Stored};
+use http_cache::{Beside, Keep, Key, Stored};
 use proptest::prelude::*;
 
 use crate::store::*;
@@ -42,7 +42,15 @@ fn put(store: &Arc<Store>, path: &str, octets: usize) -> Arc<Body> {
     let mut filler = store.fill(&registration);
     filler.append(&vec![1; octets]);
     let body = Arc::clone(filler.body());
-    store.keep(&registration, filler, head(), End::Complete(Arc::default()), &[], |_| Keep::Store);
+    store.keep(
+        &registration,
+        filler,
+        head(),
+        End::Complete(Arc::default()),
+        &[],
+        |_| Beside::Both,
+        |_| Keep::Store,
+    );
     store.make_room(&key);
     body
 }
@@ -84,10 +92,18 @@ fn a_purge_between_fetch_and_keep_wins() {
     filler.append(b"old");
     let _ = store.purge(&key, None);
     assert!(store.flights(&key).is_empty(), "nobody may wait for it any more");
-    let kept = store.keep(&registration, filler, head(), End::Complete(Arc::default()), &[], |purged| {
-        assert!(purged);
-        Keep::Discard
-    });
+    let kept = store.keep(
+        &registration,
+        filler,
+        head(),
+        End::Complete(Arc::default()),
+        &[],
+        |_| Beside::Both,
+        |purged| {
+            assert!(purged);
+            Keep::Discard
+        },
+    );
     assert!(!kept && store.find(&key).is_none());
     drop(registration);
     assert_eq!(store.accounts().held(), 0);
@@ -112,7 +128,15 @@ fn replacing_one_response_for_ever_leaves_nothing_behind() {
         let registration = store.take_off(&key, 0, None, false, |_| false).expect("no other");
         let mut filler = store.fill(&registration);
         filler.append(&[1; 1000]);
-        store.keep(&registration, filler, head(), End::Complete(Arc::default()), &old, |_| Keep::Store);
+        store.keep(
+            &registration,
+            filler,
+            head(),
+            End::Complete(Arc::default()),
+            &old,
+            |_| Beside::Both,
+            |_| Keep::Store,
+        );
     }
     assert_eq!(store.objects(), 1);
     assert!(store.accounts().resident() < 10_000);
@@ -269,7 +293,7 @@ mod purges {
         let registration = store.take_off(&key, born, None, false, |_| false).expect("no other");
         let filler = store.fill(&registration);
         let keep = |purged| if purged { Keep::Discard } else { Keep::Store };
-        store.keep(&registration, filler, head(), End::Complete(Arc::default()), &[], keep)
+        store.keep(&registration, filler, head(), End::Complete(Arc::default()), &[], |_| Beside::Both, keep)
     }
 
     #[test]

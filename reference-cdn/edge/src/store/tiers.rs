@@ -314,7 +314,9 @@ impl Load {
             filler.end(End::Complete(Arc::new(trailers)));
             body
         } else {
-            Arc::new(Body::cold(key, id, born, content.header.content, store.source(), accounts))
+            let body = Body::cold(key, id, born, content.header.content, store.source(), accounts);
+            body.note_trailers(!content.texts().trailers.is_empty());
+            Arc::new(body)
         };
         body.charge(store.weight(&self.key, &stored));
         Ok(Object { stored, body })

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use http::header::{AGE, AUTHORIZATION, CACHE_CONTROL, HeaderValue, IF_NONE_MATCH};
 use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use http_cache::{
-    Collapsing, Decisions, Ended, Failure, Fetch, Handling, Keep, Key, Lookup, Plan, Received, Refusal,
-    Reply, Request, Response, Selection, Settings, Standard, Stored, Time,
+    Beside, Collapsing, Decisions, Ended, Failure, Fetch, Handling, Keep, Key, Lookup, Plan, Received,
+    Refusal, Reply, Request, Response, Selection, Settings, Standard, Stored, Time,
 };
 
 use crate::{Decide, search};
@@ -168,14 +168,14 @@ impl Decisions for Faulty {
             (Fault::NeverStored, Received::Store { .. }) => {
                 Received::Relay { why: http_cache::NotStored::NoStore, forget: Vec::new() }
             }
-            (Fault::ConfirmedNotUpdated, Received::Freshen(mut updated)) => {
+            (Fault::ConfirmedNotUpdated, Received::Freshen { mut updated, forget }) => {
                 for (index, head) in &mut updated {
                     **head = Stored::clone(&stored[*index]);
                 }
-                Received::Freshen(updated)
+                Received::Freshen { updated, forget }
             }
             // What is confirmed for one is fresh for all with the same tag.
-            (Fault::OthersConfirmedToo, Received::Freshen(mut updated)) => {
+            (Fault::OthersConfirmedToo, Received::Freshen { mut updated, forget }) => {
                 for (index, other) in stored.iter().enumerate() {
                     let tag = |it: &Stored| it.headers().get("etag").cloned();
                     let known = updated.iter().any(|(known, _)| *known == index);
@@ -190,7 +190,7 @@ impl Decisions for Faulty {
                                 .collect();
                             let its = Request { headers: &fields, ..request };
                             if self.right.select(&its, one).is_some()
-                                && let Received::Freshen(mut more) =
+                                && let Received::Freshen { updated: mut more, .. } =
                                     self.right.received(&its, &fetch, &response, one)
                             {
                                 updated.push((index, more.remove(0).1));
@@ -199,7 +199,7 @@ impl Decisions for Faulty {
                         }
                     }
                 }
-                Received::Freshen(updated)
+                Received::Freshen { updated, forget }
             }
             (_, received) => received,
         }
@@ -269,6 +269,10 @@ impl Decisions for Faulty {
 
     fn content(&self, stored: Option<&Stored>, offset: u64, block: Bytes) -> Bytes {
         self.right.content(stored, offset, block)
+    }
+
+    fn beside(&self, request: &Request<'_>, new: &Stored, stored: &Stored) -> Beside {
+        self.right.beside(request, new, stored)
     }
 
     fn keep(&self, stored: &Stored, ended: Ended, purged: bool) -> Keep {

@@ -181,9 +181,16 @@ impl<D: Decisions> Edge<D> {
                 };
                 let response =
                     Response { status, headers: &headers, request_time: self.now, response_time: self.now };
-                let heads = [Arc::clone(stored)];
+                // The head as it is by now.
+                let entries = self.store.get_mut(key).into_iter().flatten();
+                let mut entries = entries.filter(|(head, _)| head.slices() == Some(slices));
+                let mut head = entries.next().map(|(head, _)| head);
+                let heads = [head.as_ref().map_or_else(|| Arc::clone(stored), |head| Arc::clone(head))];
                 match self.decisions.received(request, &fetch, &response, &heads) {
-                    Received::Combine { content_at, .. } if content_at == first => {
+                    Received::Combine { content_at, stored, .. } if content_at == first => {
+                        if let Some(head) = &mut head {
+                            **head = Arc::new(stored.at_rest());
+                        }
                         self.slices.insert((slices.id, first), body);
                     }
                     _ => {
@@ -288,12 +295,13 @@ impl<D: Decisions> Edge<D> {
                     let outcome = Outcome::Stale { status: Some(status) };
                     return self.answer(request, &stored, &body, outcome, false, Source::Stale);
                 }
-                Received::Freshen(updated) => {
+                Received::Freshen { updated, forget } => {
                     let entries = self.store.get_mut(key).unwrap();
                     let first = (Arc::new(Stored::clone(&updated[0].1)), entries[updated[0].0].1.clone());
                     for (index, stored) in updated {
                         entries[index].0 = Arc::new(stored.at_rest());
                     }
+                    self.forget(key, forget);
                     let outcome = forwarded(fetch.reason);
                     let body = self.content(request, key, &first.0, first.1, origin);
                     return self.answer(request, &first.0, &body, outcome, true, Source::Validated);

@@ -156,7 +156,7 @@ impl Disk {
             met: Mutex::new(opened.met),
             paused_until: AtomicU64::new(0),
             memory: AtomicU64::new(0),
-            _taken: taken,
+            taken: Mutex::new(Some(taken)),
         });
         shared.memory.store(shared.index_memory(), Ordering::Relaxed);
         let writer = Writer::new(
@@ -208,7 +208,7 @@ impl Disk {
         self.shared.secret
     }
 
-    /// Writes what waits, seals what was begun, and ends. Takes as long as the disk takes.
+    /// Writes what waits, seals what was begun, and lets go of the folder. Takes as long as the disk takes.
     pub fn close(&self) {
         self.shared.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -217,6 +217,8 @@ impl Disk {
             let _ = writer.join();
         }
         self.shared.pool.close();
+        // Whoever still has a part of this store reads from its files, at most.
+        drop(self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

@@ -165,8 +165,8 @@ pub struct Shared {
     pub paused_until: AtomicU64,
     /// Octets of memory for the index, and for what the writer has, as of its last batch.
     pub memory: AtomicU64,
-    /// Dropped with the last who uses the folder: then another process may have it.
-    pub _taken: Box<dyn Send + std::marker::Sync + std::fmt::Debug>,
+    /// Dropped when nothing is written any more: then another process may have the folder.
+    pub taken: Mutex<Option<Box<dyn Send + std::marker::Sync + std::fmt::Debug>>>,
 }
 
 impl Shared {
