@@ -93,6 +93,10 @@ fn run(full: bool) -> (u64, u64) {
     for (folder, floor) in left {
         block_on(world.check_as_left(&folder, floor));
     }
+    // The accounts are right: nothing is in memory any more, and nothing counts.
+    world.invalidate().removal.is_written();
+    let accounts = world.store.accounts();
+    assert_eq!((accounts.held(), accounts.resident()), (0, 0));
     world.moved()
 }
 
