@@ -403,15 +403,16 @@ impl Shared {
     }
 
     fn remove_taken(&self, hash: u64, taken: Taken) -> Removal {
+        // What was removed under the same key before may not be written yet.
+        let before = self.queue.outstanding(hash);
         if taken.written.is_empty() {
-            // It may have been removed before, and that not be written yet.
-            return self.queue.last_removal();
+            return before;
         }
         let ticket: Arc<Ticket> = Arc::default();
         let list = taken.written.into_iter().map(|id| (hash, id)).collect();
         let Taken { segments, anywhere, .. } = taken;
         self.queue.push_removal(RemovalJob { list, segments, anywhere, ticket: Arc::clone(&ticket) });
-        Removal::of(ticket)
+        before.and(Removal::of(ticket))
     }
 
     /// All that may be under a hash, oldest first.
