@@ -19,7 +19,8 @@ use edge::store::disk::{DiskConfig, DiskLimits, Folder, OtherVersion, Recovered,
 use edge::store::{Body, End, HashedKey, Next, Store, StoreLimits};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use http_cache::{
-    Decisions, Fetch, ForwardReason, Keep, Key, Received, Request, Response, Settings, Standard, Stored, Time,
+    Beside, Decisions, Fetch, ForwardReason, Keep, Key, Received, Request, Response, Settings, Standard,
+    Stored, Time,
 };
 
 const NOW: Time = Time::from_secs(1_795_773_600);
@@ -99,7 +100,15 @@ impl Filled {
         let mut filler = self.store.fill(&registration);
         filler.append(&self.content);
         let end = End::Complete(Arc::default());
-        self.store.keep(&registration, filler, Arc::clone(&self.head), end, &[], |_| Keep::Store);
+        self.store.keep(
+            &registration,
+            filler,
+            Arc::clone(&self.head),
+            end,
+            &[],
+            |_| Beside::Last,
+            |_| Keep::Store,
+        );
         drop(registration);
         self.store.make_room(&key);
         if let Some(disk) = self.store.disk() {
