@@ -85,8 +85,8 @@ pub(crate) fn log_seeds() -> Vec<Vec<u8>> {
         purges.order(parse(order.as_bytes()).unwrap(), &admin(), NOW, &Nothing).unwrap();
     }
     purges.at(Time::from_secs(NOW.as_secs() + 7000));
-    let walk = purges.begin_walk(NOW).unwrap();
-    purges.end_walk(walk, false);
+    let walk = purges.begin_walk(NOW, u64::MAX).unwrap();
+    purges.end_walk(&walk, false);
     purges.close(&Nothing);
     let log = std::fs::read(folder.path().join("purge.log")).unwrap();
     let mut torn = log.clone();

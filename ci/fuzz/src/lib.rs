@@ -11,6 +11,8 @@ mod cache_decisions;
 mod capture_packets;
 mod capture_records;
 mod compare_answers;
+mod disk_folder;
+mod disk_segments;
 mod edge_forwarded;
 mod edge_http1;
 mod edge_http2;
@@ -86,6 +88,13 @@ pub const TARGETS: &[Target] = &[
         run: structured_fields::tags,
         smoke: 4000,
     },
+    Target {
+        name: "disk_damaged",
+        seeds: disk_segments::damage_seeds,
+        run: disk_segments::damaged,
+        smoke: 500,
+    },
+    Target { name: "disk_octets", seeds: disk_segments::octet_seeds, run: disk_segments::octets, smoke: 300 },
     Target { name: "report_json", seeds: report_forms::seeds, run: report_forms::json, smoke: 300 },
     Target { name: "report_text", seeds: seeds::texts, run: report_forms::hostile, smoke: 200 },
     Target { name: "text", seeds: seeds::texts, run: text::run, smoke: 4000 },

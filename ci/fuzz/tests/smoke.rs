@@ -152,6 +152,8 @@ smoke! {
     proxy_status
     targeted_fields
     tag_fields
+    disk_damaged
+    disk_octets
     report_json
     report_text
     text

@@ -29,6 +29,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Starts the programs as processes; links the gate only.
     ("rehearsal", &["gate", "mirror", "replay", "conformance", "exchange", "endpoint", "report"]),
     ("layering", &[]),
+    // Builds the store from the files of the edge, and takes the rest of it as it is.
+    ("interleavings", &["edge", "http-cache"]),
     // Links everybody: it holds their parsers against each other.
     (
         "fuzz",

@@ -159,9 +159,9 @@ fn purging(criterion: &mut Criterion) {
                     count += 1;
                     // As the walk in the background does, so that not all of the benchmark's purges are outstanding.
                     if count % 1000 == 0
-                        && let Some(walk) = purges.begin_walk(NOW)
+                        && let Some(walk) = purges.begin_walk(NOW, u64::MAX)
                     {
-                        assert!(purges.end_walk(walk, false));
+                        assert!(purges.end_walk(&walk, false));
                     }
                     order("{\"tag\": \"everything\"}")
                 };
@@ -183,7 +183,7 @@ fn purging(criterion: &mut Criterion) {
 /// Printed once: a walk is done seldom, and changes what it measures.
 #[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 fn walk(purges: &Purges, store: &Store) {
-    let begun = purges.begin_walk(NOW).expect("outstanding");
+    let begun = purges.begin_walk(NOW, u64::MAX).expect("outstanding");
     let (start, mut longest, mut objects) = (Instant::now(), Duration::ZERO, 0);
     for part in 0..store.parts() {
         let copying = Instant::now();
@@ -194,7 +194,7 @@ fn walk(purges: &Purges, store: &Store) {
     }
     let walked = start.elapsed();
     let ending = Instant::now();
-    assert!(purges.end_walk(begun, false));
+    assert!(purges.end_walk(&begun, false));
     println!(
         "a walk that drops {objects} responses without rests: {walked:?}, names of one part under its lock: {longest:?}, forgetting the purges: {:?}, left: {}",
         ending.elapsed(),

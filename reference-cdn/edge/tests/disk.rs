@@ -123,3 +123,124 @@ async fn flipped_bits_on_disk_cost_a_fetch_and_no_error() {
     }
     assert!(edge.metric("edge_disk_bad_records_total") > 0);
 }
+
+async fn tagged() -> Origin {
+    Origin::start(|seen, mut wire| async move {
+        let head = if seen.field("if-none-match").is_some() {
+            "304 Not Modified\r\nCache-Control: max-age=600\r\nETag: \"1\"".to_owned()
+        } else {
+            let tag = seen.path().trim_start_matches('/').to_owned();
+            format!("200 OK\r\nCache-Control: max-age=600\r\nETag: \"1\"\r\nSurrogate-Key: {tag}")
+        };
+        wire.respond(&head, if head.starts_with("304") { Vec::new() } else { pattern(1000) }).await;
+        (wire, After::Keep)
+    })
+    .await
+}
+
+async fn restarted(mut edge: TestEdge, folder: &Path, origin: &Origin, outstanding: usize) -> TestEdge {
+    edge.stop().await.expect("stops");
+    drop(edge);
+    with_purges(folder, origin, outstanding).await
+}
+
+async fn with_purges(folder: &Path, origin: &Origin, outstanding: usize) -> TestEdge {
+    TestEdge::with(origin.address, |config| {
+        config.store.memory = 16 << 20;
+        config.store.object = 4 << 20;
+        config.disk.path = Some(folder.to_owned());
+        config.disk.size = 64 << 20;
+        config.disk.patience = std::time::Duration::from_secs(20);
+        config.purge.limits.outstanding = outstanding;
+    })
+    .await
+}
+
+/// Where purges press, what is only on disk meets them: what they took is gone or stale, and the rest stays; also after
+/// the purges are forgotten.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walk_shows_the_purges_to_what_is_only_on_disk() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = tagged().await;
+    let edge = with_purges(folder.path(), &origin, 4).await;
+    for path in ["/hard", "/soft", "/other", "/url"] {
+        edge.get(path).await;
+    }
+    let edge = restarted(edge, folder.path(), &origin, 4).await;
+    let stored = origin.requests();
+    for order in [
+        r#"{"tag": "hard"}"#,
+        r#"{"tag": "soft", "mode": "soft"}"#,
+        r#"{"url": "http://site.test/url", "mode": "soft"}"#,
+    ] {
+        let answer = edge.order(order).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    edge.until("edge_purge_names", 0).await;
+    let edge = restarted(edge, folder.path(), &origin, 4).await;
+    assert_eq!(origin.requests(), stored);
+    assert!(edge.get("/other").await.cache_status().contains("hit"));
+    assert_eq!(origin.requests(), stored, "what no purge took was dropped");
+    for path in ["/soft", "/url"] {
+        let status = edge.get(path).await.cache_status().to_owned();
+        assert!(status.contains("fwd=stale") && status.contains("fwd-status=304"), "{path}: {status}");
+    }
+    let status = edge.get("/hard").await.cache_status().to_owned();
+    assert!(status.contains("fwd=uri-miss"), "{status}");
+}
+
+/// Purges of URLs are forgotten as soon as they are met, which takes no reading of what they did not take.
+#[tokio::test(flavor = "multi_thread")]
+async fn purges_of_urls_do_not_wait_for_the_disk() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = tagged().await;
+    let edge = with_purges(folder.path(), &origin, 1000).await;
+    for path in ["/hard", "/soft", "/other"] {
+        edge.get(path).await;
+    }
+    let edge = restarted(edge, folder.path(), &origin, 1000).await;
+    let stored = origin.requests();
+    edge.order(r#"{"url": "http://site.test/hard"}"#).await;
+    edge.order(r#"{"url": "http://site.test/soft", "mode": "soft"}"#).await;
+    edge.until("edge_purge_names", 0).await;
+    let edge = restarted(edge, folder.path(), &origin, 1000).await;
+    assert!(edge.get("/other").await.cache_status().contains("hit"));
+    assert_eq!(origin.requests(), stored);
+    assert!(edge.get("/soft").await.cache_status().contains("fwd=stale"));
+    assert!(edge.get("/hard").await.cache_status().contains("fwd=uri-miss"));
+}
+
+/// Other purges stay known for as long as something on disk has not met them, also over a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn purges_that_the_disk_has_not_met_are_kept() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = tagged().await;
+    let edge = with_purges(folder.path(), &origin, 1000).await;
+    for path in ["/hard", "/other"] {
+        edge.get(path).await;
+    }
+    let edge = restarted(edge, folder.path(), &origin, 1000).await;
+    let stored = origin.requests();
+    edge.order(r#"{"tag": "hard"}"#).await;
+    let edge = restarted(edge, folder.path(), &origin, 1000).await;
+    assert_eq!(edge.metric("edge_purge_names"), 1);
+    assert!(edge.get("/other").await.cache_status().contains("hit"));
+    assert_eq!(origin.requests(), stored);
+    assert!(edge.get("/hard").await.cache_status().contains("fwd=uri-miss"));
+}
+
+/// Without the log that says what was purged, everything on disk counts as purged.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_its_log_of_purges_nothing_on_disk_is_used() {
+    let folder = tempfile::tempdir().expect("folder");
+    let origin = tagged().await;
+    let mut edge = with_purges(folder.path(), &origin, 1000).await;
+    edge.get("/a").await;
+    edge.order(r#"{"tag": "a"}"#).await;
+    edge.stop().await.expect("stops");
+    drop(edge);
+    std::fs::remove_dir_all(folder.path().join("purges")).expect("the log is there");
+    let edge = with_purges(folder.path(), &origin, 1000).await;
+    assert_eq!(edge.metric("edge_disk_objects"), 0);
+    assert!(edge.get("/a").await.cache_status().contains("fwd=uri-miss"));
+}

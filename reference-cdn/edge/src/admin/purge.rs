@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::{Admin, Page};
 use crate::client::{Downstream, Request};
-use crate::purge::{Answer, Asker, AtOnce, Mode, Order, Refusal, Walked};
+use crate::purge::{Answer, Asker, AtOnce, Mode, Order, Refusal, Rest, Walk, Walked};
 use crate::state::Edge;
 use crate::store::HashedKey;
 
@@ -160,6 +160,22 @@ impl Walked for Edge {
 
     fn recheck(&self, key: &HashedKey) {
         let _ = self.store.find(key);
+    }
+
+    fn met(&self) -> u64 {
+        self.store.met_on_disk()
+    }
+
+    async fn meet(&self, walk: &Walk) -> bool {
+        let mut keys = Vec::new();
+        if let Rest::Urls(urls) = walk.rest() {
+            for (customer, key) in urls {
+                let theirs = self.customers.all().iter();
+                let theirs = theirs.filter(|it| customer.as_ref().is_none_or(|name| **name == *it.name));
+                keys.extend(theirs.map(|it| self.store.hashed(&it.name, key.clone())));
+            }
+        }
+        self.store.meet_on_disk(walk, keys).await
     }
 }
 

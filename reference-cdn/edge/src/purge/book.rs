@@ -407,12 +407,17 @@ impl Book {
                     over.push(*number);
                 }
             } else if force.first.0 <= to {
-                force.first = (to + 1, at);
+                force.first = (to + 1, force.first.1.max(at));
             }
         }
         for number in over {
             self.retire(number);
         }
+    }
+
+    /// Purges up to this number are complete; later ones came after the time.
+    pub fn completed(&self) -> (u64, Time) {
+        self.complete
     }
 
     /// A purge that was accepted.

@@ -17,8 +17,8 @@
 //! A store judges a response when it puts it in or changes its head ([`Purges::judge_arriving`]), and when it finds it and
 //! [`Purges::version`] is not the one at which it was last judged. A request asks [`Purges::at`] *before* it looks
 //! anything up, and what it fetches is born then. A store that survives a restart keeps [`Purges::epoch`] and the birth
-//! with each response: under another epoch, everything counts as purged. It also keeps what a walk did to it, a response that
-//! left and a lifetime that ended ([`Walked::settle`]): once a walk has ended, the purges that did it are forgotten.
+//! with each response: under another epoch, everything counts as purged. A walk reads all that is in memory, and must not
+//! read a disk each time: see [`Walked::met`].
 
 mod book;
 mod carry_out;
@@ -59,7 +59,7 @@ pub use sweep::{Walked, keep};
 pub use tables::Identity;
 use tables::Tables;
 pub use tokens::{Asker, Keyring, PurgeToken, TokenFileError};
-pub use walk::{Ticket, Walk};
+pub use walk::{Rest, Ticket, Walk};
 
 /// How purging is set up.
 #[derive(Clone, Debug, Default)]
@@ -212,6 +212,8 @@ impl Purges {
 
     fn start(limits: Limits, book: Book, in_force: Vec<Occurrence>, log: Log, epoch: u64) -> Arc<Self> {
         let mut tables = Tables::default();
+        let (to, at) = book.completed();
+        tables.forget(to, at);
         for it in in_force {
             tables.raise(&it.scope, it.number, it.mode, it.since);
         }
@@ -252,6 +254,11 @@ impl Purges {
         if now.as_millis() >= self.due.load(Ordering::Acquire) {
             self.fire(now);
         }
+        self.now.load(Ordering::Acquire)
+    }
+
+    /// How many purges have come, but for scheduled ones that are due and that nobody met yet.
+    pub fn number(&self) -> u64 {
         self.now.load(Ordering::Acquire)
     }
 

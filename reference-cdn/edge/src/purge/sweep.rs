@@ -14,6 +14,8 @@ const STEP: usize = 256;
 const REST: Duration = Duration::from_millis(1);
 /// Least time between walks.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The same when a walk could not be ended.
+const LONG_PAUSE: Duration = Duration::from_secs(10);
 /// How long a walk waits for fetches that began before it. Those that take longer are not stored: their purges must not
 /// stay in memory for as long as an origin likes to send.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,9 +35,18 @@ pub trait Walked: AtOnce + Send + Sync + 'static {
     /// Judges what is under a name.
     fn recheck(&self, name: &Self::Name);
 
-    /// Waits until what was removed stays removed after a crash.
-    fn settle(&self) -> impl Future<Output = ()> + Send {
-        async {}
+    /// Up to which purge everything has met them that no name tells of: what is only on a disk, where looking costs
+    /// reading. There responses meet the purges when they are written, and purges are kept until all that was written
+    /// before them has left, or until [`Walked::meet`].
+    fn met(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// Shows it what of the purges it has not met. False if that failed: what it has still to meet must not be forgotten.
+    /// Both hold after a crash.
+    fn meet(&self, walk: &Walk) -> impl Future<Output = bool> + Send {
+        let _ = walk;
+        async { true }
     }
 }
 
@@ -50,11 +61,14 @@ pub async fn keep(purges: Arc<Purges>, store: Arc<impl Walked>, clock: Clock) {
             continue;
         }
         let begun = Instant::now();
-        if let Some(walk) = purges.begin_walk(clock.now()) {
+        if let Some(walk) = purges.begin_walk(clock.now(), store.met()) {
             walk_through(&purges, &*store, &clock).await;
-            end(&purges, &store, walk, &clock).await;
+            let met = meet(&purges, &store, &walk, &clock).await;
+            if met {
+                end(&purges, &store, &walk, &clock).await;
+            }
             // Where purges come all the time, half of it is spent walking.
-            rested = Instant::now() + begun.elapsed().max(PAUSE);
+            rested = Instant::now() + begun.elapsed().max(if met { PAUSE } else { LONG_PAUSE });
         }
     }
 }
@@ -71,10 +85,23 @@ async fn walk_through(purges: &Purges, store: &impl Walked, clock: &Clock) {
             }
         }
     }
-    store.settle().await;
 }
 
-async fn end(purges: &Arc<Purges>, store: &Arc<impl Walked>, walk: Walk, clock: &Clock) {
+/// May take as long as a disk likes; what else there is to do goes on.
+async fn meet(purges: &Arc<Purges>, store: &Arc<impl Walked>, walk: &Walk, clock: &Clock) -> bool {
+    let mut meeting = std::pin::pin!(store.meet(walk));
+    loop {
+        tokio::select! {
+            met = &mut meeting => return met,
+            _ = timeout(TICK, purges.work.notified()) => {
+                purges.at(clock.now());
+                write(purges, store).await;
+            }
+        }
+    }
+}
+
+async fn end(purges: &Arc<Purges>, store: &Arc<impl Walked>, walk: &Walk, clock: &Clock) {
     let patience = Instant::now() + PATIENCE;
     while !purges.end_walk(walk, Instant::now() >= patience) {
         let _ = timeout(TICK, purges.work.notified()).await;

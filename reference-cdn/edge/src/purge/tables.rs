@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use http_cache::{Key, Tags, Time};
 
 use super::generation::{Generation, Mode, Verdict};
-use super::scope::Scope;
+use super::scope::{Scope, What};
 use realm::Realm;
 
 /// A stored response, or one on its way into the store, as purges know it.
@@ -32,6 +32,8 @@ pub struct Tables {
     /// Purges up to this number are complete: what was in the store then has met them. What was born before it and was
     /// not in the store can no longer be judged.
     horizon: u64,
+    /// The latest purge of anything but URLs.
+    wide: u64,
     /// Grows with each purge.
     version: u64,
 }
@@ -49,6 +51,9 @@ impl Tables {
     pub fn raise(&mut self, scope: &Scope, number: u64, mode: Mode, at: Time) {
         self.version += 1;
         let mark = Mark { number, mode, at, version: self.version };
+        if !matches!(scope.what, What::Url { .. }) {
+            self.wide = self.wide.max(number);
+        }
         self.realm(scope.customer.as_deref()).raise(&scope.what, mark);
     }
 
@@ -58,12 +63,32 @@ impl Tables {
         self.version += 1;
         let mark = Mark { number, mode: Mode::Hard, at: Time::default(), version: self.version };
         let (customer, origin) = scope;
-        let held: usize =
-            self.anyone.groups.len() + self.customers.values().map(|realm| realm.groups.len()).sum::<usize>();
+        let held = self.group_names();
+        self.wide = self.wide.max(number);
         let groups = &mut self.realm(Some(customer)).groups;
         for (more, name) in names.iter().enumerate() {
             groups.raise(origin, name, mark, held + more < room);
         }
+    }
+
+    /// Names of groups.
+    pub fn group_names(&self) -> usize {
+        self.realms().map(|(_, realm)| realm.groups.len()).sum()
+    }
+
+    fn realms(&self) -> impl Iterator<Item = (Option<&str>, &Realm)> {
+        let customers = self.customers.iter().map(|(customer, realm)| (Some(&**customer), realm));
+        std::iter::once((None, &self.anyone)).chain(customers)
+    }
+
+    /// The number of the latest purge of anything but URLs; 0: there was none.
+    pub fn wide(&self) -> u64 {
+        self.wide
+    }
+
+    /// The URLs of purges that are not forgotten, with their customers (`None`: all).
+    pub fn urls(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        self.realms().flat_map(|(customer, realm)| realm.urls().map(move |url| (customer, url)))
     }
 
     fn realm(&mut self, customer: Option<&str>) -> &mut Realm {

@@ -206,14 +206,14 @@ fn a_scheduled_purge_can_be_cancelled_and_one_in_force_cannot() {
 #[test]
 fn what_a_walk_has_met_is_compacted() {
     let purges = memory();
-    assert!(purges.begin_walk(at(0)).is_none(), "nothing is outstanding");
+    assert!(purges.begin_walk(at(0), u64::MAX).is_none(), "nothing is outstanding");
     purges.ordered(r#"{"tag": "t", "id": "x"}"#, at(1)).expect("accepted");
     let early = purges.ticket(0).expect("a fetch that began before");
-    let walk = purges.begin_walk(at(2)).expect("something to do");
+    let walk = purges.begin_walk(at(2), u64::MAX).expect("something to do");
     purges.ordered(r#"{"tag": "u", "id": "y"}"#, at(3)).expect("accepted");
-    assert!(!purges.end_walk(walk, false), "a fetch has yet to meet it");
+    assert!(!purges.end_walk(&walk, false), "a fetch has yet to meet it");
     drop(early);
-    assert!(purges.end_walk(walk, false));
+    assert!(purges.end_walk(&walk, false));
     assert_eq!((purges.state("x"), purges.state("y")), ("\"compacted\"".into(), "\"in-force\"".into()));
     assert_eq!(purges.verdict("t", 0), Verdict::Alive, "what was in the store has met it");
     let key = Key::from_text("http://h/");
@@ -223,11 +223,11 @@ fn what_a_walk_has_met_is_compacted() {
     assert!(purges.ticket(purges.at(at(4))).is_some());
     // A fetch that does not end does not keep purges for ever.
     let slow = purges.ticket(1).expect("a fetch");
-    let walk = purges.begin_walk(at(5)).expect("something to do");
-    assert!(!purges.end_walk(walk, false) && purges.end_walk(walk, true));
+    let walk = purges.begin_walk(at(5), u64::MAX).expect("something to do");
+    assert!(!purges.end_walk(&walk, false) && purges.end_walk(&walk, true));
     assert_eq!(purges.state("y"), "\"compacted\"");
     assert_eq!(purges.judge_arriving(&it, slow.born()).0, Verdict::Gone);
-    assert!(purges.begin_walk(at(6)).is_none());
+    assert!(purges.begin_walk(at(6), u64::MAX).is_none());
 }
 
 #[test]
@@ -252,8 +252,8 @@ fn there_is_room_for_so_many_and_what_is_compacted_gives_it_back() {
     assert_eq!((&wider["customer"], &wider["tags"]), (&json!("shop"), &Value::Null));
     full(r#"{"tag": "a"}"#, "purge.outstanding");
     assert_eq!(purges.verdict("x", 3), Verdict::Gone, "everything of the customer went");
-    let walk = purges.begin_walk(at(1)).expect("outstanding");
-    assert!(purges.end_walk(walk, false));
+    let walk = purges.begin_walk(at(1), u64::MAX).expect("outstanding");
+    assert!(purges.end_walk(&walk, false));
     // Only the last two are remembered.
     assert_eq!((purges.state("p0"), purges.state("p1")), ("unknown".into(), "unknown".into()));
     assert_eq!(purges.list(&admin(), u64::MAX, 9)["purges"].as_array().map(Vec::len), Some(2));
@@ -328,12 +328,12 @@ fn purges_survive_a_restart_and_numbers_never_go_back() {
     let purges = disk.open(4);
     assert_eq!(purges.state("s"), "\"in-force\"");
     assert_eq!(purges.verdict("s", last), Verdict::Soft { since: at(600) });
-    let walk = purges.begin_walk(at(3601)).expect("outstanding");
-    assert!(purges.end_walk(walk, false));
+    let walk = purges.begin_walk(at(3601), u64::MAX).expect("outstanding");
+    assert!(purges.end_walk(&walk, false));
     purges.flush(&()).expect("written");
     drop(purges);
     let purges = disk.open(5);
-    assert!(purges.begin_walk(at(3602)).is_none(), "compacted purges stay compacted");
+    assert!(purges.begin_walk(at(3602), u64::MAX).is_none(), "compacted purges stay compacted");
     assert_eq!((purges.state("s"), purges.state("t")), ("\"compacted\"".into(), "unknown".into()));
 }
 
@@ -501,8 +501,8 @@ fn a_log_grows_no_longer_than_a_few_times_what_it_has_to_hold() {
             .ordered(&format!("{{\"tag\": \"{long}{}\", \"id\": \"i{n}\"}}", n % 7), at(n))
             .expect("accepted");
         if n % 50 == 0 {
-            let walk = purges.begin_walk(at(n)).expect("outstanding");
-            assert!(purges.end_walk(walk, false));
+            let walk = purges.begin_walk(at(n), u64::MAX).expect("outstanding");
+            assert!(purges.end_walk(&walk, false));
         }
     }
     assert!(disk.content().len() < 2 << 20, "{}", disk.content().len());

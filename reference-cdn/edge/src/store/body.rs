@@ -1,7 +1,7 @@
 //! Content that is stored, or being received and read at the same time, or on disk and not yet read.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock, PoisonError};
 
 use http::HeaderMap;
@@ -13,7 +13,7 @@ use super::block::{BLOCK, Block, BlockId};
 use super::few::Few;
 use super::filler::Filler;
 use super::reader::Reader;
-use crate::sync::{Mutex, MutexGuard, Notify};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Notify};
 
 /// How content ended.
 #[derive(Clone, Debug)]

@@ -271,6 +271,7 @@ impl Store {
     ) -> bool {
         let key = &registration.key;
         let body = Arc::clone(filler.body());
+        let number = self.purges.number();
         let (verdict, version) = self.arriving(key, &stored, registration.born());
         let stored = purged::under(verdict, &stored);
         {
@@ -316,7 +317,7 @@ impl Store {
                         let _ = disk.shared.remove(key.hash, |id| ids.contains(&id));
                     }
                     if complete {
-                        disk.shared.offer(&stored, &body);
+                        disk.shared.offer(&stored, &body, number);
                     }
                 }
                 return true;
@@ -363,6 +364,7 @@ impl Store {
     pub fn freshen(&self, registration: &Registration, objects: &[Object]) {
         let key = &registration.key;
         let born = registration.born();
+        let number = self.purges.number();
         let judged: Vec<_> = objects
             .iter()
             .map(|object| {
@@ -402,7 +404,7 @@ impl Store {
                     // The log of purges vouches for it.
                     let _ = disk.shared.remove(key.hash, |found| found == id);
                 } else {
-                    disk.shared.freshen(key, id, &object.stored, born);
+                    disk.shared.freshen(key, id, &object.stored, number);
                 }
             }
         }
@@ -410,8 +412,9 @@ impl Store {
 
     /// Gives a stored response the head `new`, which was made from that of `old` by a fetch that was `born` then. False: its
     /// head is another by now. Purges meet it as before: unlike after [`freshen`](Self::freshen), those that came before
-    /// that fetch still concern it, since a download that began before a purge goes on after it.
-    pub fn update(&self, key: &HashedKey, born: u64, old: &Object, new: Stored) -> bool {
+    /// that fetch still concern it, since a download that began before a purge goes on after it. `met`: how many purges
+    /// there were before `old` was looked up, all of which it has met.
+    pub fn update(&self, key: &HashedKey, (born, met): (u64, u64), old: &Object, new: Stored) -> bool {
         let (verdict, version) = self.arriving(key, &new, born);
         if verdict == Verdict::Gone {
             // It will be met as it is.
@@ -429,7 +432,7 @@ impl Store {
         resource.set(all);
         shard.queues.weigh(&old.body);
         if let Some(disk) = &self.disk {
-            disk.shared.freshen(key, old.body.id(), &new, old.body.born());
+            disk.shared.freshen(key, old.body.id(), &new, met);
         }
         true
     }

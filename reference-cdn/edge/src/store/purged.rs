@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use http::HeaderMap;
-use http_cache::Stored;
+use http_cache::{Key, Stored};
 
+use super::disk::{Met, Record, Shared, Unreadable};
 use super::{Flight, HashedKey, Landing, Object, Store, Variants};
-use crate::purge::{Identity, Verdict};
+use crate::purge::{Identity, Rest, Verdict, Walk};
 
 /// A head under a verdict. What is gone is for the caller to leave out.
 pub(super) fn under(verdict: Verdict, stored: &Arc<Stored>) -> Arc<Stored> {
@@ -114,5 +116,78 @@ impl Store {
     /// What is in a part. Under its lock for as long as it takes to copy it, a few milliseconds for ten thousand.
     pub fn keys(&self, part: usize) -> Vec<HashedKey> {
         self.shard_at(part).resources.keys().cloned().collect()
+    }
+
+    /// Up to which purge everything on disk has met them; [`u64::MAX`] without one.
+    pub fn met_on_disk(&self) -> u64 {
+        self.disk.as_ref().map_or(u64::MAX, |disk| disk.shared.met_by_all())
+    }
+
+    /// Shows the disk what of the purges it has not met; `urls`: those of a [`Rest::Urls`]. False if that, or writing it
+    /// down, failed.
+    pub async fn meet_on_disk(self: &Arc<Self>, walk: &Walk, urls: Vec<HashedKey>) -> bool {
+        let Some(disk) = self.disk.as_ref().map(|disk| Arc::clone(&disk.shared)) else { return true };
+        if *walk.rest() == Rest::Nothing {
+            return true;
+        }
+        // What is written behind this has met them all.
+        let Some(sequence) = disk.queue.mark(None).wait().await else { return false };
+        if *walk.rest() == Rest::All {
+            let segments: Vec<u32> = disk.segments().keys().copied().collect();
+            for segment in segments {
+                self.meet_written(disk.heads_in(segment)).await;
+            }
+        } else {
+            let written =
+                urls.iter().flat_map(|key| disk.find(key.hash).into_iter().map(|it| (key.hash, it.id())));
+            self.meet_written(written.collect()).await;
+        }
+        disk.queue.mark(Some(Met { number: walk.to(), sequence })).wait().await.is_some()
+    }
+
+    /// Reads the heads of responses on disk (hash and id) and lets purges have what they took.
+    async fn meet_written(self: &Arc<Self>, written: Vec<(u64, u64)>) {
+        for some in written.chunks(AT_ONCE) {
+            let (store, some) = (Arc::clone(self), some.to_vec());
+            let reading = move || {
+                let Some(disk) = &store.disk else { return };
+                some.iter().for_each(|(hash, id)| meet_one(&disk.shared, *hash, *id));
+            };
+            // One that panicked has said so, and its responses are judged when they are read.
+            let _ = tokio::task::spawn_blocking(reading).await;
+            tokio::time::sleep(REST).await;
+        }
+    }
+}
+
+/// Heads that are read from disk without a rest, so that requests get at the disk too.
+const AT_ONCE: usize = 256;
+const REST: Duration = Duration::from_millis(1);
+
+/// Judges what is on disk under a hash, with an id.
+fn meet_one(disk: &Shared, hash: u64, id: u64) {
+    let read = || {
+        let place = disk.locate(hash, id)?.head;
+        Some((place, disk.segment(place.segment)?))
+    };
+    // Making room may move it between these two steps.
+    let Some((place, segment)) = read().or_else(read) else { return };
+    let judged = Record::read(disk, &segment.file, place, 0).and_then(|record| {
+        let (texts, born) = (record.texts(), disk.born(&record.header));
+        let text = |octets| std::str::from_utf8(octets).map_err(|_| Unreadable::Bad);
+        let key = Key::from_text(text(texts.key)?);
+        let key = HashedKey { hash: record.header.hash, customer: text(texts.customer)?.into(), key };
+        let stored = Stored::decode(texts.head).map_err(|_| Unreadable::Bad)?;
+        Ok((disk.judge(&key.customer, &key.key, &stored, born), key))
+    });
+    match judged {
+        Ok((None, key)) => disk.remove_read(key.hash, id, place),
+        Ok((Some((Some(expired), born)), key)) => disk.expire(&key, id, &Arc::new(expired), born, place),
+        Ok((Some((None, _)), _)) => {}
+        Err(error) => {
+            error.note(disk, place);
+            // Nobody waits for it.
+            let _ = disk.remove(hash, |found| found == id);
+        }
     }
 }

@@ -353,8 +353,8 @@ mod purges {
         let store = store(1 << 20);
         let early = born(&store);
         order(&store, r#"{"host": "a"}"#);
-        let walk = store.purges().begin_walk(Time::from_secs(2_000_000)).expect("outstanding");
-        assert!(store.purges().end_walk(walk, false));
+        let walk = store.purges().begin_walk(Time::from_secs(2_000_000), u64::MAX).expect("outstanding");
+        assert!(store.purges().end_walk(&walk, false));
         let key = key(&store, "/a");
         assert!(matches!(store.take_off(&key, early, None, true, |_| false), Err(Grounded::Late)));
         assert!(store.take_off(&key, born(&store), None, true, |_| false).is_ok());

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http_cache::{Stored, decode_fields};
-use tokio::time::timeout;
 
 use super::body::{Body, End, Fault, Source};
 use super::disk::{
@@ -23,6 +22,7 @@ use super::resources::{HashedKey, Object, Variants};
 use super::signal::Signal;
 use super::{Store, StoreLimits};
 use crate::purge::Purges;
+use crate::sync::timeout;
 
 impl Store {
     /// A store in memory and on disk, with what is on disk already. Its writer runs.
@@ -51,7 +51,7 @@ impl Store {
     ) -> Result<(Self, Writer, Recovered), OpenError> {
         let patience = config.patience;
         let ids = Arc::new(AtomicU64::new(1));
-        let (disk, writer, recovered) = Disk::open(config, readers, &ids)?;
+        let (disk, writer, recovered) = Disk::open(config, purges.clone(), readers, &ids)?;
         let hasher = hasher.unwrap_or_else(|| KeyHasher::new(disk.secret()));
         let store = Self { patience, ..Self::with(limits, purges, hasher, Some(disk), ids) };
         store.note_index();
@@ -100,6 +100,12 @@ impl Store {
             }
         }
         self.find(key).unwrap_or_default()
+    }
+
+    /// What the disk has under a key is on its way into memory, or would be if the disk had time. False if it has no
+    /// more than memory.
+    pub fn bring(self: &Arc<Self>, key: &HashedKey) -> bool {
+        matches!(self.seek(key), Seek::Coming(_) | Seek::Busy)
     }
 
     fn refused(&self) {
@@ -290,7 +296,7 @@ impl Load {
             Some((stored, born)) => (stored, born),
             None => {
                 let stored = Stored::decode(head.texts().head).map_err(|_| Unreadable::Bad)?;
-                (Arc::new(stored), head.header.born)
+                (Arc::new(stored), disk.born(&head.header))
             }
         };
         let store = &self.store;

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use edge::{AdminConfig, Clock, Config, Edge, Token, bind};
 use http_cache::{ClientDirectives, Decisions, Settings};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::history::{Condition, Fault, History, RESOURCES, Request, Step, Tag};
@@ -25,14 +27,29 @@ struct Running {
     address: SocketAddr,
     admin: SocketAddr,
     edge: Arc<Edge>,
+    stop: oneshot::Sender<()>,
     task: JoinHandle<edge::Stopped>,
 }
 
 impl Running {
-    fn start(history: &History, origin: SocketAddr, clock: &Clock, decide: &Decide) -> Self {
+    /// `folder`: of the disk tier.
+    fn start(
+        history: &History,
+        origin: SocketAddr,
+        clock: &Clock,
+        decide: &Decide,
+        folder: Option<&Path>,
+    ) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = Config::new(any, origin.to_string().parse().expect("authority"));
         config.admin = Some(AdminConfig { listen: any, token: Token::new(SECRET) });
+        if let Some(folder) = folder {
+            config.store.memory = 1 << 20;
+            config.store.object = 1 << 16;
+            config.disk.path = Some(folder.to_owned());
+            config.disk.size = 8 << 20;
+            config.disk.patience = Duration::from_secs(20);
+        }
         let settings = &mut config.customers[0].settings;
         settings.slice = history.slice.and_then(NonZeroU64::new);
         if history.honor {
@@ -41,8 +58,18 @@ impl Running {
         let server = bind(config, |settings: &Settings| decide(settings), clock.clone()).expect("bind");
         let (address, admin) = (server.listen().expect("clear"), server.admin().expect("admin"));
         let edge = Arc::clone(server.edge());
-        let task = tokio::spawn(server.serve(std::future::pending()));
-        Self { address, admin, edge, task }
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(server.serve(async {
+            // Also when the sender is dropped.
+            let _ = stopped.await;
+        }));
+        Self { address, admin, edge, stop, task }
+    }
+
+    /// Ends it in good order.
+    async fn stop(self) {
+        drop(self.stop);
+        self.task.await.expect("it stops");
     }
 
     /// Waits until nothing is under way.
@@ -181,14 +208,17 @@ pub async fn play(history: &History, decide: &Decide) -> Result<(), String> {
     };
     let mut world = World::start(quiet).await;
     let clock = Clock::manual(START);
-    let mut running = Running::start(history, world.address(), &clock, decide);
+    let folder = history.disk.then(|| tempfile::tempdir().expect("folder"));
+    let folder = folder.as_ref().map(tempfile::TempDir::path);
+    let mut running = Running::start(history, world.address(), &clock, decide, folder);
     world.admin(running.admin);
     let mut oracle = Oracle::new(history.honor);
     let mut known = Known::default();
     let mut story = String::new();
     let mut ids = 0;
-    if history.honor || history.slice.is_some() {
-        let _ = writeln!(story, "honor: {}, slice: {:?}", history.honor, history.slice);
+    if history.honor || history.slice.is_some() || history.disk {
+        let History { honor, slice, disk, .. } = history;
+        let _ = writeln!(story, "honor: {honor}, slice: {slice:?}, disk: {disk}");
     }
     for step in &history.steps {
         match step {
@@ -210,10 +240,14 @@ pub async fn play(history: &History, decide: &Decide) -> Result<(), String> {
             }
             Step::Restart => {
                 let _ = writeln!(story, "the edge restarts");
-                running.task.abort();
-                running = Running::start(history, world.address(), &clock, decide);
+                if history.disk {
+                    running.stop().await;
+                } else {
+                    running.task.abort();
+                    oracle.restarted();
+                }
+                running = Running::start(history, world.address(), &clock, decide, folder);
                 world.admin(running.admin);
-                oracle.restarted();
             }
             Step::Ask { requests, behaviour } => {
                 world.behave(behaviour).await;

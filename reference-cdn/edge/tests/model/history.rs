@@ -17,6 +17,8 @@ pub struct History {
     pub honor: bool,
     /// Octets of a slice.
     pub slice: Option<u64>,
+    /// There is a disk tier: a restart keeps what was stored.
+    pub disk: bool,
     pub steps: Vec<Step>,
 }
 
@@ -301,7 +303,7 @@ fn step() -> impl Strategy<Value = Step> {
         9 => select(vec![1_u64, 3, 5, 6, 10, 11, 25, 45, 100]).prop_map(Step::Wait),
         5 => resource().prop_map(Step::Change),
         2 => resource().prop_map(Step::Purge),
-        1 => Just(Step::Restart),
+        2 => Just(Step::Restart),
     ]
 }
 
@@ -309,7 +311,8 @@ pub fn history() -> impl Strategy<Value = History> {
     let slice = prop_oneof![3 => Just(None), 1 => Just(Some(64_u64))];
     // An origin has habits, and leaves them now and then.
     let steps = vec((step(), prop::bool::weighted(0.6)), 1..20);
-    (prop::bool::weighted(0.25), slice, behaviour(), steps).prop_map(|(honor, slice, habit, steps)| {
+    let (honor, disk) = (prop::bool::weighted(0.25), prop::bool::weighted(0.25));
+    (honor, slice, disk, behaviour(), steps).prop_map(|(honor, slice, disk, habit, steps)| {
         let habit = Behaviour { fault: Fault::None, purge: None, location: None, ..habit };
         let steps = steps.into_iter().map(|(step, habitual)| match step {
             Step::Ask { requests, behaviour } if habitual => {
@@ -318,7 +321,7 @@ pub fn history() -> impl Strategy<Value = History> {
             }
             step => step,
         });
-        History { honor, slice, steps: steps.collect() }
+        History { honor, slice, disk, steps: steps.collect() }
     })
 }
 

@@ -103,6 +103,10 @@ impl Realm {
         verdict.and(self.groups.judge(names, born))
     }
 
+    pub(super) fn urls(&self) -> impl Iterator<Item = &str> {
+        self.urls.keys().map(|url| &**url)
+    }
+
     pub(super) fn forget(&mut self, to: u64, at: Time) {
         self.everything.forget(to, at);
         self.any_tag.forget(to, at);

@@ -277,9 +277,9 @@ impl World {
             }
             Step::Walk => {
                 self.tick();
-                if let Some(walk) = self.purges.begin_walk(self.now()) {
+                if let Some(walk) = self.purges.begin_walk(self.now(), u64::MAX) {
                     self.look_at_all()?;
-                    let waits = !self.purges.end_walk(walk, false);
+                    let waits = !self.purges.end_walk(&walk, false);
                     prop_assert!(!waits || self.fetch.is_some());
                 }
             }

@@ -213,6 +213,14 @@ impl IndexShard {
         gone.into_iter().filter_map(|(hash, id)| self.remove(u64::from(hash), id)).collect()
     }
 
+    /// Hash (its lower half), id and place of all whose head is in a segment.
+    pub fn heads_in(&self, segment: u32) -> impl Iterator<Item = (u32, u64, Place)> {
+        let used = self.table.iter().filter(|number| **number != 0);
+        used.map(|number| &self.entries[*number as usize - 1])
+            .filter(move |entry| entry.head.segment == segment)
+            .map(|entry| (entry.hash, entry.id & ID, entry.head))
+    }
+
     fn remove_slot(&mut self, mut slot: usize) -> Located {
         let number = self.table[slot] - 1;
         let located = self.entries[number as usize].located();

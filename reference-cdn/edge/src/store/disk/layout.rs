@@ -4,9 +4,9 @@
 //! file       NNNNNNNN.segment, NNNNNNNN its number in hexadecimal
 //!            segment header, records, each at a multiple of 8; once sealed: index entries, trailer
 //!
-//! segment header, 96 octets           record, 88 octets before the texts
+//! segment header, 128 octets          record, 88 octets before the texts
 //!  0  8  "RCDNSEG\n"                    0  4  "RCRD"
-//!  8  4  version                        4  1  kind: 1 object, 2 head, 3 removal
+//!  8  4  version                        4  1  kind: 1 object, 2 head, 3 removal, 4 met
 //! 12  4  class: 0 new, 1 kept           5  1  zero
 //! 16  4  number of the segment          6  2  length of the customer's name
 //! 20  4  zero                           8  4  length of the key
@@ -14,19 +14,23 @@
 //! 40 16  key of the hash               16  4  length of the trailer fields
 //! 56  8  next id                       20  4  zero
 //! 64  8  next sequence number          24  8  length of the content
-//! 72  8  time, in milliseconds         32  8  id of the stored response
-//! 80 12  zero                          40  8  hash of customer and key
-//! 92  4  checksum of the 92 before     48  8  sequence number
-//!                                      56  8  born; of a removal, the newest segment there was
-//! index entry, 40 octets               64  8  time, in milliseconds
-//!  0  1  kind                          72  4  number of the segment
-//!  1  3  zero                          76  4  where in the segment the record is
-//!  4  4  where the record is           80  4  checksum of the 80 before and of the texts
-//!  8  4  octets of the record          84  4  zero
-//! 12  4  newest segment (removal)      88     customer, key, head, trailer fields; zeros up to a multiple of 8
-//! 16  8  hash                                 then, for an object, its blocks
-//! 24  8  id
-//! 32  8  sequence number               block
+//! 72  8  time, in milliseconds         32  8  id of the stored response; of a met, a sequence number
+//! 80  8  epoch of the log of purges    40  8  hash of customer and key
+//! 88  8  purges that had come          48  8  sequence number
+//! 96 16  as a met: purges, sequence    56  8  born; of a removal, the newest segment there was
+//! 112 12 zero                          64  8  time, in milliseconds
+//! 124 4  checksum of the 124 before    72  4  number of the segment
+//!                                      76  4  where in the segment the record is
+//! index entry, 40 octets               80  4  checksum of the 80 before and of the texts
+//!  0  1  kind                          84  4  zero
+//!  1  3  zero                          88     customer, key, head, trailer fields; zeros up to a multiple of 8
+//!  4  4  where the record is                  then, for an object, its blocks
+//!  8  4  octets of the record
+//! 12  4  newest segment (removal)      met
+//! 16  8  hash; of a met, its born      All records with a lower sequence number than its id has have met the purges
+//! 24  8  id                            up to its born. The others have met those up to their own.
+//! 32  8  sequence number
+//!                                      block
 //!                                       0  4  "BLCK"
 //! trailer, 64 octets                    4  4  length of the content in it
 //!  0  8  "RCDNEND\n"                    8  4  position: 0, 1, …
@@ -49,7 +53,9 @@ use super::super::block::BLOCK;
 /// Changes with every change of the layout, and with every change of what http-cache encodes.
 pub const VERSION: u32 = 1;
 
-pub const SEGMENT_HEADER: usize = 96;
+pub const SEGMENT_HEADER: usize = 128;
+/// Where its checksum is.
+const HEADER_SUM: usize = SEGMENT_HEADER - 4;
 pub const RECORD_HEADER: usize = 88;
 pub const BLOCK_HEADER: usize = 16;
 pub const ENTRY: usize = 40;
@@ -81,11 +87,13 @@ pub enum Kind {
     Head,
     /// Responses that are gone.
     Removal,
+    /// Everything before met the purges up to a number.
+    Met,
 }
 
 impl Kind {
     fn of(octet: u8) -> Option<Self> {
-        [Self::Object, Self::Head, Self::Removal].into_iter().find(|kind| *kind as u8 + 1 == octet)
+        [Self::Object, Self::Head, Self::Removal, Self::Met].into_iter().find(|kind| *kind as u8 + 1 == octet)
     }
 }
 
@@ -101,6 +109,15 @@ pub struct Place {
 pub struct Seed(u32);
 
 impl Seed {
+    /// Of a store by this name, whose hash has this key.
+    pub fn of(store: [u64; 2], secret: [u64; 2]) -> Self {
+        let mut hasher = crc32fast::Hasher::new();
+        for number in store.iter().chain(&secret) {
+            hasher.update(&number.to_le_bytes());
+        }
+        Self(hasher.finalize())
+    }
+
     fn sum(self, parts: &[&[u8]]) -> u32 {
         let mut hasher = crc32fast::Hasher::new_with_initial(self.0);
         parts.iter().for_each(|part| hasher.update(part));
@@ -125,6 +142,15 @@ pub fn padded(length: usize) -> usize {
     length.next_multiple_of(8)
 }
 
+/// Up to which purge everything that was written before something has met them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Met {
+    /// The number of the last of these purges.
+    pub number: u64,
+    /// Records with lower sequence numbers have met them.
+    pub sequence: u64,
+}
+
 /// What begins a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
@@ -135,6 +161,11 @@ pub struct SegmentHeader {
     pub next_id: u64,
     pub next_sequence: u64,
     pub time: u64,
+    /// The log of purges that `born`, `met` and the birth of each record are numbers of.
+    pub epoch: u64,
+    /// Purges that had come: what is in this segment met them, or is older than `met`.
+    pub born: u64,
+    pub met: Met,
 }
 
 /// What the first octets of a file are.
@@ -150,14 +181,6 @@ pub enum Found {
 }
 
 impl SegmentHeader {
-    pub fn seed(&self) -> Seed {
-        let mut hasher = crc32fast::Hasher::new();
-        for number in self.store.iter().chain(&self.secret) {
-            hasher.update(&number.to_le_bytes());
-        }
-        Seed(hasher.finalize())
-    }
-
     pub fn encode(&self) -> [u8; SEGMENT_HEADER] {
         let mut out = [0; SEGMENT_HEADER];
         put(&mut out, 0, SEGMENT_MAGIC);
@@ -165,12 +188,20 @@ impl SegmentHeader {
         put(&mut out, 12, &(self.class as u32).to_le_bytes());
         put(&mut out, 16, &self.number.to_le_bytes());
         let long = [self.store[0], self.store[1], self.secret[0], self.secret[1]];
-        for (at, number) in long.into_iter().chain([self.next_id, self.next_sequence, self.time]).enumerate()
-        {
+        let rest = [
+            self.next_id,
+            self.next_sequence,
+            self.time,
+            self.epoch,
+            self.born,
+            self.met.number,
+            self.met.sequence,
+        ];
+        for (at, number) in long.into_iter().chain(rest).enumerate() {
             put(&mut out, 24 + 8 * at, &number.to_le_bytes());
         }
-        let sum = crc32fast::hash(&out[..92]);
-        put(&mut out, 92, &sum.to_le_bytes());
+        let sum = crc32fast::hash(&out[..HEADER_SUM]);
+        put(&mut out, HEADER_SUM, &sum.to_le_bytes());
         out
     }
 
@@ -188,7 +219,9 @@ impl SegmentHeader {
         if octets.len() >= 12 && version != VERSION {
             return Found::Version(version);
         }
-        if octets.len() < SEGMENT_HEADER || number32(octets, 92) != crc32fast::hash(&octets[..92]) {
+        if octets.len() < SEGMENT_HEADER
+            || number32(octets, HEADER_SUM) != crc32fast::hash(&octets[..HEADER_SUM])
+        {
             return Found::Damaged;
         }
         let class = match number32(octets, 12) {
@@ -205,6 +238,9 @@ impl SegmentHeader {
             next_id: long(4),
             next_sequence: long(5),
             time: long(6),
+            epoch: long(7),
+            born: long(8),
+            met: Met { number: long(9), sequence: long(10) },
         })
     }
 }
@@ -221,7 +257,7 @@ pub struct RecordHeader {
     pub id: u64,
     pub hash: u64,
     pub sequence: u64,
-    /// Of a removal: the newest segment there was.
+    /// Purges that it has met. Of a removal: the newest segment there was.
     pub born: u64,
     pub time: u64,
     pub place: Place,

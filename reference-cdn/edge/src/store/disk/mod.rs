@@ -29,11 +29,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::clock::Clock;
+use crate::purge::Purges;
 use crate::sync::Mutex;
 
 pub use files::{File, Files, Folder};
 pub(super) use index::Located;
-pub(super) use layout::Place;
+pub(super) use layout::{Met, Place};
 pub use queue::Removal;
 pub(super) use read::{Record, Unreadable};
 pub use recover::Recovered;
@@ -116,6 +117,7 @@ impl Disk {
     /// When the folder cannot be used, or another process uses it.
     pub fn open(
         config: DiskConfig,
+        purges: Arc<Purges>,
         readers: Option<usize>,
         next_id: &Arc<AtomicU64>,
     ) -> Result<(Self, Writer, Recovered), OpenError> {
@@ -130,7 +132,7 @@ impl Disk {
             return Err(OpenError::TooSmall { size: config.limits.size });
         }
         let random = super::hash::random;
-        let opened = recover::open(&config, [random(), random()], [random(), random()])?;
+        let opened = recover::open(&config, purges.epoch(), [random(), random()], [random(), random()])?;
         next_id.fetch_max(opened.next_id, Ordering::Relaxed);
         let shards = opened
             .index
@@ -150,9 +152,11 @@ impl Disk {
             pool: pool::Pool::new(readers.unwrap_or(READERS)).map_err(OpenError::Thread)?,
             counters: DiskCounters::default(),
             clock: config.clock,
+            purges,
+            met: Mutex::new(opened.met),
             paused_until: AtomicU64::new(0),
             memory: AtomicU64::new(0),
-            _taken: taken,
+            taken: Mutex::new(Some(taken)),
         });
         shared.memory.store(shared.index_memory(), Ordering::Relaxed);
         let writer = Writer::new(
@@ -204,7 +208,7 @@ impl Disk {
         self.shared.secret
     }
 
-    /// Writes what waits, seals what was begun, and ends. Takes as long as the disk takes.
+    /// Writes what waits, seals what was begun, and lets go of the folder. Takes as long as the disk takes.
     pub fn close(&self) {
         self.shared.queue.close();
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -213,6 +217,8 @@ impl Disk {
             let _ = writer.join();
         }
         self.shared.pool.close();
+        // Whoever still has a part of this store reads from its files, at most.
+        drop(self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 
+use super::layout::Met;
 use crate::store::signal::Signal;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
@@ -22,6 +23,8 @@ pub struct RemovalJob {
     pub list: Vec<(u64, u64)>,
     /// The segments that their records are in.
     pub segments: Vec<u32>,
+    /// The writer had begun one of them: its record may be in any segment.
+    pub anywhere: bool,
     pub ticket: Arc<Ticket>,
 }
 
@@ -60,12 +63,29 @@ impl Removal {
     }
 }
 
+/// Something to do when everything has been written that came before it.
+#[derive(Debug)]
+pub struct Mark {
+    /// Jobs that had come.
+    after: u64,
+    /// To be written down, and made durable with all removals.
+    pub met: Option<Met>,
+    /// The sequence number of the next record; `None`: it failed.
+    pub done: Arc<Signal<Option<u64>>>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     jobs: VecDeque<Job>,
     removals: VecDeque<RemovalJob>,
+    marks: VecDeque<Mark>,
+    /// Jobs that came, and that were taken.
+    pushed: u64,
+    taken: u64,
     octets: u64,
     closed: bool,
+    /// Of the removal that came last.
+    last: Option<Arc<Ticket>>,
 }
 
 /// See the module.
@@ -105,6 +125,7 @@ impl Queue {
             return false;
         }
         before();
+        state.pushed += 1;
         state.octets += job.octets;
         state.jobs.push_back(job);
         drop(state);
@@ -115,6 +136,7 @@ impl Queue {
     /// Always room: what was accepted has changed meanwhile.
     pub fn push_again(&self, job: Job) {
         let mut state = self.state();
+        state.pushed += 1;
         state.octets += job.octets;
         state.jobs.push_back(job);
     }
@@ -127,9 +149,38 @@ impl Queue {
             removal.ticket.settle(false);
             return;
         }
+        state.last = Some(Arc::clone(&removal.ticket));
         state.removals.push_back(removal);
         drop(state);
         self.bell.notify_one();
+    }
+
+    /// The promise of all removals that have come: they are written in their order.
+    pub fn last_removal(&self) -> Removal {
+        let mut state = self.state();
+        state.last.take_if(|ticket| ticket.get() == Some(true));
+        Removal(state.last.iter().map(Arc::clone).collect())
+    }
+
+    /// Has the writer come by here.
+    pub fn mark(&self, met: Option<Met>) -> Arc<Signal<Option<u64>>> {
+        let done: Arc<Signal<Option<u64>>> = Arc::default();
+        let mut state = self.state();
+        if state.closed {
+            done.settle(None);
+        } else {
+            let after = state.pushed;
+            state.marks.push_back(Mark { after, met, done: Arc::clone(&done) });
+            self.bell.notify_one();
+        }
+        done
+    }
+
+    /// The marks that nothing is before any more but removals.
+    pub fn marks(&self) -> Vec<Mark> {
+        let mut state = self.state();
+        let ready = state.marks.iter().take_while(|mark| mark.after <= state.taken).count();
+        state.marks.drain(..ready).collect()
     }
 
     /// The removals that wait.
@@ -151,6 +202,7 @@ impl Queue {
         }
         let jobs: Vec<Job> = state.jobs.drain(..count).collect();
         state.octets -= octets;
+        state.taken += count as u64;
         jobs
     }
 
@@ -158,7 +210,7 @@ impl Queue {
     pub fn wait(&self) -> bool {
         let mut state = self.state();
         loop {
-            if !state.jobs.is_empty() || !state.removals.is_empty() {
+            if !state.jobs.is_empty() || !state.removals.is_empty() || !state.marks.is_empty() {
                 return true;
             }
             if state.closed {
@@ -177,12 +229,13 @@ impl Queue {
     /// Nobody writes any more: whoever waits is told.
     pub fn abandon(&self) {
         self.close();
-        let removals = {
+        let (removals, marks) = {
             let mut state = self.state();
             state.jobs.clear();
             state.octets = 0;
-            std::mem::take(&mut state.removals)
+            (std::mem::take(&mut state.removals), std::mem::take(&mut state.marks))
         };
+        marks.iter().for_each(|mark| mark.done.settle(None));
         removals.iter().for_each(|removal| removal.ticket.settle(false));
     }
 }

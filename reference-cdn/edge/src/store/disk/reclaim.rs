@@ -10,14 +10,17 @@
 //! Heads whose content is elsewhere are copied as long as they are the newest. Removals are copied as long as there is
 //! a segment that may hold what they removed: dropped before, they would let it come back.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+use http_cache::{Key, Stored};
 
 use super::layout::{Class, IndexEntry, Kind, Place, Texts, file_name};
 use super::read::{Record, Unreadable};
 use super::recover::entries_of;
-use super::shared::Segment;
+use super::shared::{Segment, Shared};
 use super::writer::{About, Failed, Staged, Writer};
 
 /// Share of the octets that new segments may have before they have to give, in per cent.
@@ -83,7 +86,8 @@ impl Writer {
                 Kind::Removal if oldest.is_some_and(|oldest| oldest <= entry.newest) => {
                     removals.entry(entry.newest).or_default().push((entry.hash, entry.id));
                 }
-                Kind::Removal => {}
+                // Later segments begin with what it says.
+                Kind::Removal | Kind::Met => {}
             }
             // Copying takes a while; operators do not wait for it.
             self.removals();
@@ -148,19 +152,19 @@ impl Writer {
         if (header.hash, header.id) != (entry.hash, entry.id) {
             return Err(Failed);
         }
-        let about = About { hash: entry.hash, id: entry.id, born: header.born, content: header.content };
         // From new to kept it begins anew; kept, it has to be read again in each round.
         let reads = if victim.class == Class::New { 0 } else { reads.saturating_sub(1) };
         let staged = Staged::Moved { from, reads };
-        if head == from {
-            return self.object(Class::Kept, about, texts, &blocks, staged);
-        }
         // Its newest head comes with it.
-        let newer = shared.segment(head.segment).ok_or(Failed)?;
-        let newer = Record::read(&shared, &newer.file, head, 0).map_err(noted)?;
-        let about = About { born: newer.header.born, ..about };
-        let texts = Texts { head: newer.texts().head, ..texts };
-        self.object(Class::Kept, about, texts, &blocks, staged)
+        let newer = if head == from {
+            None
+        } else {
+            let newer = shared.segment(head.segment).ok_or(Failed)?;
+            Some(Record::read(&shared, &newer.file, head, 0).map_err(noted)?)
+        };
+        let (fresh, born) = judge(&shared, newer.as_ref().unwrap_or(&record)).map_err(noted)?;
+        let about = About { hash: entry.hash, id: entry.id, born, content: header.content };
+        self.object(Class::Kept, about, Texts { head: &fresh, ..texts }, &blocks, staged)
     }
 
     fn reclaim_head(&mut self, victim: &Segment, entry: &IndexEntry) {
@@ -172,9 +176,11 @@ impl Writer {
             return;
         }
         let record = Record::read(&self.shared, &victim.file, from, entry.octets);
+        let shared = Arc::clone(&self.shared);
         let copied = record.map_err(|_| Failed).and_then(|record| {
-            let about = About { hash, id, born: record.header.born, content: 0 };
-            self.new_head(about, record.texts(), Staged::HeadMoved { from })
+            let (head, born) = judge(&shared, &record).map_err(|_| Failed)?;
+            let about = About { hash, id, born, content: 0 };
+            self.new_head(about, Texts { head: &head, ..record.texts() }, Staged::HeadMoved { from })
         });
         if copied.is_err() && is_newest(self) {
             // Without its newest head it must not come back with an older one.
@@ -234,9 +240,54 @@ impl Writer {
     }
 
     fn drop_up_to(&mut self, newest: u32) {
-        let numbers: Vec<u32> = self.shared.segments().range(..=newest).map(|(number, _)| *number).collect();
-        for number in numbers {
-            self.drop_segment(number);
-        }
+        let numbers = self.shared.segments().range(..=newest).map(|(number, _)| *number).collect();
+        self.drop_segments(numbers);
     }
+
+    /// Takes segments away, and with them those that their removals concern: nothing else would keep what is in these from
+    /// coming back. False if a file stays.
+    pub(super) fn drop_segments(&mut self, mut numbers: BTreeSet<u32>) -> bool {
+        let mut all = true;
+        while let Some(number) = numbers.pop_first() {
+            let newest = self.newest_removal(number);
+            all &= self.drop_segment(number);
+            if let Some(newest) = newest {
+                numbers.extend(self.shared.segments().range(..=newest).map(|(number, _)| *number));
+            }
+        }
+        all
+    }
+
+    /// The newest segment that the removals in a segment concern.
+    fn newest_removal(&self, number: u32) -> Option<u32> {
+        let newest = |entries: &mut dyn Iterator<Item = &IndexEntry>| {
+            entries.filter(|entry| entry.kind == Kind::Removal).map(|entry| entry.newest).max()
+        };
+        let active = self.actives.iter().zip(&self.batches);
+        let mut active = active.filter_map(|(active, batch)| Some((active.as_ref()?, batch)));
+        if let Some((active, batch)) = active.find(|(active, _)| active.segment.number == number) {
+            return newest(&mut active.entries.iter().chain(batch.staged.iter().map(|(entry, _)| entry)));
+        }
+        let segment = self.shared.segment(number)?;
+        // Where it cannot be told it may be any.
+        entries_of(&self.shared, &segment).map_or(Some(u32::MAX), |entries| newest(&mut entries.iter()))
+    }
+}
+
+/// The head of a record as the purges leave it, and which of them it has met then.
+fn judge<'a>(shared: &Shared, record: &'a Record) -> Result<(Cow<'a, [u8]>, u64), Unreadable> {
+    let (texts, born) = (record.texts(), shared.born(&record.header));
+    if born >= shared.purges.number() {
+        return Ok((Cow::Borrowed(texts.head), born));
+    }
+    let text = |octets: &'a [u8]| std::str::from_utf8(octets).map_err(|_| Unreadable::Bad);
+    let (customer, key) = (text(texts.customer)?, Key::from_text(text(texts.key)?));
+    let stored = Stored::decode(texts.head).map_err(|_| Unreadable::Bad)?;
+    let (expired, born) = shared.judge(customer, &key, &stored, born).ok_or(Unreadable::Purged)?;
+    let head = expired.map_or(Cow::Borrowed(texts.head), |stored| {
+        let mut head = Vec::new();
+        stored.encode(&mut head);
+        Cow::Owned(head)
+    });
+    Ok((head, born))
 }

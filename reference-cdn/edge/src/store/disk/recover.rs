@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::files::{File, read_exact, read_most, write_all};
 use super::index::IndexShard;
 use super::layout::{
-    Class, ENTRY, EntriesSum, Found, IndexEntry, Kind, Place, RECORD_HEADER, RecordHeader, SEGMENT_HEADER,
+    ENTRY, EntriesSum, Found, IndexEntry, Kind, Met, Place, RECORD_HEADER, RecordHeader, SEGMENT_HEADER,
     Seed, SegmentHeader, TRAILER, Trailer, block_octets, encode_index, file_name, number_in, read_list,
     verify_block,
 };
@@ -52,6 +52,7 @@ pub(super) struct Opened {
     pub next_number: u32,
     pub next_id: u64,
     pub next_sequence: u64,
+    pub met: Met,
     pub recovered: Recovered,
 }
 
@@ -75,6 +76,7 @@ enum Entries {
 
 pub(super) fn open(
     config: &DiskConfig,
+    epoch: u64,
     new_store: [u64; 2],
     new_secret: [u64; 2],
 ) -> Result<Opened, OpenError> {
@@ -122,11 +124,13 @@ pub(super) fn open(
     // The youngest segment says which store this is; what was put beside it from another is none of it.
     let identity = found.iter().map(|(header, ..)| *header).max_by_key(|header| header.number);
     let (store, secret) = identity.map_or((new_store, new_secret), |header| (header.store, header.secret));
-    let seed =
-        SegmentHeader { class: Class::New, number: 0, store, secret, next_id: 0, next_sequence: 0, time: 0 }
-            .seed();
-    let (found, strangers): (Vec<_>, Vec<_>) =
-        found.into_iter().partition(|(header, ..)| (header.store, header.secret) == (store, secret));
+    let seed = Seed::of(store, secret);
+    let (found, strangers): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .partition(|(header, ..)| (header.store, header.secret, header.epoch) == (store, secret, epoch));
+    if identity.is_some_and(|header| header.epoch != epoch) {
+        tracing::warn!(folder = %folder().display(), "the log of purges is not the one that the disk store was written with, so everything on disk counts as purged");
+    }
     let strangers = strangers.into_iter().map(|(header, ..)| file_name(header.number));
     for name in unusable.into_iter().chain(others.into_iter().map(|(name, _)| name)).chain(strangers) {
         recovered.removed_files += 1;
@@ -144,12 +148,14 @@ pub(super) fn open(
         next_number,
         next_id: 1,
         next_sequence: 1,
+        met: Met::default(),
         recovered,
     };
     let mut olds = Vec::new();
     for (header, file, length) in found {
         opened.next_id = opened.next_id.max(header.next_id);
         opened.next_sequence = opened.next_sequence.max(header.next_sequence);
+        opened.met = opened.met.max(header.met);
         match segment(&mut opened, &header, &file, length) {
             Ok((length, entries)) => olds.push(Old { header, file, length, entries }),
             Err(error) => {
@@ -185,7 +191,6 @@ fn segment(
     opened.recovered.damaged_records += scan.damaged;
     opened.recovered.cut_octets += length.saturating_sub(scan.end);
     for entry in &scan.entries {
-        opened.next_id = opened.next_id.max(entry.id + 1);
         opened.next_sequence = opened.next_sequence.max(entry.sequence + 1);
     }
     Ok((scan.end, Entries::Scanned(scan.entries)))
@@ -247,16 +252,14 @@ fn scan(seed: Seed, file: &dyn File, number: u32, length: u64) -> io::Result<Sca
             let octets = header.octets() as u32;
             let (hash, id, sequence) = (header.hash, header.id, header.sequence);
             let entry = IndexEntry { kind: header.kind, offset, octets, newest: 0, hash, id, sequence };
-            if header.kind == Kind::Removal {
-                let newest = header.born as u32;
-                scan.entries.extend(read_list(&head).map(|(hash, id)| IndexEntry {
-                    hash,
-                    id,
-                    newest,
-                    ..entry
-                }));
-            } else {
-                scan.entries.push(entry);
+            match header.kind {
+                Kind::Object | Kind::Head => scan.entries.push(entry),
+                Kind::Removal => {
+                    let newest = header.born as u32;
+                    let list = read_list(&head);
+                    scan.entries.extend(list.map(|(hash, id)| IndexEntry { hash, id, newest, ..entry }));
+                }
+                Kind::Met => scan.entries.push(IndexEntry { hash: header.born, ..entry }),
             }
         } else {
             scan.damaged += 1;
@@ -357,12 +360,15 @@ fn merge(opened: &mut Opened, olds: &[Old]) {
         let place = Place { segment: olds[at].header.number, offset: entry.offset };
         let shards = opened.index.len();
         let index = &mut opened.index[(entry.hash >> 58) as usize % shards];
-        opened.next_id = opened.next_id.max(entry.id + 1);
+        if entry.kind != Kind::Met {
+            opened.next_id = opened.next_id.max(entry.id + 1);
+        }
         match entry.kind {
             Kind::Object => index.insert(entry.hash, entry.id, place, entry.octets),
             // A head without content is no use.
             Kind::Head => drop(index.set_head(entry.hash, entry.id, place)),
             Kind::Removal => drop(index.remove(entry.hash, entry.id)),
+            Kind::Met => opened.met = opened.met.max(Met { number: entry.hash, sequence: entry.id }),
         }
         if let Some(next) = cursors[at].next() {
             heap.push(Reverse((next.sequence, at, Ordered(next))));
@@ -411,7 +417,8 @@ fn go_on(opened: &mut Opened, olds: Vec<Old>, limits: &DiskLimits) {
         let Old { header, file, length, entries } = old;
         let (number, class) = (header.number, header.class);
         let octets = AtomicU64::new(length);
-        let segment = Arc::new(Segment { number, class, file: Arc::clone(&file), octets });
+        let born = header.born;
+        let segment = Arc::new(Segment { number, class, file: Arc::clone(&file), born, octets });
         opened.segments.push(Arc::clone(&segment));
         let go_on = youngest[class as usize].filter(|(youngest, _)| *youngest == number);
         match (go_on, entries) {

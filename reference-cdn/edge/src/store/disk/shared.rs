@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use http_cache::Stored;
+use http_cache::{Key, Stored};
 
 use super::files::{File, Files};
 use super::index::{IndexShard, Located};
-use super::layout::{Class, Seed};
+use super::layout::{Class, Met, Place, RecordHeader, Seed};
 use super::pool::Pool;
 use super::queue::{Job, Queue, Removal, RemovalJob, Ticket};
 use crate::clock::Clock;
+use crate::purge::{Identity, Purges, Verdict};
 use crate::store::HashedKey;
 use crate::store::body::Body;
 use crate::sync::{Mutex, MutexGuard};
@@ -76,6 +77,7 @@ pub struct Pending {
     pub key: HashedKey,
     pub id: u64,
     pub stored: Arc<Stored>,
+    /// Purges that it has met.
     pub born: u64,
     /// `None`: only the head is new.
     pub body: Option<Arc<Body>>,
@@ -111,6 +113,8 @@ pub struct Segment {
     pub number: u32,
     pub class: Class,
     pub file: Arc<dyn File>,
+    /// Purges that had come when it was begun.
+    pub born: u64,
     /// Octets of the file, or those that it may come to have while it is written to.
     pub octets: AtomicU64,
 }
@@ -153,12 +157,15 @@ pub struct Shared {
     pub pool: Pool,
     pub counters: DiskCounters,
     pub clock: Clock,
+    pub purges: Arc<Purges>,
+    /// Under no other lock but that of a removal.
+    pub met: Mutex<Met>,
     /// Nothing is written before this time, in milliseconds: the disk failed.
     pub paused_until: AtomicU64,
     /// Octets of memory for the index, and for what the writer has, as of its last batch.
     pub memory: AtomicU64,
-    /// Dropped with the last who uses the folder: then another process may have it.
-    pub _taken: Box<dyn Send + std::marker::Sync + std::fmt::Debug>,
+    /// Dropped when nothing is written any more: then another process may have the folder.
+    pub taken: Mutex<Option<Box<dyn Send + std::marker::Sync + std::fmt::Debug>>>,
 }
 
 impl Shared {
@@ -198,6 +205,60 @@ impl Shared {
         self.each_shard().map(|shard| shard.index.memory()).sum()
     }
 
+    pub fn met(&self) -> Met {
+        *self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_met(&self, met: Met) {
+        *self.met.lock().unwrap_or_else(PoisonError::into_inner) = met;
+    }
+
+    /// The purges that a record's response has met.
+    pub fn born(&self, header: &RecordHeader) -> u64 {
+        let met = self.met();
+        if header.sequence < met.sequence { header.born.max(met.number) } else { header.born }
+    }
+
+    /// The purges that everything on disk has met.
+    pub fn met_by_all(&self) -> u64 {
+        // Beyond the last mark each record met those that had come when its segment began.
+        let oldest = self.segments().values().map(|segment| segment.born).min();
+        oldest.map_or(u64::MAX, |oldest| oldest.max(self.met().number))
+    }
+
+    /// What the purges make of a response that has met those up to `born`: its head (`None`: the same), and up to which
+    /// it has met them now. `None`: it is gone.
+    pub fn judge(
+        &self,
+        customer: &str,
+        key: &Key,
+        stored: &Stored,
+        born: u64,
+    ) -> Option<(Option<Stored>, u64)> {
+        let number = self.purges.number();
+        if born >= number {
+            return Some((None, born));
+        }
+        let fields = stored.headers();
+        let it = Identity { customer, key, fields: Some(&fields) };
+        match self.purges.judge_arriving(&it, born).0 {
+            Verdict::Alive => Some((None, number)),
+            Verdict::Soft { since } => Some((stored.expired_at(since), number)),
+            Verdict::Gone => None,
+        }
+    }
+
+    /// Hash (as far as this store knows it) and id of all whose newest head is in a segment, in the order of the file.
+    pub fn heads_in(&self, segment: u32) -> Vec<(u64, u64)> {
+        let mut found = Vec::new();
+        for (upper, shard) in (0..).zip(self.each_shard()) {
+            let heads = shard.index.heads_in(segment);
+            found.extend(heads.map(|(hash, id, place)| (place, (upper << 58) | u64::from(hash), id)));
+        }
+        found.sort_unstable();
+        found.into_iter().map(|(_, hash, id)| (hash, id)).collect()
+    }
+
     pub fn is_paused(&self) -> bool {
         let until = self.paused_until.load(Ordering::Relaxed);
         until > 0 && self.clock.now().as_millis() < until
@@ -209,7 +270,8 @@ impl Shared {
     }
 
     /// Takes a complete response to be written. False if it stays in memory only, which is counted.
-    pub fn offer(&self, stored: &Arc<Stored>, body: &Arc<Body>) -> bool {
+    /// `born`: the purges that it has met.
+    pub fn offer(&self, stored: &Arc<Stored>, body: &Arc<Body>, born: u64) -> bool {
         let counters = &self.counters;
         let refuse = |counter: &AtomicU64| {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -231,7 +293,7 @@ impl Shared {
             key: key.clone(),
             id,
             stored: Arc::clone(stored),
-            born: body.born(),
+            born,
             body: Some(Arc::clone(body)),
             writing: false,
         };
@@ -248,37 +310,70 @@ impl Shared {
     /// old head must not come back.
     pub fn freshen(&self, key: &HashedKey, id: u64, stored: &Arc<Stored>, born: u64) {
         let hash = key.hash;
-        let removal = {
-            let mut shard = self.shard(hash);
-            if let Some(pending) = shard.pending(hash, id) {
-                (pending.stored, pending.born) = (Arc::clone(stored), born);
-                return;
-            }
-            if shard.index.get(hash, id).is_none() {
-                return;
-            }
-            let (key, stored) = (key.clone(), Arc::clone(stored));
-            let job = Job { hash, id, octets: stored.weight() as u64 };
-            let pending = Pending { key, id, stored, born, body: None, writing: false };
-            let list = &mut shard.pending;
-            if !self.is_paused() && self.queue.push(job, || list.entry(hash).or_default().push(pending)) {
-                return;
-            }
-            self.counters.dropped_queue.fetch_add(1, Ordering::Relaxed);
-            Self::take_out(&mut shard, hash, |found| found == id)
-        };
+        let mut shard = self.shard(hash);
+        if let Some(pending) = shard.pending(hash, id) {
+            (pending.stored, pending.born) = (Arc::clone(stored), born);
+            return;
+        }
+        if shard.index.get(hash, id).is_none() {
+            return;
+        }
+        let (key, stored) = (key.clone(), Arc::clone(stored));
+        let job = Job { hash, id, octets: stored.weight() as u64 };
+        let pending = Pending { key, id, stored, born, body: None, writing: false };
+        let list = &mut shard.pending;
+        if !self.is_paused() && self.queue.push(job, || list.entry(hash).or_default().push(pending)) {
+            return;
+        }
+        self.counters.dropped_queue.fetch_add(1, Ordering::Relaxed);
         // Nobody waits for it.
-        let _ = self.remove_taken(hash, removal);
+        let _ = self.remove_from(&mut shard, hash, |found| found == id);
+    }
+
+    /// Removes a response whose head was read at `place`, unless it has another head by now.
+    pub fn remove_read(&self, hash: u64, id: u64, place: Place) {
+        let mut shard = self.shard(hash);
+        let newer = shard.pending(hash, id).is_some();
+        if newer || shard.index.get(hash, id).is_none_or(|located| located.head != place) {
+            return;
+        }
+        // Nobody waits for it.
+        let _ = self.remove_from(&mut shard, hash, |found| found == id);
+    }
+
+    /// What was pending is not written.
+    pub fn drop_pending(&self, hash: u64, id: u64) {
+        let mut shard = self.shard(hash);
+        if shard.take_pending(hash, id).is_some_and(|pending| pending.body.is_none()) {
+            // Its old head must not come back. Nobody waits for it.
+            let _ = self.remove_from(&mut shard, hash, |found| found == id);
+        }
+    }
+
+    /// A purge made a response stale whose head was read at `place`: unless it has another head by now, it gets this one.
+    pub fn expire(&self, key: &HashedKey, id: u64, stored: &Arc<Stored>, born: u64, place: Place) {
+        {
+            let mut shard = self.shard(key.hash);
+            let newer = shard.pending(key.hash, id).is_some();
+            if newer || shard.index.get(key.hash, id).is_none_or(|located| located.head != place) {
+                return;
+            }
+        }
+        self.freshen(key, id, stored, born);
     }
 
     /// Removes the responses under a hash that `gone` says. Tells their ids, and promises that they stay removed.
     pub fn remove(&self, hash: u64, gone: impl Fn(u64) -> bool) -> (Vec<u64>, Removal) {
-        let taken = Self::take_out(&mut self.shard(hash), hash, gone);
+        self.remove_from(&mut self.shard(hash), hash, gone)
+    }
+
+    /// In one step: who finds that another has removed something waits for that one's removal.
+    fn remove_from(&self, shard: &mut Shard, hash: u64, gone: impl Fn(u64) -> bool) -> (Vec<u64>, Removal) {
+        let taken = Self::take_out(shard, hash, gone);
         let ids = taken.ids.clone();
         (ids, self.remove_taken(hash, taken))
     }
 
-    /// One step under the lock of the shard.
     fn take_out(shard: &mut Shard, hash: u64, gone: impl Fn(u64) -> bool) -> Taken {
         let mut taken = Taken::default();
         for located in shard.index.find(hash) {
@@ -298,6 +393,7 @@ impl Shared {
                 // What the writer has begun may be in a file; what it has not is not, and will not be.
                 if pending.writing {
                     taken.written.push(id);
+                    taken.anywhere = true;
                 }
             }
         }
@@ -306,11 +402,13 @@ impl Shared {
 
     fn remove_taken(&self, hash: u64, taken: Taken) -> Removal {
         if taken.written.is_empty() {
-            return Removal::default();
+            // It may have been removed before, and that not be written yet.
+            return self.queue.last_removal();
         }
         let ticket: Arc<Ticket> = Arc::default();
         let list = taken.written.into_iter().map(|id| (hash, id)).collect();
-        self.queue.push_removal(RemovalJob { list, segments: taken.segments, ticket: Arc::clone(&ticket) });
+        let Taken { segments, anywhere, .. } = taken;
+        self.queue.push_removal(RemovalJob { list, segments, anywhere, ticket: Arc::clone(&ticket) });
         Removal::of(ticket)
     }
 
@@ -376,4 +474,5 @@ struct Taken {
     /// Of these, what may be in a file.
     written: Vec<u64>,
     segments: Vec<u32>,
+    anywhere: bool,
 }

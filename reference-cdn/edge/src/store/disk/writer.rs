@@ -1,5 +1,6 @@
 //! The one thread that changes the files: it writes what waits, seals full segments, and makes room.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,7 @@ use http_cache::{Stored, encode_fields};
 
 use super::files::write_all;
 use super::layout::{
-    Class, ENTRY, IndexEntry, Kind, Place, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader,
+    Class, ENTRY, IndexEntry, Kind, Met, Place, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader,
     TRAILER, Texts, encode_block, encode_index, encode_list, file_name, padded,
 };
 use super::queue::{Job, RemovalJob};
@@ -51,13 +52,14 @@ pub enum Staged {
         from: Place,
     },
     Removal,
+    Met,
 }
 
 /// Records that go out in one write.
 #[derive(Debug, Default)]
-struct Batch {
+pub(super) struct Batch {
     octets: Vec<u8>,
-    staged: Vec<(IndexEntry, Staged)>,
+    pub staged: Vec<(IndexEntry, Staged)>,
 }
 
 /// Writing failed, which was counted and told; what was to be written is not.
@@ -68,7 +70,7 @@ pub struct Failed;
 pub struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) actives: [Option<Active>; 2],
-    batches: [Batch; 2],
+    pub(super) batches: [Batch; 2],
     pub(super) next_number: u32,
     pub(super) next_sequence: u64,
     pub(super) next_id: Arc<AtomicU64>,
@@ -76,6 +78,9 @@ pub struct Writer {
     failures: u32,
     /// A reclaim is under way: what it writes may use the room that is spared for it.
     pub(super) reclaiming: bool,
+    /// A removal is neither written nor are the files gone that hold what was removed: a restart may bring it back, where
+    /// no purge takes it.
+    unwritten: bool,
 }
 
 impl Writer {
@@ -97,6 +102,7 @@ impl Writer {
             ghosts,
             failures: 0,
             reclaiming: false,
+            unwritten: false,
         }
     }
 
@@ -119,6 +125,7 @@ impl Writer {
     pub fn work(&mut self) {
         loop {
             self.removals();
+            self.marks();
             let jobs = self.shared.queue.jobs();
             if jobs.is_empty() {
                 self.note_memory();
@@ -153,18 +160,55 @@ impl Writer {
         if jobs.is_empty() {
             return;
         }
-        let mut staged = true;
-        for job in &jobs {
-            staged &= self.removal(&job.list, 0).is_ok();
-        }
-        let mut written = self.flush(Class::New).is_ok() && staged;
-        if written && self.shared.sync == Sync::Always {
-            written = self.sync_active(Class::New);
-        }
+        // Where one segment takes no more, another one may: failing to write has made room for it.
+        let mut written = self.write_removals(&jobs) || self.write_removals(&jobs);
         if !written {
             written = self.remove_with_segments(&jobs);
+            self.unwritten |= !written;
         }
         jobs.iter().for_each(|job| job.ticket.settle(written));
+    }
+
+    fn write_removals(&mut self, jobs: &[RemovalJob]) -> bool {
+        let staged = jobs.iter().fold(true, |all, job| self.removal(&job.list, 0).is_ok() & all);
+        let written = self.flush(Class::New).is_ok() && staged;
+        written && (self.shared.sync != Sync::Always || self.sync_active(Class::New))
+    }
+
+    /// Does what was to be done when everything before it is written.
+    fn marks(&mut self) {
+        for mark in self.shared.queue.marks() {
+            // Those that came after the last ones were taken, and before the mark.
+            self.removals();
+            self.flush_all();
+            let done = mark.met.is_none_or(|met| self.met(met).is_ok());
+            mark.done.settle(done.then_some(self.next_sequence));
+        }
+    }
+
+    /// Writes down which purges everything has met, durably, with the removals that it rests on.
+    fn met(&mut self, met: Met) -> Result<(), Failed> {
+        if self.unwritten || self.shared.is_paused() {
+            return Err(Failed);
+        }
+        let place = self.stage(Class::New, padded(RECORD_HEADER) as u64, 1)?;
+        let Met { number, sequence } = met;
+        let mut record = RecordHeader { born: number, id: sequence, ..self.record(Kind::Met, place) };
+        let batch = &mut self.batches[Class::New as usize];
+        record.encode(self.shared.seed, Texts::default(), &mut batch.octets);
+        let octets = padded(RECORD_HEADER) as u32;
+        batch.staged.push((IndexEntry { hash: number, octets, ..entry(&record) }, Staged::Met));
+        self.flush(Class::New)?;
+        let segments: Vec<_> = self.shared.segments().values().map(Arc::clone).collect();
+        for segment in segments {
+            if let Err(error) = segment.file.sync() {
+                self.failed("make durable", segment.number, &error);
+                return Err(Failed);
+            }
+        }
+        self.shared.files.sync().map_err(|_| Failed)?;
+        self.shared.set_met(met);
+        Ok(())
     }
 
     /// Stages a removal. `newest`: the newest segment that may hold what is removed; those there are now, if 0.
@@ -191,16 +235,15 @@ impl Writer {
 
     /// A removal cannot be written, so the segments that hold what was removed go.
     fn remove_with_segments(&mut self, jobs: &[RemovalJob]) -> bool {
-        let mut segments: Vec<u32> = jobs.iter().flat_map(|job| job.segments.iter().copied()).collect();
-        // What was being written when it was removed may be in these.
-        segments.extend(self.actives.iter().flatten().map(|active| active.segment.number));
-        segments.sort_unstable();
-        segments.dedup();
+        let segments: BTreeSet<u32> = match jobs.iter().any(|job| job.anywhere) {
+            true => self.shared.segments().keys().copied().collect(),
+            false => jobs.iter().flat_map(|job| job.segments.iter().copied()).collect(),
+        };
         tracing::warn!(
             segments = segments.len(),
             "the disk store cannot write that something was removed; it drops the segments that hold it"
         );
-        segments.into_iter().fold(true, |all, segment| self.drop_segment(segment) & all)
+        self.drop_segments(segments)
     }
 
     fn record(&mut self, kind: Kind, place: Place) -> RecordHeader {
@@ -232,7 +275,13 @@ impl Writer {
                 pending.clone()
             }
         };
-        if self.shared.is_paused() || self.pending(hash, &pending).is_err() {
+        let key = &pending.key;
+        let Some((expired, born)) =
+            self.shared.judge(key.customer(), &key.key, &pending.stored, pending.born)
+        else {
+            return self.drop_pending(hash, id);
+        };
+        if self.shared.is_paused() || self.pending(hash, &pending, expired.as_ref(), born).is_err() {
             self.shared.counters.dropped_failing.fetch_add(1, Ordering::Relaxed);
             self.drop_pending(hash, id);
         }
@@ -240,19 +289,22 @@ impl Writer {
 
     /// What was pending is not written.
     fn drop_pending(&mut self, hash: u64, id: u64) {
-        let dropped = self.shared.shard(hash).take_pending(hash, id);
-        if dropped.is_some_and(|pending| pending.body.is_none()) {
-            // Its old head must not come back.
-            let _ = self.shared.remove(hash, |found| found == id);
-        }
+        self.shared.drop_pending(hash, id);
     }
 
-    fn pending(&mut self, hash: u64, pending: &Pending) -> Result<(), Failed> {
+    /// `expired`: the head that a purge made of its own; `born`: the purges that it has met.
+    fn pending(
+        &mut self,
+        hash: u64,
+        pending: &Pending,
+        expired: Option<&Stored>,
+        born: u64,
+    ) -> Result<(), Failed> {
         let mut head = Vec::with_capacity(512);
-        pending.stored.encode(&mut head);
+        expired.unwrap_or(&pending.stored).encode(&mut head);
         let (customer, key) = (pending.key.customer().as_bytes(), pending.key.key.as_str().as_bytes());
         let texts = Texts { customer, key, head: &head, trailers: &[] };
-        let about = About { hash, id: pending.id, born: pending.born, content: 0 };
+        let about = About { hash, id: pending.id, born, content: 0 };
         let Some(body) = &pending.body else {
             return self.new_head(about, texts, Staged::Head(Arc::clone(&pending.stored)));
         };
@@ -290,6 +342,10 @@ impl Writer {
         let octets = padded(RECORD_HEADER + text) as u64 + super::layout::content_octets(about.content);
         let place = self.stage(class, octets, 1)?;
         let About { hash, id, born, content } = about;
+        // Making room takes a while, and writes the removals that come meanwhile: what is gone must not follow its removal.
+        if matches!(staged, Staged::Object(_)) && self.shared.shard(hash).pending(hash, id).is_none() {
+            return Ok(());
+        }
         let mut record = RecordHeader { hash, id, born, content, ..self.record(Kind::Object, place) };
         let (seed, batch) = (self.shared.seed, &mut self.batches[class as usize]);
         record.encode(seed, texts, &mut batch.octets);
@@ -421,7 +477,7 @@ impl Writer {
                     shard.index.set_head(hash, id, place);
                 }
             }
-            Staged::Removal => {}
+            Staged::Removal | Staged::Met => {}
         }
     }
 
@@ -432,7 +488,7 @@ impl Writer {
                 self.drop_pending(entry.hash, entry.id);
             }
             // What could not be copied goes with its segment; whoever removes looks at the result.
-            Staged::Moved { .. } | Staged::HeadMoved { .. } | Staged::Removal => {}
+            Staged::Moved { .. } | Staged::HeadMoved { .. } | Staged::Removal | Staged::Met => {}
         }
     }
 
@@ -456,10 +512,15 @@ impl Writer {
         }
     }
 
-    /// Writes no more to a segment. What is in it can be read still.
+    /// Writes no more to a segment. What is in it can be read still; what was written behind that in part, and that nobody
+    /// knows of, must not be found there by the next process.
     fn abandon(&mut self, class: Class) {
-        if let Some(active) = self.actives[class as usize].take() {
-            active.segment.octets.store(active.length, Ordering::Relaxed);
+        let Some(active) = self.actives[class as usize].take() else { return };
+        active.segment.octets.store(active.length, Ordering::Relaxed);
+        if let Err(error) = active.segment.file.truncate(active.length) {
+            let number = active.segment.number;
+            self.failed("cut", number, &error);
+            self.unwritten |= !self.drop_segments(BTreeSet::from([number]));
         }
     }
 
@@ -538,6 +599,9 @@ impl Writer {
             next_id: self.next_id.load(Ordering::Relaxed),
             next_sequence: self.next_sequence,
             time: self.now(),
+            epoch: self.shared.purges.epoch(),
+            born: self.shared.purges.number(),
+            met: self.shared.met(),
         };
         let name = file_name(number);
         let made = self.shared.files.create(&name).and_then(|file| {
@@ -551,7 +615,7 @@ impl Writer {
             Ok(file) => {
                 // Counted whole while it is written: there has to be room for it.
                 let octets = AtomicU64::new(self.shared.limits.segment);
-                let segment = Arc::new(Segment { number, class, file, octets });
+                let segment = Arc::new(Segment { number, class, file, born: header.born, octets });
                 self.shared.segments().insert(number, Arc::clone(&segment));
                 let length = SEGMENT_HEADER as u64;
                 self.actives[class as usize] = Some(Active { segment, length, entries: Vec::new() });

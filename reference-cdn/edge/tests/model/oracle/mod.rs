@@ -221,7 +221,9 @@ impl Oracle {
             let mut entry = Entry::of(how.now, &other.seen, &other.sent);
             entry.range = other.sent.came.clone();
             entry.status = if entry.status == 206 { 200 } else { entry.status };
-            match self.explains(&entry, Use { cut: other.sent.cut, ..how }) {
+            // A slice that another had fetched, and that was of another version, breaks off whoever needs it.
+            let cut = other.sent.cut || has_changed(contacts, &entry);
+            match self.explains(&entry, Use { cut, ..how }) {
                 Ok(()) => return true,
                 Err(why) => reasons.push(format!("the response {}, shared: {why}", entry.serial())),
             }
@@ -263,7 +265,9 @@ impl Oracle {
         let mut have = vec![entry.range.clone()];
         let parts = how.own.iter().filter(|contact| validation::is_same(&contact.sent, entry));
         have.extend(parts.clone().map(|contact| contact.sent.came.clone()));
-        let cut = how.cut || has_changed(how.own, entry) || parts.clone().any(|contact| contact.sent.cut);
+        let cut = how.cut
+            || has_changed(how.own.iter().copied(), entry)
+            || parts.clone().any(|contact| contact.sent.cut);
         let source = Source { status: entry.status, head: &entry.head, body: &entry.body, have, cut };
         let date = entry.date();
         presenting::presents(&source, asked, how.answer, Some(date))?;
@@ -420,13 +424,26 @@ impl Oracle {
             }
         }
         let mut doubtful = Vec::new();
+        // Of what came in a crowd, any may have been stored last, and so be the one that a weak validator means.
+        for &index in &identified {
+            let newest = &self.entries[index];
+            let others = self.entries.iter().filter(|entry| {
+                !entry.certain
+                    && !newest.certain
+                    && entry.resource == seen.resource
+                    && (entry.date(), entry.received) == (newest.date(), newest.received)
+                    && selecting::matches(entry, &seen.fields)
+                    && validation::names_weakly(&sent.fields, entry)
+            });
+            doubtful.extend(others.flat_map(|entry| validation::freshened(entry, now, seen, sent)));
+        }
         for entry in self.entries.iter_mut().filter(|entry| entry.resource == seen.resource) {
             if selecting::matches(entry, &seen.fields) && validation::names_stronger(&sent.fields, entry) {
                 entry.certain = false;
                 doubtful.extend(validation::freshened(entry, now, seen, sent));
             }
         }
-        updated.extend(doubtful);
+        updated.extend(doubtful.into_iter().map(|entry| Entry { certain: false, ..entry }));
         if crowd {
             // It may have been stored after the question was asked.
             for &index in &identified {
@@ -546,7 +563,8 @@ fn relayed(contact: &Contact, how: Use<'_>) -> Result<(), String> {
     let parts = how.own.iter().filter(|other| validation::is_same(&other.sent, &entry));
     let mut have = vec![sent.came.clone()];
     have.extend(parts.clone().map(|other| other.sent.came.clone()));
-    let cut = sent.cut || has_changed(how.own, &entry) || parts.clone().any(|other| other.sent.cut);
+    let cut =
+        sent.cut || has_changed(how.own.iter().copied(), &entry) || parts.clone().any(|other| other.sent.cut);
     let status = if sent.status == 206 { 200 } else { sent.status };
     let source = Source { status, head: &sent.fields, body: &sent.body, have, cut };
     presenting::presents(&source, how.asked, how.answer, None)?;
@@ -554,9 +572,11 @@ fn relayed(contact: &Contact, how: Use<'_>) -> Result<(), String> {
 }
 
 /// The rest of a representation was asked for, and the origin has another version by now, or fails.
-fn has_changed(own: &[&Contact], entry: &Entry) -> bool {
-    own.iter().any(|contact| {
-        contact.seen.fields.get("if-range").is_some() && !validation::is_same(&contact.sent, entry)
+fn has_changed<'a>(contacts: impl IntoIterator<Item = &'a Contact>, entry: &Entry) -> bool {
+    contacts.into_iter().any(|contact| {
+        contact.seen.resource == entry.resource
+            && contact.seen.fields.get("if-range").is_some()
+            && !validation::is_same(&contact.sent, entry)
     })
 }
 

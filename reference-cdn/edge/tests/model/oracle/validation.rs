@@ -22,7 +22,7 @@ pub fn names_strongly(head: &Fields, entry: &Entry) -> bool {
     }
 }
 
-fn names_weakly(head: &Fields, entry: &Entry) -> bool {
+pub fn names_weakly(head: &Fields, entry: &Entry) -> bool {
     match (head.get("etag"), entry.etag()) {
         (Some(a), Some(b)) => opaque(a) == opaque(b),
         (Some(_), None) => false,

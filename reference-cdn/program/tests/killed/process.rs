@@ -1,0 +1,172 @@
+//! The edge as a process, and a client of it.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The process, its clients and operators' addresses.
+pub struct Edge {
+    process: Child,
+    pub listen: String,
+    pub admin: String,
+}
+
+/// What an edge is started with.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting<'a> {
+    pub folder: &'a Path,
+    pub origin: &'a str,
+    pub memory: &'a str,
+    pub size: &'a str,
+    pub sync: &'a str,
+}
+
+pub const TOKEN: &str = "a-secret-of-some-length";
+
+impl Setting<'_> {
+    fn spawn(&self) -> Child {
+        let (token, config) = (self.folder.join("token"), self.folder.join("edge.toml"));
+        std::fs::write(&token, TOKEN).expect("token");
+        // A busy machine is no reason to do without the disk here: what is there has to be found.
+        let text = format!("[disk]\nwait = \"60s\"\nsync = \"{}\"\n[store]\nobject = \"1MiB\"\n", self.sync);
+        std::fs::write(&config, text).expect("configuration");
+        Command::new(env!("CARGO_BIN_EXE_reference-cdn"))
+            .args(["edge", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"])
+            .args(["--origin", self.origin, "--memory", self.memory, "--disk-size", self.size])
+            .arg("--config")
+            .arg(config)
+            .arg("--admin-token-file")
+            .arg(token)
+            .arg("--disk")
+            .arg(self.folder.join("disk"))
+            .env("RUST_LOG", "warn")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("starts")
+    }
+
+    pub fn start(&self) -> Edge {
+        let mut process = self.spawn();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().expect("piped")).read_line(&mut line).expect("ready line");
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        let address = |name: &str| ready[name].as_str().expect("an address").to_owned();
+        Edge { listen: address("listen"), admin: address("admin"), process }
+    }
+
+    /// Starts one and kills it before it is ready, or soon after.
+    pub fn start_in_vain(&self, after: Duration) {
+        let mut process = self.spawn();
+        // Time is what is wanted here: any moment of its opening.
+        let (_never, wait) = std::sync::mpsc::channel::<()>();
+        let _ = wait.recv_timeout(after);
+        process.kill().expect("killed");
+        process.wait().expect("dead");
+    }
+}
+
+impl Edge {
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("killed");
+        self.process.wait().expect("dead");
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn metric(&self, name: &str) -> io::Result<u64> {
+        let mut client = Client::connect(&self.admin)?;
+        let answer = client.ask("GET", "/metrics", "")?;
+        if !answer.whole {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let text = String::from_utf8(answer.octets).expect("text");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        // All that have this name, whatever their labels.
+        let of_name = lines.filter(|line| line.split([' ', '{']).next() == Some(name));
+        let values: Vec<u64> = of_name
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .map(|it| it as u64)
+            .collect();
+        assert!(!values.is_empty(), "no metric {name}");
+        Ok(values.iter().sum())
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A connection.
+pub struct Client {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+/// An answer as far as it came.
+#[derive(Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    pub version: Option<u32>,
+    pub hit: bool,
+    pub octets: Vec<u8>,
+    pub whole: bool,
+}
+
+impl Client {
+    pub fn connect(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        // Far above what anything takes: a test that hangs fails.
+        stream.set_read_timeout(Some(Duration::from_secs(120)))?;
+        Ok(Self { reader: BufReader::new(stream.try_clone()?), stream })
+    }
+
+    /// # Errors
+    /// When no head came.
+    pub fn ask(&mut self, method: &str, path: &str, content: &str) -> io::Result<Answer> {
+        let length =
+            if method == "POST" { format!("Content-Length: {}\r\n", content.len()) } else { String::new() };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: site.test\r\nAuthorization: Bearer {TOKEN}\r\n{length}\r\n{content}"
+        );
+        // Only operators need the token.
+        let head = match content.is_empty() && method != "POST" {
+            true => head.replace(&format!("Authorization: Bearer {TOKEN}\r\n"), ""),
+            false => head,
+        };
+        self.stream.write_all(head.as_bytes())?;
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let status = line.split(' ').nth(1).and_then(|word| word.parse().ok());
+        let mut answer = Answer { status: status.unwrap_or(0), ..Answer::default() };
+        let mut length = None;
+        loop {
+            line.clear();
+            if !matches!(self.reader.read_line(&mut line)?, 1.. if line.ends_with('\n')) {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.parse::<u64>().ok(),
+                "x-version" => answer.version = value.parse().ok(),
+                "cache-status" => answer.hit = value.contains("hit"),
+                _ => {}
+            }
+        }
+        let length = length.expect("a length");
+        // What came before the process died is judged too.
+        let read = (&mut self.reader).take(length).read_to_end(&mut answer.octets);
+        answer.whole = read.is_ok() && answer.octets.len() as u64 == length;
+        Ok(answer)
+    }
+}
