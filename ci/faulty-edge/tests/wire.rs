@@ -161,7 +161,7 @@ async fn told(
     let clock = Clock::manual(Time::from_secs(1_800_000_000));
     let decide = |settings: &http_cache::Settings| wrap(Arc::new(Standard::new(settings.clone())));
     let server = bind(checked.config, decide, clock.clone()).unwrap();
-    let (listen, admin) = (server.listen(), server.admin().unwrap());
+    let (listen, admin) = (server.listen().unwrap(), server.admin().unwrap());
     let stop = Arc::new(Notify::new());
     let stopped = Arc::clone(&stop);
     let serving = tokio::spawn(async move { server.serve(async move { stopped.notified().await }).await });

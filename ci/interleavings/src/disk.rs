@@ -21,17 +21,15 @@ fn act(world: &Arc<World>, act: impl FnOnce(&Arc<World>) + Send + 'static) -> Jo
 /// What was written, and what was moved or evicted.
 fn run(full: bool) -> (u64, u64) {
     let (world, mut writer) = World::on_disk();
-    if full {
+    if full && thread_rng().gen_bool(0.5) {
         // In the segment that will go, and worth copying on.
         block_on(world.request(false));
         writer.work();
         world.evict();
         block_on(world.request(false));
-        world.fill(&mut writer);
-        if thread_rng().gen_bool(0.5) {
-            // Something else has to be written at once.
-            world.evict();
-        }
+        world.fill(&mut writer, 13);
+    } else if full {
+        world.fill(&mut writer, 14);
     }
     let left: Left = Arc::default();
     let writing = thread::spawn(move || writer.run());

@@ -147,8 +147,8 @@ impl World {
 
     /// Fills the disk with other URLs, until there is room for nothing more: what is written next needs that a segment
     /// goes, the first.
-    pub fn fill(&self, writer: &mut Writer) {
-        for n in 0..13 {
+    pub fn fill(&self, writer: &mut Writer, count: usize) {
+        for n in 0..count {
             let key = hashed(&self.store, &format!("/other/{n}"));
             let registration = self.store.take_off(&key, 0, None, false, |_| false).unwrap();
             let object = self.receive(&registration, 7, &[], |_| Keep::Store);

@@ -143,7 +143,7 @@ fn purging(criterion: &mut Criterion) {
     for objects in [1, 1_000_000] {
         for durable in [false, true] {
             let folder = durable.then(|| folder.path().join(objects.to_string()));
-            let config = PurgeConfig { folder, limits: LIMITS, tokens: Vec::new() };
+            let config = PurgeConfig { folder, limits: LIMITS, tokens: Vec::new(), token_file: None };
             let purges = Purges::open(&config, 1).expect("opens");
             let store = store(Arc::clone(&purges));
             let stored = head("everything");

@@ -21,13 +21,13 @@ use crate::tls::TlsConfig;
 /// Everything about one edge.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where clients connect; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// Where clients connect in the clear; port 0 takes a free one. `None`: they connect with TLS only.
+    pub listen: Option<SocketAddr>,
     /// Client connections open at once.
     pub connections: usize,
     pub client: ConnectionLimits,
     pub http2: Http2Limits,
-    /// A second listener for clients, with TLS.
+    /// A listener for clients with TLS.
     pub tls: Option<TlsConfig>,
     pub per_client: ClientLimits,
     /// Requests of one client for hosts that nobody has.
@@ -141,7 +141,7 @@ impl Config {
     /// The defaults, for one customer with this origin.
     pub fn new(listen: SocketAddr, origin: Authority) -> Self {
         Self {
-            listen,
+            listen: Some(listen),
             connections: 10_000,
             client: ConnectionLimits::default(),
             http2: Http2Limits::default(),

@@ -24,6 +24,7 @@ mod metrics;
 mod origin;
 pub mod purge;
 mod rarely;
+mod reload;
 mod send;
 mod server;
 mod slices;
@@ -54,6 +55,7 @@ pub use origin::{
     OriginSetupError, OriginTls, Origins, ParentRules, ProbeConfig, Protocol, RetryRules, Role, Thresholds,
     TlsSetupError,
 };
+pub use reload::{Reload, Reloaded};
 pub use server::{Server, StartError, Stopped, bind};
 pub use state::Edge;
 pub use tls::{CertificateFiles, Certificates, TlsConfig};

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use http::StatusCode;
+use http_cache::Time;
 
 use crate::limits::Limit;
 use crate::tls::accept::Handshake;
@@ -121,6 +123,12 @@ pub struct Metrics {
     pub tls_handshakes: [Count; Handshake::ALL.len()],
     pub tls_reloads: Count,
     pub tls_reloads_failed: Count,
+    /// Seconds since 1970, for each certificate of a listener.
+    certificates_expire: Mutex<Vec<u64>>,
+    pub token_reloads: Count,
+    pub token_reloads_failed: Count,
+    pub origin_tls_reloads: Count,
+    pub origin_tls_reloads_failed: Count,
 }
 
 /// One sample.
@@ -149,6 +157,12 @@ impl Metrics {
         let class = status.map_or(0, |status| usize::from(status.as_u16() / 100));
         self.statuses[class.min(5)].add(1);
         self.octets_sent.add(octets);
+    }
+
+    /// When the certificates of the listener expire, in the order of their files.
+    pub fn certificates_expire(&self, times: Vec<Time>) {
+        let times = times.into_iter().map(Time::as_secs).collect();
+        *self.certificates_expire.lock().unwrap_or_else(PoisonError::into_inner) = times;
     }
 
     /// Somebody ran into a limit.
@@ -306,7 +320,36 @@ impl Metrics {
                 "Times that certificates were read again and could not be used; the old ones stayed.",
                 self.tls_reloads_failed.get(),
             ),
+            Sample::counter(
+                "edge_purge_token_reloads_total",
+                "Times that tokens for purges were read again and replaced.",
+                self.token_reloads.get(),
+            ),
+            Sample::counter(
+                "edge_purge_token_reloads_failed_total",
+                "Times that tokens for purges were read again and could not be used; the old ones stayed.",
+                self.token_reloads_failed.get(),
+            ),
+            Sample::counter(
+                "edge_origin_tls_reloads_total",
+                "Times that whom to trust, or what to show, towards an origin was read again and had changed.",
+                self.origin_tls_reloads.get(),
+            ),
+            Sample::counter(
+                "edge_origin_tls_reloads_failed_total",
+                "Times that it was read again and could not be used; it stayed as it was.",
+                self.origin_tls_reloads_failed.get(),
+            ),
         ]);
+        let times = self.certificates_expire.lock().unwrap_or_else(PoisonError::into_inner);
+        samples.extend(times.iter().enumerate().map(|(index, time)| Sample {
+            label: Some(("certificate", (index + 1).to_string())),
+            ..Sample::gauge(
+                "edge_tls_certificate_expires_seconds",
+                "When a certificate, or one that vouches for it, expires, in seconds since 1970; by its place in tls.certificate.",
+                *time,
+            )
+        }));
     }
 }
 

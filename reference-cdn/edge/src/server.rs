@@ -26,7 +26,8 @@ use crate::customer::{Customer, Customers};
 use crate::limits::{Limits, OpenConnection};
 use crate::metrics::{Count, Metrics};
 use crate::origin::{OriginSetupError, Origins, SystemAuthorities};
-use crate::purge::{self, LogError, Purges};
+use crate::purge::{self, Keyring, LogError, Purges};
+use crate::reload::Reload;
 use crate::state::{Edge, EdgeService};
 use crate::store::Store;
 use crate::store::disk::{DiskConfig, DiskLimits, Folder, OpenError};
@@ -50,6 +51,8 @@ const LOG_TIME: Duration = Duration::from_secs(5);
 pub enum StartError {
     #[error("cannot listen on {address} ({what}): {source}{}", hint(.source))]
     Listen { what: &'static str, address: SocketAddr, source: io::Error },
+    #[error("there is no listener for clients, neither in the clear nor with TLS")]
+    NoListener,
     #[error("cannot open the access log {}: {source}", .path.display())]
     AccessLog { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -79,10 +82,10 @@ fn hint(error: &io::Error) -> &'static str {
 #[derive(Debug)]
 pub struct Server {
     edge: Arc<Edge>,
-    listener: TcpListener,
-    listen: SocketAddr,
+    clear: Option<(TcpListener, SocketAddr)>,
     tls: Option<(TcpListener, SocketAddr, Handshakes)>,
     certificates: Option<Arc<Certificates>>,
+    reload: Arc<Reload>,
     admin: Option<(TcpListener, SocketAddr, Admin)>,
     log_writer: Option<JoinHandle<()>>,
     config: Config,
@@ -105,6 +108,9 @@ pub fn bind(
     decide: impl Fn(&Settings) -> Arc<dyn Decisions>,
     clock: Clock,
 ) -> Result<Server, StartError> {
+    if config.listen.is_none() && config.tls.is_none() {
+        return Err(StartError::NoListener);
+    }
     let mut authorities = SystemAuthorities::default();
     let mut customers = Vec::with_capacity(config.customers.len());
     for (number, customer) in config.customers.iter().enumerate() {
@@ -140,7 +146,10 @@ pub fn bind(
     let purges = Purges::open(&purge, fresh_number())?;
     let certificates = match &config.tls {
         None => None,
-        Some(tls) => Some(Arc::new(Certificates::read(tls.certificates.clone(), Arc::clone(&metrics))?)),
+        Some(tls) => {
+            let files = tls.certificates.clone();
+            Some(Arc::new(Certificates::read(files, Arc::clone(&metrics), clock.clone())?))
+        }
     };
     let tls = match (&config.tls, &certificates) {
         (Some(tls), Some(certificates)) => {
@@ -150,21 +159,27 @@ pub fn bind(
         }
         _ => None,
     };
-    let (listener, listen) = listen(config.listen, "for clients")?;
+    let clear = config.listen.map(|address| listen(address, "for clients")).transpose()?;
+    let at = clear.as_ref().map(|(_, address)| *address);
     let rates = config.customers.iter().map(|customer| customer.limits.client_rate);
     let limits = Limits::new(config.per_client.clone(), config.stray_rate, rates);
     let store = Arc::new(store(&config, purges, &clock)?);
     let edge = Edge::new(customers, store, clock, metrics, log, limits);
-    let admin = match &config.admin {
+    let keyring = config.admin.as_ref().map(|admin| {
+        let names = config.customers.iter().map(|customer| customer.name.clone());
+        let keyring = Keyring::new(admin.token.clone(), config.purge.tokens.clone());
+        Arc::new(keyring.from_file(config.purge.token_file.clone(), names.collect()))
+    });
+    let reload = Arc::new(Reload::new(Arc::clone(&edge), certificates.clone(), keyring.clone()));
+    let admin = match config.admin.as_ref().zip(keyring) {
         None => None,
-        Some(admin) => {
+        Some((admin, keyring)) => {
             let (admin_listener, address) = self::listen(admin.listen, "for operators")?;
-            let admin = Admin::new(Arc::clone(&edge), &config, admin.token.clone(), listen)
-                .with_certificates(certificates.as_ref().map(Arc::clone));
+            let admin = Admin::new(Arc::clone(&edge), &config, keyring, Arc::clone(&reload), at);
             Some((admin_listener, address, admin))
         }
     };
-    Ok(Server { edge, listener, listen, tls, certificates, admin, log_writer, config })
+    Ok(Server { edge, clear, tls, certificates, reload, admin, log_writer, config })
 }
 
 /// A number that no other start has.
@@ -208,9 +223,9 @@ fn store(config: &Config, purges: Arc<Purges>, clock: &Clock) -> Result<Store, S
 }
 
 impl Server {
-    /// Where clients connect.
-    pub fn listen(&self) -> SocketAddr {
-        self.listen
+    /// Where clients connect in the clear.
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.clear.as_ref().map(|(_, address)| *address)
     }
 
     /// Where clients connect with TLS.
@@ -218,9 +233,9 @@ impl Server {
         self.tls.as_ref().map(|(_, address, _)| *address)
     }
 
-    /// The certificates that clients are shown, to be read again when their files change.
-    pub fn certificates(&self) -> Option<Arc<Certificates>> {
-        self.certificates.clone()
+    /// What can be read again while it serves.
+    pub fn reload(&self) -> Arc<Reload> {
+        Arc::clone(&self.reload)
     }
 
     /// Where operators connect.
@@ -235,7 +250,7 @@ impl Server {
     /// Answers connections until `stop` is ready; then finishes the requests in flight, for as long as the
     /// configuration allows.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Stopped {
-        let Self { edge, listener, tls, admin, log_writer, config, .. } = self;
+        let Self { edge, clear, tls, certificates, admin, log_writer, config, .. } = self;
         let (stopping, stopped) = watch::channel(false);
         let shared = Shared {
             http2: Some(Arc::new(config.http2)),
@@ -252,14 +267,15 @@ impl Server {
             limits: Some(Arc::clone(&edge)),
         });
         let limits = Some(Arc::clone(&edge));
-        let clients = Gate { listener, handshakes: None, permits, shared, limits };
+        let operators_shared = Shared::new(config.client, stopped);
+        let clients = clear.map(|(listener, _)| Gate { listener, handshakes: None, permits, shared, limits });
         let client_service = Arc::new(EdgeService(Arc::clone(&edge)));
         let operators = admin.map(|(listener, _, admin)| {
             let gate = Gate {
                 listener,
                 handshakes: None,
                 permits: Arc::new(Semaphore::new(ADMIN_CONNECTIONS)),
-                shared: Shared::new(config.client, stopped),
+                shared: operators_shared,
                 limits: None,
             };
             (gate, Arc::new(admin))
@@ -268,7 +284,12 @@ impl Server {
         let mut secured_connections = JoinSet::new();
         let mut admin_connections = JoinSet::new();
         {
-            let accept_clients = clients.accept(&client_service, &mut connections);
+            let accept_clients = async {
+                match &clients {
+                    Some(gate) => gate.accept(&client_service, &mut connections).await,
+                    None => std::future::pending().await,
+                }
+            };
             let accept_secured = async {
                 match &secured {
                     Some(gate) => gate.accept(&client_service, &mut secured_connections).await,
@@ -285,6 +306,9 @@ impl Server {
             let mut tending = JoinSet::new();
             for customer in edge.customers.all() {
                 tending.spawn(Arc::clone(&customer.origin).tend());
+            }
+            if let Some(certificates) = certificates {
+                tending.spawn(async move { certificates.watch().await });
             }
             tokio::select! {
                 () = stop => {}

@@ -269,8 +269,9 @@ impl Edge {
             self.spoiled(&request.target, &spoiled);
             return failed(Failure::Response, error_of(&spoiled));
         }
-        for _ in 0..TRIES {
+        for attempt in 1..=TRIES {
             // The head as it is by now: other slices, or a validation, may have changed it.
+            let met = self.store.purges().number();
             let there = self.store.look_up(&key).await.objects().find(|it| it.body.id() == head.body.id());
             let stored = there.as_ref().map_or(&head.stored, |it| &it.stored);
             let stored = std::slice::from_ref(stored);
@@ -280,9 +281,10 @@ impl Edge {
                 break;
             };
             // RFC 9111 sections 3.2 and 3.4: the fields of a later part update what is stored.
-            let is_current = there
-                .is_none_or(|there| self.store.update(&key, registration.born(), &there, updated.at_rest()));
-            if !is_current {
+            let numbers = (registration.born(), met);
+            let is_current =
+                there.is_none_or(|there| self.store.update(&key, numbers, &there, updated.at_rest()));
+            if !is_current && attempt < TRIES {
                 continue;
             }
             let plan = FillPlan::slice(head.stored.slice(range));

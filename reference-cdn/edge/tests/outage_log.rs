@@ -1,63 +1,20 @@
 //! What an outage of an origin leaves in the log: that it began and that it ended, not each request that met it.
 
+#[path = "support/log.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod log;
 mod support;
 
-use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
+use log::Log;
 use support::{After, Origin, TestEdge};
-use tracing::field::{Field, Visit};
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
-
-/// Keeps the lines that a log of warnings would have.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        let _ = write!(self.0, "{}={value:?} ", field.name());
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().expect("lines").push(line.0);
-    }
-
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-
-    fn enter(&self, _: &Id) {}
-
-    fn exit(&self, _: &Id) {}
-}
-
-impl Log {
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut self.0.lock().expect("lines"))
-    }
-}
 
 /// One test: the log is the whole process's.
 #[tokio::test]
 async fn an_outage_is_two_lines() {
-    let log = Log::default();
-    tracing::subscriber::set_global_default(log.clone()).expect("the only one");
+    let log = Log::start();
     let well = Arc::new(AtomicBool::new(true));
     let is_well = Arc::clone(&well);
     let origin = Origin::start(move |seen, mut wire| {

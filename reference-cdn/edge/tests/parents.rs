@@ -227,7 +227,7 @@ async fn ring(ids: &[&str], tiers_below: u32) -> Vec<TestEdge> {
         let (own, next) = (addresses[n], addresses[(n + 1) % ids.len()]);
         let parent = vec![at(next, Role::Parent)];
         let change = |config: &mut Config| {
-            config.listen = own;
+            config.listen = Some(own);
             config.customers[0].origin.limits.response = Duration::from_secs(1);
         };
         edges.push(edge(id, tiers_below, parent, change).await);

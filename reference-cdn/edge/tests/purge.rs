@@ -563,7 +563,7 @@ async fn purges_survive_a_restart_of_the_edge_and_the_folder_is_for_one() {
     assert_eq!((&first["durable"], &first["purged"]), (&json!(true), &json!(1)));
     edge.order(r#"{"all": true, "id": "later", "at": "2026-01-01T00:01:00Z"}"#).await;
     let mut second = Config::new(edge.address, "a:1".parse().expect("authority"));
-    second.listen.set_port(0);
+    second.listen = Some(([127, 0, 0, 1], 0).into());
     second.purge.folder = Some(folder.path().to_owned());
     let refused = bind(second, decide, Clock::manual(START));
     match refused.err() {

@@ -271,6 +271,30 @@ async fn certificates_are_replaced_while_serving() {
     assert_eq!(reload(&without).await.status, 409);
 }
 
+/// Nobody is served in the clear.
+#[tokio::test]
+async fn the_clear_listener_can_be_left_out() {
+    let folder = Folder::new();
+    folder.write("first", &["site.test"]);
+    let origin = Origin::fixed(PAGE, b"page").await;
+    let mut edge = TestEdge::with(origin.address, |config| {
+        with_tls(&folder, &["first"])(config);
+        config.listen = None;
+    })
+    .await;
+    let (status, answer) = get(&edge, "site.test", "site.test").await;
+    assert!(status == 200 && answer.ends_with("page"), "{answer}");
+    assert_eq!(edge.admin("GET", "/status", TOKEN, "").await.json()["listen"], serde_json::Value::Null);
+    assert_eq!(edge.stop().await.expect("stops").cut, 0);
+    let mut config = Config::new(([127, 0, 0, 1], 0).into(), "127.0.0.1:1".parse().expect("authority"));
+    config.listen = None;
+    let decide = |settings: &http_cache::Settings| -> Arc<dyn http_cache::Decisions> {
+        Arc::new(http_cache::Standard::new(settings.clone()))
+    };
+    let error = edge::bind(config, decide, edge::Clock::system()).expect_err("nowhere to connect");
+    assert!(error.to_string().contains("no listener for clients"), "{error}");
+}
+
 #[tokio::test]
 async fn bad_certificates_at_the_start_are_said() {
     let folder = Folder::new();

@@ -24,8 +24,8 @@ pub struct EdgeArgs {
     /// Configuration file (TOML); `reference-cdn config --explain` lists its fields
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where clients connect; port 0 takes a free one [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    /// Where clients connect in the clear, or off; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS:PORT|off")]
     pub listen: Option<String>,
     /// Where the content comes from
     #[arg(long, value_name = "URL", required_unless_present = "config")]
@@ -172,17 +172,16 @@ async fn serve(
         bind(checked.config, decide, Clock::system()).map_err(|error| format!("error: {error}\n"))?;
     announce(args.json, &server, origin.as_deref(), customers)
         .map_err(|error| format!("error: cannot write to standard output: {error}\n"))?;
-    let certificates = server.certificates();
+    let reload = server.reload();
     let stop = async {
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => {
-                    if let Some(certificates) = certificates.clone() {
-                        // What came of it is in the log.
-                        let _ = tokio::task::spawn_blocking(move || certificates.reload()).await;
-                    }
+                    let reload = Arc::clone(&reload);
+                    // What came of it is in the log.
+                    let _ = tokio::task::spawn_blocking(move || reload.all()).await;
                 }
             }
         }
@@ -196,20 +195,23 @@ fn announce(json: bool, server: &Server, origin: Option<&str>, customers: usize)
     let mut out = std::io::stdout().lock();
     if json {
         let line = serde_json::json!({
-            "listen": server.listen().to_string(),
+            "listen": server.listen().map(|address| address.to_string()),
             "tls": server.tls().map(|address| address.to_string()),
             "admin": server.admin().map(|address| address.to_string()),
             "origin": origin,
         });
         writeln!(out, "{line}")?;
     } else {
-        write!(out, "reference-cdn edge: http://{} in front of ", server.listen())?;
+        let clear = server.listen().map(|address| format!("http://{address}"));
+        let tls = server.tls().map(|address| format!("https://{address}"));
+        let first = clear.as_ref().or(tls.as_ref()).map_or("", String::as_str);
+        write!(out, "reference-cdn edge: {first} in front of ")?;
         match origin {
             Some(origin) if customers == 1 => writeln!(out, "http://{origin}")?,
             _ => writeln!(out, "the origins of {customers} customers")?,
         }
-        if let Some(tls) = server.tls() {
-            writeln!(out, "with TLS: https://{tls}")?;
+        if let Some(tls) = tls.filter(|_| clear.is_some()) {
+            writeln!(out, "with TLS: {tls}")?;
         }
         if let Some(admin) = server.admin() {
             writeln!(out, "admin: http://{admin}/status")?;

@@ -238,6 +238,31 @@ fn certificates_are_read_again_on_sighup() {
 }
 
 #[test]
+fn an_edge_can_do_without_a_listener_in_the_clear() {
+    let folder = tempfile::tempdir().expect("folder");
+    let made = rcgen::generate_simple_self_signed(["site.test".to_owned()]).expect("certificate");
+    let certificate = folder.path().join("site.pem");
+    std::fs::write(&certificate, made.cert.pem() + &made.signing_key.serialize_pem()).expect("write");
+    let (_listener, url) = origin();
+    let certificate = certificate.to_str().expect("path");
+    let args = ["edge", "--listen", "off", "--origin", &url, "--tls-listen", "127.0.0.1:0"];
+    let args = [&args[..], &["--tls-certificate", certificate]].concat();
+    let says = |more: &[&str]| {
+        let mut command = program(&[&args[..], more].concat());
+        command.stdout(Stdio::piped());
+        let mut child = Running(command.spawn().expect("starts"));
+        let mut line = String::new();
+        BufReader::new(child.0.stdout.take().expect("piped")).read_line(&mut line).expect("ready line");
+        line
+    };
+    let ready: serde_json::Value = serde_json::from_str(&says(&["--json"])).expect("JSON");
+    assert!(ready["listen"].is_null() && ready["tls"].is_string(), "{ready}");
+    let line = says(&[]);
+    assert!(line.starts_with("reference-cdn edge: https://127.0.0.1:"), "{line}");
+    fails(&["edge", "--listen", "off", "--origin", &url], "there is nowhere for clients to connect");
+}
+
+#[test]
 fn what_cannot_work_is_said_in_one_clear_message() {
     let (taken, url) = origin();
     let taken = taken.local_addr().expect("address").to_string();

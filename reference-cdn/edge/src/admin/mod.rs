@@ -14,21 +14,21 @@ use http::{HeaderName, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::client::{Downstream, HeadError, Request, Service, Stop};
-use crate::config::{Config, Token};
+use crate::config::Config;
 use crate::metrics::prometheus;
 use crate::purge::{Asker, Keyring, Rates};
+use crate::reload::{Reload, Reloaded};
 use crate::state::Edge;
-use crate::tls::Certificates;
 
 /// Answers operators, and customers who purge.
 #[derive(Debug)]
 pub struct Admin {
     edge: Arc<Edge>,
-    keyring: Keyring,
+    keyring: Arc<Keyring>,
     rates: Rates,
-    listen: SocketAddr,
+    listen: Option<SocketAddr>,
     started: http_cache::Time,
-    certificates: Option<Arc<Certificates>>,
+    reload: Arc<Reload>,
 }
 
 /// A response's status, media type and text, and one field more for some.
@@ -54,17 +54,17 @@ impl Page {
 }
 
 impl Admin {
-    /// `listen` is where clients of the edge connect, for the status page.
-    pub fn new(edge: Arc<Edge>, config: &Config, token: Token, listen: SocketAddr) -> Self {
+    /// `listen` is where clients of the edge connect in the clear, for the status page; `reload` what operators can have read again.
+    pub fn new(
+        edge: Arc<Edge>,
+        config: &Config,
+        keyring: Arc<Keyring>,
+        reload: Arc<Reload>,
+        listen: Option<SocketAddr>,
+    ) -> Self {
         let started = edge.clock.now();
-        let keyring = Keyring::new(token, config.purge.tokens.clone());
         let rates = Rates::new(config.purge.limits.rate);
-        Self { edge, keyring, rates, listen, started, certificates: None }
-    }
-
-    /// Lets operators have these certificates read again.
-    pub fn with_certificates(self, certificates: Option<Arc<Certificates>>) -> Self {
-        Self { certificates, ..self }
+        Self { edge, keyring, rates, listen, started, reload }
     }
 
     async fn page<D: Downstream>(&self, request: &mut Request, down: &mut D) -> Page {
@@ -73,9 +73,9 @@ impl Admin {
             "/health" | "/metrics" | "/status" => "GET, HEAD",
             "/purge" => "GET, HEAD, POST",
             _ if path.starts_with("/purge/") => "GET, HEAD, DELETE",
-            "/certificates/reload" => "POST",
+            "/reload" | "/certificates/reload" => "POST",
             _ => {
-                let error = "no such page; there are GET /health, GET /metrics, GET /status, GET and POST /purge, GET and DELETE /purge/ID, and POST /certificates/reload";
+                let error = "no such page; there are GET /health, GET /metrics, GET /status, GET and POST /purge, GET and DELETE /purge/ID, and POST /reload and /certificates/reload";
                 return Page::error(StatusCode::NOT_FOUND, error);
             }
         };
@@ -105,10 +105,11 @@ impl Admin {
                 .with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"reference-cdn admin\""));
         };
         match path.as_str() {
-            "/status" | "/certificates/reload" if asker.customer.is_some() => {
+            "/status" | "/reload" | "/certificates/reload" if asker.customer.is_some() => {
                 Page::error(StatusCode::FORBIDDEN, "this token is for purges only")
             }
             "/status" => Page::json(StatusCode::OK, &self.status()),
+            "/reload" => self.reload_all().await,
             "/certificates/reload" => self.reload_certificates().await,
             _ => self.purge(&asker, request, down).await,
         }
@@ -121,15 +122,34 @@ impl Admin {
     }
 
     async fn reload_certificates(&self) -> Page {
-        let Some(certificates) = self.certificates.clone() else {
-            return Page::error(StatusCode::CONFLICT, "this edge has no TLS listener: set tls.listen");
-        };
+        let reload = Arc::clone(&self.reload);
         // Files are read, and a disk may hang.
-        match tokio::task::spawn_blocking(move || certificates.reload()).await {
-            Ok(Ok(count)) => Page::json(StatusCode::OK, &json!({ "certificates": count })),
-            Ok(Err(error)) => {
+        match tokio::task::spawn_blocking(move || reload.certificates()).await {
+            Ok(None) => Page::error(StatusCode::CONFLICT, "this edge has no TLS listener: set tls.listen"),
+            Ok(Some(Ok(count))) => Page::json(StatusCode::OK, &json!({ "certificates": count })),
+            Ok(Some(Err(error))) => {
                 let error = format!("{error}; the old certificates stay in use");
                 Page::error(StatusCode::UNPROCESSABLE_ENTITY, error)
+            }
+            Err(error) => Page::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        }
+    }
+
+    async fn reload_all(&self) -> Page {
+        let reload = Arc::clone(&self.reload);
+        match tokio::task::spawn_blocking(move || reload.all()).await {
+            Ok(Reloaded { certificates, purge_tokens, origins_changed, origins_unchanged, errors }) => {
+                let status = match errors.is_empty() {
+                    true => StatusCode::OK,
+                    false => StatusCode::UNPROCESSABLE_ENTITY,
+                };
+                let value = json!({
+                    "certificates": certificates,
+                    "purge_tokens": purge_tokens,
+                    "origins": { "changed": origins_changed, "unchanged": origins_unchanged },
+                    "errors": errors,
+                });
+                Page::json(status, &value)
             }
             Err(error) => Page::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         }
@@ -154,7 +174,7 @@ impl Admin {
         json!({
             "program": "reference-cdn",
             "version": env!("CARGO_PKG_VERSION"),
-            "listen": self.listen.to_string(),
+            "listen": self.listen.map(|address| address.to_string()),
             "customers": self.edge.customers.all().iter().enumerate().map(|(number, customer)| json!({
                 "name": &*customer.name,
                 "origin": customer.origin.authority().as_str(),

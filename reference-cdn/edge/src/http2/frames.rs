@@ -28,6 +28,8 @@ pub const END_HEADERS: u8 = 0x4;
 
 /// Octets of a frame's head.
 const HEAD: usize = 9;
+/// Octets of one setting: its identifier and its value (section 6.5.1).
+const SETTING: usize = 6;
 /// Octets of payload that are kept: as much as the error code of RST_STREAM and the increment of WINDOW_UPDATE take.
 const KEPT: usize = 4;
 
@@ -61,6 +63,8 @@ impl FrameHead {
 pub enum Found {
     /// A head is whole. `at`: where the frame begins in this piece; 0 if it began in an earlier one.
     Head { head: FrameHead, at: usize },
+    /// A setting of a SETTINGS frame is whole. `at`: where its last octet stands in this piece.
+    Setting { id: u16, value: u32, at: usize },
     /// A frame is whole. `word`: the first four octets of its payload, zeros for those it does not have.
     End { head: FrameHead, word: u32 },
 }
@@ -74,6 +78,7 @@ pub struct FrameScan {
     /// Octets of the payload still to come, while a payload is passing.
     left: Option<u32>,
     word: [u8; KEPT],
+    setting: [u8; SETTING],
     begun_at: usize,
 }
 
@@ -103,7 +108,13 @@ impl FrameScan {
             return Some(Found::Head { head: self.head, at: self.begun_at });
         };
         let passed = (self.head.length - left) as usize;
-        let take = rest.len().min(left as usize);
+        let mut take = rest.len().min(left as usize);
+        let within = passed % SETTING;
+        if self.head.kind == SETTINGS && take > 0 {
+            // One after the other.
+            take = take.min(SETTING - within);
+            self.setting[within..within + take].copy_from_slice(&rest[..take]);
+        }
         if passed < KEPT {
             let kept = take.min(KEPT - passed);
             self.word[passed..passed + kept].copy_from_slice(&rest[..kept]);
@@ -111,6 +122,16 @@ impl FrameScan {
         *at += take;
         // `take` is at most `left`, which is 24 bits long.
         let left = left - take as u32;
+        if self.head.kind == SETTINGS && take > 0 {
+            self.left = Some(left);
+            if within + take < SETTING {
+                // Cut here, or of a length that no SETTINGS frame has.
+                return if left == 0 { self.next(piece, at) } else { None };
+            }
+            let [a, b, value @ ..] = self.setting;
+            let value = u32::from_be_bytes(value);
+            return Some(Found::Setting { id: u16::from_be_bytes([a, b]), value, at: *at - 1 });
+        }
         if left > 0 {
             self.left = Some(left);
             return None;
@@ -134,6 +155,7 @@ mod tests {
             while let Some(next) = scan.next(piece, &mut at) {
                 found.push(match next {
                     Found::Head { head, .. } => (head, None),
+                    Found::Setting { .. } => continue,
                     Found::End { head, word } => (head, Some(word)),
                 });
             }
@@ -171,6 +193,42 @@ mod tests {
                     prop_assert!(all(&[&octets[..at]]).len().is_multiple_of(2));
                 }
             }
+        }
+
+        /// So are settings, each at its last octet.
+        #[test]
+        fn settings_are_found_however_they_are_cut(
+            settings in prop::collection::vec(any::<(u16, u32)>(), 0..6),
+            more in 0..6_usize,
+            cut in 1_usize..20,
+        ) {
+            let mut payload = Vec::new();
+            for (id, value) in &settings {
+                payload.extend_from_slice(&id.to_be_bytes());
+                payload.extend_from_slice(&value.to_be_bytes());
+            }
+            payload.resize(payload.len() + more, 7);
+            let mut octets = (payload.len() as u32).to_be_bytes()[1..].to_vec();
+            octets.extend_from_slice(&[SETTINGS, 0, 0, 0, 0, 0]);
+            octets.extend_from_slice(&payload);
+            octets.extend_from_slice(&[0, 0, 0, PING, 0, 0, 0, 0, 0]);
+            let (mut scan, mut found, mut ends) = (FrameScan::default(), Vec::new(), 0);
+            for (number, piece) in octets.chunks(cut).enumerate() {
+                let mut place = 0;
+                scan.piece();
+                while let Some(next) = scan.next(piece, &mut place) {
+                    match next {
+                        Found::Setting { id, value, at } => {
+                            prop_assert_eq!(number * cut + at + 1, HEAD + SETTING * (found.len() + 1));
+                            found.push((id, value));
+                        }
+                        Found::End { .. } => ends += 1,
+                        Found::Head { .. } => {}
+                    }
+                }
+                prop_assert_eq!(place, piece.len());
+            }
+            prop_assert_eq!((found, ends), (settings, 2));
         }
 
         #[test]

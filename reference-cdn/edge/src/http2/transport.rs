@@ -93,6 +93,13 @@ impl<T> Transport<T> {
                         return at;
                     }
                 }
+                Found::Setting { id, value, at } => {
+                    if let Err(breach) = seen.watch.setting(id, value) {
+                        seen.breach = Some(breach);
+                        // Without its last octet the frame means nothing.
+                        return at;
+                    }
+                }
                 Found::End { head, .. } => seen.watch.came(&head),
             }
         }

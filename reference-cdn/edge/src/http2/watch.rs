@@ -1,6 +1,11 @@
 //! Bounds what a client may ask of a connection beside requests: resets, and frames that bring nothing; and says what `h2`
 //! does not say about frames that break the protocol. No I/O, no clock.
 //!
+//! Header blocks are not looked into: that would take the whole of HPACK once more, with its state, for each connection. So
+//! a block that cannot be decompressed ends the connection with PROTOCOL_ERROR, as `h2` has it, not with COMPRESSION_ERROR
+//! (section 4.3); and of a trailer section `h2` keeps pseudo-header fields, and lines beyond the announced size, to itself
+//! (up to four times that size; beyond, it ends the connection). Neither reaches an origin.
+//!
 //! `h2` answers each of these frames as the protocol asks, and does the work or drops it; what it does not ask is how often
 //! that goes on. The attacks, by their names: rapid reset (CVE-2023-44487), resets that the server is made to send
 //! (MadeYouReset, CVE-2025-8671), floods of PING (CVE-2019-9512), SETTINGS (CVE-2019-9515), PRIORITY (CVE-2019-9513), empty
@@ -28,6 +33,9 @@ pub enum Breach {
     /// RFC 9113 section 4.2. `h2` calls this PROTOCOL_ERROR.
     #[error("a frame of type {0} with a length that this type does not have")]
     Size(u8),
+    /// RFC 9113 section 6.5.2. `h2` calls this PROTOCOL_ERROR.
+    #[error("an initial window of {0} octets, beyond 2^31-1")]
+    Window(u32),
     /// RFC 9113 section 3.4. `h2` lets it pass.
     #[error("the first frame is no SETTINGS frame")]
     Preface,
@@ -42,6 +50,7 @@ impl Breach {
         match self {
             Self::Limit(_) => Reason::ENHANCE_YOUR_CALM,
             Self::Size(_) => Reason::FRAME_SIZE_ERROR,
+            Self::Window(_) => Reason::FLOW_CONTROL_ERROR,
             Self::Preface => Reason::PROTOCOL_ERROR,
             Self::Closed(_) => Reason::STREAM_CLOSED,
         }
@@ -50,6 +59,10 @@ impl Breach {
 
 /// Octets of DATA that pay for one WINDOW_UPDATE: far fewer than clients let pass between two of them.
 const OCTETS_FOR_UPDATE: u64 = 1024;
+
+/// The setting of the window that streams begin with, and the largest that a window may be (section 6.9.1).
+const INITIAL_WINDOW_SIZE: u16 = 4;
+const MOST_WINDOW: u32 = (1 << 31) - 1;
 
 /// Streams reset by the client that are remembered.
 const RESET_STREAMS: usize = 32;
@@ -155,6 +168,14 @@ impl Watch {
             _ => self.frames.take(now),
         };
         if allowed { Ok(()) } else { Err(Breach::Limit(Limit::Http2Frames)) }
+    }
+
+    /// A setting comes in.
+    ///
+    /// # Errors
+    /// It should go no further.
+    pub fn setting(&self, id: u16, value: u32) -> Result<(), Breach> {
+        if id == INITIAL_WINDOW_SIZE && value > MOST_WINDOW { Err(Breach::Window(value)) } else { Ok(()) }
     }
 
     /// A frame has come in whole.

@@ -96,7 +96,7 @@ impl Connector {
         let Some(server) = server_name(name) else {
             return Err(OriginError::ServerName { origin: self.origin.clone(), name: name.to_owned() });
         };
-        let connector = TlsConnector::from(Arc::clone(tls.config()));
+        let connector = TlsConnector::from(tls.config());
         let limit = self.limits.handshake;
         let stream = match timeout(limit, connector.connect(server, stream)).await {
             Ok(Ok(stream)) => stream,

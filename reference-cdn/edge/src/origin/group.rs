@@ -269,6 +269,21 @@ impl Origins {
         }))
     }
 
+    /// Reads what the origins in TLS trust and show again: for each, whether that changed. Where it did, connections that were
+    /// made before carry no further requests.
+    pub fn reload_tls<'a>(
+        &'a self,
+        system: &'a mut SystemAuthorities,
+    ) -> impl Iterator<Item = Result<bool, OriginSetupError>> + 'a {
+        self.origins.iter().filter_map(|origin| {
+            let changed = origin.pool.connector().tls()?.reload(system);
+            if matches!(changed, Ok(true)) {
+                origin.pool.renew();
+            }
+            Some(changed.map_err(|source| OriginSetupError::Tls { origin: origin.url.clone(), source }))
+        })
+    }
+
     /// The first origin's host and port: what a request without Host is for.
     pub fn authority(&self) -> &Authority {
         let own = self.origins.iter().find(|origin| origin.role != Role::Parent);

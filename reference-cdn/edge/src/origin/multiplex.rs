@@ -65,7 +65,7 @@ impl Drop for Place {
 impl Place {
     /// No more requests on this connection.
     pub fn retire(&self) {
-        self.connection.shared.closed.store(true, Ordering::Release);
+        self.connection.retire();
     }
 
     pub fn octets_received(&self) -> u64 {
@@ -127,6 +127,11 @@ impl Multiplexed {
             carried: AtomicU64::new(0),
             unused_since: Mutex::new(now),
         }))
+    }
+
+    /// It carries no further requests.
+    pub fn retire(&self) {
+        self.shared.closed.store(true, Ordering::Release);
     }
 
     fn unused(&self) -> std::sync::MutexGuard<'_, Instant> {

@@ -41,6 +41,7 @@ pub struct Connection {
     pub received: Arc<Received>,
     name: Option<Arc<str>>,
     opened: Instant,
+    generation: u64,
     carried: u64,
     /// One of the requests that may be under way at once.
     _permit: OwnedSemaphorePermit,
@@ -66,6 +67,7 @@ struct Idle {
     received: Arc<Received>,
     name: Option<Arc<str>>,
     opened: Instant,
+    generation: u64,
     carried: u64,
     since: Instant,
 }
@@ -73,7 +75,7 @@ struct Idle {
 /// A connection just opened.
 enum Opened {
     H1(Box<Idle>),
-    H2(Arc<Multiplexed>),
+    H2 { multiplexed: Arc<Multiplexed>, generation: u64 },
 }
 
 /// What the origin is known to speak.
@@ -92,6 +94,8 @@ pub struct Pool {
     waiting: AtomicUsize,
     opened: AtomicU64,
     speaks: AtomicU8,
+    /// Counts the times that connections of before were given up.
+    generation: AtomicU64,
     /// While a connection may turn out to carry many requests, one is opened at a time for each name.
     openings: Mutex<HashMap<Option<Arc<str>>, Arc<Opening>>>,
 }
@@ -151,6 +155,7 @@ impl Pool {
             waiting: AtomicUsize::new(0),
             opened: AtomicU64::new(0),
             speaks: AtomicU8::new(speaks),
+            generation: AtomicU64::new(0),
             openings: Mutex::default(),
         }
     }
@@ -273,7 +278,7 @@ impl Pool {
     fn carrier(&self, opened: Opened, permit: OwnedSemaphorePermit) -> Carrier {
         match opened {
             Opened::H1(idle) => Carrier::H1(connection(*idle, permit, false)),
-            Opened::H2(multiplexed) => {
+            Opened::H2 { multiplexed, generation } => {
                 let place = multiplexed.first_place();
                 let mut list = lock(&self.multiplexed);
                 list.retain(|it| it.is_worth_keeping(&self.limits, Instant::now()));
@@ -284,7 +289,7 @@ impl Pool {
                     spare -= usize::from(surplus);
                     !surplus
                 });
-                if self.limits.requests > 1 {
+                if self.limits.requests > 1 && self.is_current(generation) {
                     list.push(multiplexed);
                 }
                 Carrier::H2(Stream { place, _permit: permit })
@@ -293,13 +298,15 @@ impl Pool {
     }
 
     async fn open(&self, name: Option<&Arc<str>>) -> Result<Opened, OriginError> {
+        let generation = self.generation.load(Ordering::Acquire);
         let (stream, h2) = self.connector.connect(name.map(|name| &**name)).await?;
         let origin = self.connector.origin();
         if self.connector.protocol() == Protocol::Auto {
             self.speaks.store(if h2 { H2 } else { H1 }, Ordering::Relaxed);
         }
         let opened = if h2 {
-            Opened::H2(Multiplexed::begin(origin, stream, name.cloned(), &self.limits).await?)
+            let multiplexed = Multiplexed::begin(origin, stream, name.cloned(), &self.limits).await?;
+            Opened::H2 { multiplexed, generation }
         } else {
             let (watched, received) = Watched::new(stream);
             let (sender, connection) = Builder::new()
@@ -316,7 +323,8 @@ impl Pool {
             });
             let now = Instant::now();
             let name = name.cloned();
-            Opened::H1(Box::new(Idle { sender, received, name, opened: now, carried: 0, since: now }))
+            let (opened, since) = (now, now);
+            Opened::H1(Box::new(Idle { sender, received, name, opened, generation, carried: 0, since }))
         };
         self.opened.fetch_add(1, Ordering::Relaxed);
         Ok(opened)
@@ -324,17 +332,32 @@ impl Pool {
 
     /// Takes back a connection whose response has been read to its end.
     pub fn give_back(&self, connection: Connection) {
-        let Connection { sender, received, name, opened, carried, _permit, .. } = connection;
+        let Connection { sender, received, name, opened, generation, carried, _permit, .. } = connection;
         let now = Instant::now();
         let worn = carried >= self.limits.requests || now.duration_since(opened) >= self.limits.age;
         if sender.is_closed() || worn || self.limits.idle_connections == 0 {
             return;
         }
         let mut list = lock(&self.idle);
+        // Under the lock: whoever gives up what is kept finds it, or it is not kept.
+        if !self.is_current(generation) {
+            return;
+        }
         if list.len() >= self.limits.idle_connections {
             list.remove(0);
         }
-        list.push(Idle { sender, received, name, opened, carried, since: now });
+        list.push(Idle { sender, received, name, opened, generation, carried, since: now });
+    }
+
+    fn is_current(&self, generation: u64) -> bool {
+        self.generation.load(Ordering::Acquire) == generation
+    }
+
+    /// Connections that are open, or being opened, carry no further requests.
+    pub fn renew(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        lock(&self.idle).clear();
+        lock(&self.multiplexed).drain(..).for_each(|it| it.retire());
     }
 
     /// Closes connections that have been idle for too long, and forgets closed ones.
@@ -350,8 +373,9 @@ impl Pool {
 }
 
 fn connection(idle: Idle, permit: OwnedSemaphorePermit, reused: bool) -> Connection {
-    let Idle { sender, received, name, opened, carried, .. } = idle;
-    Connection { sender, reused, received, name, opened, carried: carried + 1, _permit: permit }
+    let Idle { sender, received, name, opened, generation, carried, .. } = idle;
+    let carried = carried + 1;
+    Connection { sender, reused, received, name, opened, generation, carried, _permit: permit }
 }
 
 /// Counts a request that waits, while it does.

@@ -3,12 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use http::uri::Authority;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use sha2::{Digest as _, Sha256};
 
 use super::config::{OriginTls, Protocol};
 
@@ -67,11 +69,21 @@ impl SystemAuthorities {
 }
 
 /// How to make a TLS connection to one origin.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Tls {
-    config: Arc<ClientConfig>,
+    settings: OriginTls,
+    protocol: Protocol,
+    current: ArcSwap<Made>,
     /// `None`: that of the Host field.
     name: Option<Arc<str>>,
+}
+
+/// What files and the system said at one time.
+#[derive(Debug)]
+struct Made {
+    config: Arc<ClientConfig>,
+    /// Of all of it, to tell whether it is the same when it is read again.
+    digest: [u8; 32],
 }
 
 impl Tls {
@@ -86,10 +98,44 @@ impl Tls {
         if let Some(name) = name.filter(|name| server_name(name).is_none()) {
             return Err(TlsSetupError::Name(name.clone()));
         }
+        let current = ArcSwap::from_pointee(Self::make(settings, protocol, system)?);
+        let name = name.map(|name| name.as_str().into());
+        Ok(Self { settings: settings.clone(), protocol, current, name })
+    }
+
+    /// Reads the files, and whom the system trusts, again. True if they say something else than before: connections from now
+    /// on are made as they say.
+    ///
+    /// # Errors
+    /// When a file cannot be used; then all stays as it was.
+    pub fn reload(&self, system: &mut SystemAuthorities) -> Result<bool, TlsSetupError> {
+        let made = Self::make(&self.settings, self.protocol, system)?;
+        if made.digest == self.current.load().digest {
+            return Ok(false);
+        }
+        self.current.store(Arc::new(made));
+        Ok(true)
+    }
+
+    fn make(
+        settings: &OriginTls,
+        protocol: Protocol,
+        system: &mut SystemAuthorities,
+    ) -> Result<Made, TlsSetupError> {
         let roots = match &settings.ca {
             None => system.get()?,
             Some(path) => Arc::new(authorities(path)?),
         };
+        let mut digest = Sha256::new();
+        let mut note = |octets: &[u8]| {
+            digest.update(octets.len().to_le_bytes());
+            digest.update(octets);
+        };
+        for root in &roots.roots {
+            note(&root.subject);
+            note(&root.subject_public_key_info);
+            note(root.name_constraints.as_deref().unwrap_or_default());
+        }
         let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots);
@@ -97,7 +143,10 @@ impl Tls {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
                 let source = |source| TlsSetupError::Certificate { path: chain.clone(), source };
-                builder.with_client_auth_cert(certificates(chain)?, private_key(key)?).map_err(source)?
+                let (certificates, key) = (certificates(chain)?, private_key(key)?);
+                certificates.iter().for_each(|certificate| note(certificate));
+                note(key.secret_der());
+                builder.with_client_auth_cert(certificates, key).map_err(source)?
             }
         };
         config.alpn_protocols = match protocol {
@@ -106,11 +155,11 @@ impl Tls {
             Protocol::H2 => vec![b"h2".to_vec()],
         };
         config.resumption = Resumption::in_memory_sessions(SESSIONS);
-        Ok(Self { config: Arc::new(config), name: name.map(|name| name.as_str().into()) })
+        Ok(Made { config: Arc::new(config), digest: digest.finalize().into() })
     }
 
-    pub fn config(&self) -> &Arc<ClientConfig> {
-        &self.config
+    pub fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.current.load().config)
     }
 
     /// The name to ask for when the request's Host is `host`. Connections made for one name carry no requests for

@@ -58,7 +58,7 @@ pub use scope::Scope;
 pub use sweep::{Walked, keep};
 pub use tables::Identity;
 use tables::Tables;
-pub use tokens::{Asker, Keyring, PurgeToken};
+pub use tokens::{Asker, Keyring, PurgeToken, TokenFileError};
 pub use walk::{Rest, Ticket, Walk};
 
 /// How purging is set up.
@@ -69,6 +69,8 @@ pub struct PurgeConfig {
     pub limits: Limits,
     /// Who may purge beside the operator.
     pub tokens: Vec<PurgeToken>,
+    /// Where these were read, to be read again. `None`: they stay.
+    pub token_file: Option<PathBuf>,
 }
 
 /// Bounds of memory and work.

@@ -1,11 +1,19 @@
 //! Who may purge what: the operator everything, and customers' tokens their own content.
 
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
 use crate::config::Token;
 
 /// Fewest characters of a token. 16 random ones are beyond guessing over a network.
 const SHORTEST: usize = 16;
 /// Tokens in a file. Each is compared with what a request gives.
 const MOST: usize = 10_000;
+/// Octets of a file.
+const MOST_OCTETS: u64 = 4 << 20;
 
 /// A token that is good for the purges of one customer's content, and nothing else.
 #[derive(Clone, Debug)]
@@ -54,6 +62,39 @@ impl PurgeToken {
         }
         Ok(tokens)
     }
+
+    /// Reads such a file. `known`: whether there is a customer of this name.
+    ///
+    /// # Errors
+    /// What is wrong, and where; never the token.
+    pub fn read(path: &Path, known: impl Fn(&str) -> bool) -> Result<Vec<Self>, TokenFileError> {
+        let failed = |source| TokenFileError::Read { path: path.to_owned(), source };
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(MOST_OCTETS + 1).read_to_string(&mut text).map_err(failed)?;
+        let malformed = |what| TokenFileError::Malformed { path: path.to_owned(), what };
+        if text.len() as u64 > MOST_OCTETS {
+            return Err(malformed(format!("it is larger than {MOST_OCTETS} octets")));
+        }
+        let tokens = Self::parse(&text).map_err(malformed)?;
+        match tokens.iter().find(|token| !known(&token.customer)) {
+            Some(token) => {
+                Err(TokenFileError::Stranger { path: path.to_owned(), customer: token.customer.clone() })
+            }
+            None => Ok(tokens),
+        }
+    }
+}
+
+/// Why a file of tokens cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFileError {
+    #[error("cannot read the tokens for purges in {}: {source}", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}, {what}", .path.display())]
+    Malformed { path: PathBuf, what: String },
+    #[error("{} has a token for the customer \"{customer}\", whom this edge does not have", .path.display())]
+    Stranger { path: PathBuf, customer: String },
 }
 
 /// Who asks.
@@ -78,21 +119,49 @@ impl Asker {
 }
 
 /// All tokens.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Keyring {
     admin: Token,
-    customers: Vec<PurgeToken>,
+    customers: ArcSwap<Vec<PurgeToken>>,
+    file: Option<TokenFile>,
+}
+
+/// Where customers' tokens come from.
+#[derive(Debug)]
+struct TokenFile {
+    path: PathBuf,
+    /// The customers that there are.
+    customers: Vec<String>,
 }
 
 impl Keyring {
     pub fn new(admin: Token, customers: Vec<PurgeToken>) -> Self {
-        Self { admin, customers }
+        Self { admin, customers: ArcSwap::from_pointee(customers), file: None }
+    }
+
+    /// Where the tokens were read, to be read again; `customers` are those that there are.
+    pub fn from_file(self, path: Option<PathBuf>, customers: Vec<String>) -> Self {
+        Self { file: path.map(|path| TokenFile { path, customers }), ..self }
+    }
+
+    /// Reads the file again, and says how many tokens there are. `None`: there is no file.
+    ///
+    /// # Errors
+    /// What is wrong with it; then the tokens stay as they were.
+    pub fn reload(&self) -> Option<Result<usize, TokenFileError>> {
+        let TokenFile { path, customers } = self.file.as_ref()?;
+        let known = |name: &str| customers.iter().any(|customer| customer == name);
+        Some(PurgeToken::read(path, known).map(|tokens| {
+            let count = tokens.len();
+            self.customers.store(Arc::new(tokens));
+            count
+        }))
     }
 
     /// Whose token this is. Takes the same time whichever it is, and however much of it is right.
     pub fn asker(&self, token: &[u8]) -> Option<Asker> {
         let mut asker = None;
-        for known in &self.customers {
+        for known in self.customers.load().iter() {
             if known.token.matches(token) {
                 asker = Some(Asker { name: known.name.clone(), customer: Some(known.customer.clone()) });
             }

@@ -412,8 +412,9 @@ impl Store {
 
     /// Gives a stored response the head `new`, which was made from that of `old` by a fetch that was `born` then. False: its
     /// head is another by now. Purges meet it as before: unlike after [`freshen`](Self::freshen), those that came before
-    /// that fetch still concern it, since a download that began before a purge goes on after it.
-    pub fn update(&self, key: &HashedKey, born: u64, old: &Object, new: Stored) -> bool {
+    /// that fetch still concern it, since a download that began before a purge goes on after it. `met`: how many purges
+    /// there were before `old` was looked up, all of which it has met.
+    pub fn update(&self, key: &HashedKey, (born, met): (u64, u64), old: &Object, new: Stored) -> bool {
         let (verdict, version) = self.arriving(key, &new, born);
         if verdict == Verdict::Gone {
             // It will be met as it is.
@@ -431,7 +432,7 @@ impl Store {
         resource.set(all);
         shard.queues.weigh(&old.body);
         if let Some(disk) = &self.disk {
-            disk.shared.freshen(key, old.body.id(), &new, old.body.born());
+            disk.shared.freshen(key, old.body.id(), &new, met);
         }
         true
     }

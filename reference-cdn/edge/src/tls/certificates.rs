@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http_cache::Time;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
@@ -14,12 +16,19 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use tokio::time::sleep;
+
 use super::names::{Names, lower, parent};
+use super::validity::{Standing, Validity};
 use super::{CertificateFiles, Secured};
+use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::timestamp;
 
 /// Octets of a certificate or key file.
 const MOST_OCTETS: u64 = 1 << 20;
+/// How often the dates of certificates are looked at.
+const GLANCE: Duration = Duration::from_secs(1);
 /// What is spoken inside, best first (RFC 7301).
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
@@ -50,12 +59,15 @@ pub struct Certificates {
     files: Vec<CertificateFiles>,
     current: ArcSwap<Set>,
     metrics: Arc<Metrics>,
+    clock: Clock,
 }
 
 /// Those read at one time.
 #[derive(Debug)]
 pub struct Set {
     entries: Vec<Entry>,
+    /// What was last said of the dates of each certificate, chain by chain.
+    said: Mutex<Vec<Vec<Standing>>>,
     /// Entries for a name, in the order of the files: they may differ in the kind of their key.
     exact: HashMap<Box<str>, Vec<usize>>,
     wildcards: HashMap<Box<str>, Vec<usize>>,
@@ -67,6 +79,9 @@ struct Entry {
     key: Arc<CertifiedKey>,
     names: Arc<Names>,
     config: Arc<ServerConfig>,
+    file: PathBuf,
+    /// Of the certificate, then of those that vouch for it.
+    validity: Vec<Validity>,
 }
 
 impl Certificates {
@@ -74,9 +89,45 @@ impl Certificates {
     ///
     /// # Errors
     /// What is wrong with which file.
-    pub fn read(files: Vec<CertificateFiles>, metrics: Arc<Metrics>) -> Result<Self, TlsError> {
+    pub fn read(files: Vec<CertificateFiles>, metrics: Arc<Metrics>, clock: Clock) -> Result<Self, TlsError> {
         let current = ArcSwap::from_pointee(Set::read(&files)?);
-        Ok(Self { files, current, metrics })
+        let new = Self { files, current, metrics, clock };
+        new.look();
+        Ok(new)
+    }
+
+    /// Looks at the dates of those in use, and warns of what changed since it last did. A certificate that clients refuse is
+    /// shown nevertheless: they say so, and there may be none that is better.
+    fn look(&self) {
+        let (set, now) = (self.current(), self.clock.now());
+        self.metrics.certificates_expire(set.entries.iter().map(Entry::expires).collect());
+        let mut said = set.said.lock().unwrap_or_else(PoisonError::into_inner);
+        for (entry, said) in set.entries.iter().zip(said.iter_mut()) {
+            for (certificate, said) in entry.validity.iter().zip(said) {
+                let (file, subject) = (entry.file.display(), &*certificate.subject);
+                match certificate.at(now) {
+                    standing if standing == *said => continue,
+                    Standing::Expired => {
+                        let expired = timestamp::format(certificate.not_after);
+                        tracing::warn!(%file, subject, expired, "a certificate has expired: clients refuse it; replace it and send SIGHUP");
+                    }
+                    Standing::NotYet => {
+                        let begins = timestamp::format(certificate.not_before);
+                        tracing::warn!(%file, subject, begins, "a certificate is not valid yet: clients refuse it until then, or this machine's clock is wrong");
+                    }
+                    Standing::Valid => tracing::warn!(%file, subject, "a certificate is valid now"),
+                }
+                *said = certificate.at(now);
+            }
+        }
+    }
+
+    /// Warns of certificates as they expire. Ends never; whoever drops it ends it.
+    pub async fn watch(&self) {
+        loop {
+            sleep(GLANCE).await;
+            self.look();
+        }
     }
 
     /// Whether these can be read and used.
@@ -101,6 +152,7 @@ impl Certificates {
         self.metrics.tls_reloads.add(1);
         let count = set.entries.len();
         self.current.store(Arc::new(set));
+        self.look();
         tracing::info!(count, "certificates replaced");
         Ok(count)
     }
@@ -115,7 +167,12 @@ impl Set {
         let provider = Arc::new(default_provider());
         // Made anew for each set: whoever resumes a session would go on with the certificate of the session's beginning.
         let tickets = Ticketer::new()?;
-        let mut set = Self { entries: Vec::new(), exact: HashMap::new(), wildcards: HashMap::new() };
+        let mut set = Self {
+            entries: Vec::new(),
+            said: Mutex::default(),
+            exact: HashMap::new(),
+            wildcards: HashMap::new(),
+        };
         for files in files {
             let entry = Entry::read(files, &provider, &tickets)?;
             let index = set.entries.len();
@@ -127,6 +184,8 @@ impl Set {
             }
             set.entries.push(entry);
         }
+        let valid = |entry: &Entry| vec![Standing::Valid; entry.validity.len()];
+        set.said = Mutex::new(set.entries.iter().map(valid).collect());
         if set.entries.is_empty() { Err(TlsError::None) } else { Ok(set) }
     }
 
@@ -167,6 +226,9 @@ impl Entry {
             let names = "it names nobody: clients look for subjectAltName, and it has none";
             return Err(no_certificate(names.into()));
         }
+        let malformed = || TlsError::Malformed { path: path.clone(), source: webpki::Error::BadDer };
+        let validity =
+            chain.iter().map(|it| Validity::of(it).ok_or_else(malformed)).collect::<Result<_, _>>()?;
         let key = PrivateKeyDer::from_pem_slice(&read(key_path)?)
             .map_err(|error| TlsError::NoKey { path: key_path.clone(), why: error.to_string() })?;
         let unfit = |source| TlsError::Unfit { certificate: path.clone(), key: key_path.clone(), source };
@@ -180,7 +242,12 @@ impl Entry {
         config.ticketer = Arc::clone(tickets);
         // The default, said here because it matters: no early data.
         config.max_early_data_size = 0;
-        Ok(Self { key, names: Arc::new(names), config: Arc::new(config) })
+        Ok(Self { key, names: Arc::new(names), config: Arc::new(config), file: path.clone(), validity })
+    }
+
+    /// When the first of its chain does.
+    fn expires(&self) -> Time {
+        self.validity.iter().map(|it| it.not_after).min().unwrap_or_default()
     }
 }
 

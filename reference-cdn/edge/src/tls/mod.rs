@@ -5,6 +5,7 @@
 pub mod accept;
 pub mod certificates;
 mod names;
+mod validity;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

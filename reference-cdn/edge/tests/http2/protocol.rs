@@ -122,8 +122,12 @@ async fn frames_that_break_the_protocol_end_the_connection() {
         ("a window beyond 2^31-1", window_update(0, 0x7fff_ffff), FLOW_CONTROL_ERROR),
         ("ENABLE_PUSH of 2", settings(&[(2, 2)]), PROTOCOL_ERROR),
         ("MAX_FRAME_SIZE of 1", settings(&[(5, 1)]), PROTOCOL_ERROR),
-        // For these two, RFC 9113 has FLOW_CONTROL_ERROR and COMPRESSION_ERROR; h2 does not tell them apart.
-        ("INITIAL_WINDOW_SIZE beyond 2^31-1", settings(&[(INITIAL_WINDOW_SIZE, 1 << 31)]), PROTOCOL_ERROR),
+        (
+            "INITIAL_WINDOW_SIZE beyond 2^31-1",
+            settings(&[(1, 7), (INITIAL_WINDOW_SIZE, 1 << 31), (5, 16_384)]),
+            FLOW_CONTROL_ERROR,
+        ),
+        // Here RFC 9113 has COMPRESSION_ERROR; h2 does not tell it apart.
         ("an index that the tables do not have", frame(HEADERS, 5, 1, [0xff, 0x10]), PROTOCOL_ERROR),
     ];
     let count = cases.len() as u64;

@@ -56,7 +56,7 @@ impl Running {
             settings.client_directives = ClientDirectives::Honor;
         }
         let server = bind(config, |settings: &Settings| decide(settings), clock.clone()).expect("bind");
-        let (address, admin) = (server.listen(), server.admin().expect("admin"));
+        let (address, admin) = (server.listen().expect("clear"), server.admin().expect("admin"));
         let edge = Arc::clone(server.edge());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.serve(async {

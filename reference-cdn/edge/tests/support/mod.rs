@@ -391,6 +391,7 @@ impl Client {
 
 /// An edge under test.
 pub struct TestEdge {
+    /// Nowhere, if it was switched off.
     pub address: SocketAddr,
     /// Nowhere, unless it was configured.
     pub tls: SocketAddr,
@@ -422,7 +423,7 @@ impl TestEdge {
         let clock = Clock::manual(START);
         let decide = |settings: &Settings| Arc::new(Standard::new(settings.clone())) as Arc<dyn Decisions>;
         let server = bind(config, decide, clock.clone()).expect("bind");
-        let (address, admin) = (server.listen(), server.admin().expect("admin"));
+        let (address, admin) = (server.listen().unwrap_or(any), server.admin().expect("admin"));
         let tls = server.tls().unwrap_or(any);
         let edge = Arc::clone(server.edge());
         let (stop, stopped) = oneshot::channel::<()>();

@@ -148,12 +148,15 @@ const GENERAL: &[Field<Draft>] = &[
     Field {
         path: "listen",
         kind: Kind::Text {
-            form: "\"ADDRESS:PORT\"",
-            set: |draft, text| address(text).map(|it| draft.config.listen = it),
+            form: "\"ADDRESS:PORT\" or \"off\"",
+            set: |draft, text| {
+                draft.config.listen = if text == "off" { None } else { Some(address(text)?) };
+                Ok(())
+            },
         },
         default: Some("127.0.0.1:8080"),
-        meaning: "Where clients connect. Port 0 takes a free one.",
-        bounds: "Only this machine can connect until another address is given.",
+        meaning: "Where clients connect in the clear; \"off\" where they connect with TLS only (tls.listen). Port 0 takes a free one.",
+        bounds: "Only this machine can connect until another address is given. What goes in the clear can be read and changed on its way.",
     },
     Field {
         path: "name",
@@ -393,7 +396,7 @@ const SERVING: &[Field<Draft>] = &[
         },
         default: None,
         meaning: "PEM files, each with a certificate and those that vouch for it. Clients get the one for the name they ask for, else the first.",
-        bounds: "Read again on SIGHUP or POST /certificates/reload; files that are no good change nothing. A request for a host that the certificate does not cover is answered with 421.",
+        bounds: "Read again on SIGHUP or POST /reload; files that are no good change nothing, and dates that are over are warned of. A request for a host that the certificate does not cover is answered with 421.",
     },
     Field {
         path: "tls.key",
@@ -631,7 +634,7 @@ const SERVING: &[Field<Draft>] = &[
         },
         default: None,
         meaning: "File with tokens for customers: lines of CUSTOMER TOKEN [NAME].",
-        bounds: "Each is good for purges of its customer's content only. Without it, only the admin token purges.",
+        bounds: "Each is good for purges of its customer's content only. Without it, only the admin token purges. Read again on SIGHUP or POST /reload.",
     },
     Field {
         path: "purge.rate",

@@ -192,12 +192,22 @@ impl Draft {
                     .hint("set admin.listen (--admin) as well, or remove it"),
             )),
             Some(path) => match purge_tokens(&path, &self.config.customers) {
-                Ok(tokens) => self.config.purge.tokens = tokens,
+                Ok(tokens) => {
+                    self.config.purge.tokens = tokens;
+                    self.config.purge.token_file = Some(path);
+                }
                 Err(wrong) => wrongs.push((about(&["purge.token-file"]), wrong)),
             },
             None => {}
         }
         wrongs.extend(self.collisions());
+        if self.config.listen.is_none() && self.tls.listen.is_none() {
+            wrongs.push((
+                about(&["listen", "tls.listen"]),
+                Wrong::new("there is nowhere for clients to connect")
+                    .hint("set tls.listen (--tls-listen), or give `listen` an address"),
+            ));
+        }
         match std::mem::take(&mut self.tls).finish() {
             Ok(tls) => self.config.tls = tls,
             Err(wrong) => wrongs.push(wrong),
@@ -225,7 +235,7 @@ impl Draft {
 impl Draft {
     /// Listeners that want the same address.
     fn collisions(&self) -> Vec<(About, Wrong)> {
-        let (listen, tls) = (Some(self.config.listen), self.tls.listen);
+        let (listen, tls) = (self.config.listen, self.tls.listen);
         [
             ("admin.listen", self.admin, "listen", listen),
             ("admin.listen", self.admin, "tls.listen", tls),
@@ -282,23 +292,8 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
 
 fn purge_tokens(path: &std::path::Path, customers: &[CustomerConfig]) -> Result<Vec<PurgeToken>, Wrong> {
     let hint = "a line for each: CUSTOMER TOKEN, or CUSTOMER TOKEN NAME; head -c 24 /dev/urandom | base64 makes a token";
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Wrong::new(format!("cannot read the tokens for purges in {}: {error}", path.display())).hint(hint)
-    })?;
-    let tokens = PurgeToken::parse(&text)
-        .map_err(|error| Wrong::new(format!("{}, {error}", path.display())).hint(hint))?;
-    let known = |token: &&PurgeToken| customers.iter().any(|customer| customer.name == token.customer);
-    match tokens.iter().find(|token| !known(token)) {
-        Some(token) => {
-            let wrong = format!(
-                "{} has a token for the customer \"{}\", whom this edge does not have",
-                path.display(),
-                token.customer
-            );
-            Err(Wrong::new(wrong).hint(hint))
-        }
-        None => Ok(tokens),
-    }
+    let known = |name: &str| customers.iter().any(|customer| customer.name == name);
+    PurgeToken::read(path, known).map_err(|error| Wrong::new(error.to_string()).hint(hint))
 }
 
 fn token(path: &std::path::Path) -> Result<Token, Wrong> {

@@ -115,7 +115,7 @@ pub const ORIGIN_FIELDS: &[Field<Draft>] = &[
         },
         default: None,
         meaning: "PEM file of the authorities that sign certificates of origins. By default those that the system trusts.",
-        bounds: "Whoever can get a certificate from a trusted authority can be taken for the origin.",
+        bounds: "Whoever can get a certificate from a trusted authority can be taken for the origin. Read again on SIGHUP or POST /reload, like origin.certificate and origin.key.",
     },
     Field {
         path: "origin.certificate",
