@@ -2,7 +2,7 @@
 
 use edge::Clock;
 use edge::purge::Purges;
-use edge::store::disk::{DiskConfig, DiskLimits, File, Files, OtherVersion, Recovered, Sync};
+use edge::store::disk::{DiskConfig, DiskLimits, File, Files, OtherVersion, Sync};
 use edge::store::{End, HashedKey, Next, Object, Store, StoreLimits};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use http_cache::{
@@ -136,7 +136,6 @@ impl File for InMemory {
 /// A store on such a folder.
 pub(crate) struct Opened {
     pub store: Arc<Store>,
-    pub recovered: Recovered,
 }
 
 pub(crate) fn open(folder: &Arc<Folder>) -> Opened {
@@ -150,8 +149,8 @@ pub(crate) fn open(folder: &Arc<Folder>) -> Opened {
     };
     let purges = Purges::in_memory(Default::default(), 1);
     let limits = StoreLimits { memory: 16 << 20, object: 256 << 10, variants: 4 };
-    let (store, recovered) = Store::open(limits, purges, config).unwrap();
-    Opened { store: Arc::new(store), recovered }
+    let (store, _) = Store::open(limits, purges, config).unwrap();
+    Opened { store: Arc::new(store) }
 }
 
 const NOW: Time = Time::from_secs(1_795_773_600);

@@ -154,7 +154,7 @@ pub(crate) fn damage_seeds() -> Vec<Vec<u8>> {
 fn forgeries() -> impl Iterator<Item = Vec<u8>> {
     let header = (12..124_u16).step_by(4).map(|at| vec![9, at]);
     let record = (0..72_u16).step_by(4).flat_map(|at| [0, 2, 5].map(|which| vec![10, which, at]));
-    let entries = (0..40_u16).step_by(4).filter(|at| at % 5 != 0).map(|at| vec![11, 1, at]);
+    let entries = (0..40_u16).step_by(4).filter(|at| !at.is_multiple_of(5)).map(|at| vec![11, 1, at]);
     let trailer = (0..52_u16).step_by(4).map(|at| vec![11, 0, at * 5]);
     let all = header.chain(record).chain(entries).chain(trailer);
     all.flat_map(|words| {
@@ -298,14 +298,14 @@ fn forge_index(octets: &mut [u8], which: u16, at: u16, new: &[u8]) -> bool {
     if count == 0 || from + 40 * count != end {
         return false;
     }
-    let changed = if at % 5 == 0 {
+    let changed = if at.is_multiple_of(5) {
         overwrite(&mut octets[end + 8..end + 60], usize::from(at / 5) % 52, new)
     } else {
         let entry = from + 40 * (usize::from(which) % count);
         overwrite(&mut octets[entry..entry + 40], usize::from(at) % 40, new)
     };
     let entries = sum(seed, &[&octets[from..end]]);
-    if at % 5 != 0 {
+    if !at.is_multiple_of(5) {
         octets[end + 20..end + 24].copy_from_slice(&entries);
     }
     let trailer = sum(seed, &[&octets[end..end + 60]]);
