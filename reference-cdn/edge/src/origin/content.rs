@@ -1,5 +1,6 @@
 //! Content to and from the origin.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -119,8 +120,7 @@ pub async fn upload(mut content: RequestBody, mut stream: SendStream<Bytes>, pro
                 while !data.is_empty() {
                     stream.reserve_capacity(data.len());
                     // Nothing more is wanted when the stream is over: whoever waits for the response is told why.
-                    let Some(Ok(room)) = std::future::poll_fn(|context| stream.poll_capacity(context)).await
-                    else {
+                    let Some(Ok(room)) = poll_fn(|context| stream.poll_capacity(context)).await else {
                         return;
                     };
                     let piece = data.split_to(room.min(data.len()));
@@ -165,13 +165,19 @@ pub struct OriginContent {
 
 #[derive(Debug)]
 enum Source {
-    H1 {
-        incoming: Incoming,
-        lease: Option<(Arc<Origin>, Connection)>,
-    },
+    H1(Box<Received>),
     H2(Box<Streamed>),
     /// All of it has been taken, or it broke off.
     Over,
+}
+
+#[derive(Debug)]
+struct Received {
+    incoming: Incoming,
+    connection: Connection,
+    origin: Arc<Origin>,
+    /// The connection is good for another request.
+    keep: bool,
 }
 
 #[derive(Debug)]
@@ -219,7 +225,7 @@ impl OriginContent {
         until: (Instant, Duration),
     ) -> Self {
         let is_over = incoming.is_end_stream();
-        let source = Source::H1 { incoming, lease: keep.then_some((origin, connection)) };
+        let source = Source::H1(Box::new(Received { incoming, connection, origin, keep }));
         let mut content = Self { source, stall, until, attempt: None };
         if is_over {
             content.end();
@@ -248,7 +254,7 @@ impl OriginContent {
     pub(super) fn watch(&mut self, attempt: Attempt) {
         match self.source {
             Source::Over => attempt.succeeded(),
-            Source::H1 { .. } | Source::H2(_) => self.attempt = Some(attempt),
+            Source::H1(_) | Source::H2(_) => self.attempt = Some(attempt),
         }
     }
 
@@ -281,9 +287,10 @@ impl OriginContent {
     }
 
     fn end(&mut self) {
-        if let Source::H1 { lease: Some((origin, connection)), .. } =
-            std::mem::replace(&mut self.source, Source::Over)
+        if let Source::H1(received) = std::mem::replace(&mut self.source, Source::Over)
+            && received.keep
         {
+            let Received { origin, connection, .. } = *received;
             origin.pool.give_back(connection);
         }
         if let Some(attempt) = self.attempt.take() {
@@ -296,11 +303,23 @@ impl Source {
     async fn frame(&mut self) -> Option<Result<Frame<Bytes>, ContentError>> {
         match self {
             Self::Over => None,
-            Self::H1 { incoming, .. } => {
-                incoming.frame().await.map(|frame| frame.map_err(ContentError::from))
-            }
+            Self::H1(received) => poll_fn(|context| received.poll_frame(context)).await,
             Self::H2(streamed) => streamed.frame().await,
         }
+    }
+}
+
+impl Received {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ContentError>>> {
+        let Self { incoming, connection, .. } = self;
+        let mut incoming = Pin::new(incoming);
+        let mut frame = incoming.as_mut().poll_frame(context);
+        if frame.is_pending() {
+            // Asked for, the next piece is read.
+            connection.driver.drive(context);
+            frame = incoming.poll_frame(context);
+        }
+        frame.map(|frame| frame.map(|frame| frame.map_err(ContentError::from)))
     }
 }
 

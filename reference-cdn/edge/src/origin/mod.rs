@@ -18,6 +18,7 @@ mod addresses;
 mod config;
 mod connect;
 mod content;
+mod driver;
 mod error;
 mod exchange;
 mod group;

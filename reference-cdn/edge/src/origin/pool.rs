@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use http::header::{CONNECTION, HeaderMap};
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -14,13 +13,11 @@ use tokio::time::{Instant, timeout};
 use super::config::{OriginLimits, Protocol};
 use super::connect::Connector;
 use super::content::OutboundContent;
+use super::driver::Driver;
 use super::error::OriginError;
 use super::multiplex::{Multiplexed, Place};
 use super::stream::{Received, Watched};
 use crate::client::request::has_token;
-
-/// How long to wait for a kept connection whose last response has just been read to become ready.
-const SETTLE: Duration = Duration::from_millis(20);
 
 /// Octets of a response that are read at once. Bounds the memory of connections whose clients read slowly.
 const BUFFER: usize = 128 * 1024;
@@ -36,6 +33,7 @@ pub enum Carrier {
 #[derive(Debug)]
 pub struct Connection {
     pub sender: SendRequest<OutboundContent>,
+    pub driver: Driver,
     /// It carried a request before.
     pub reused: bool,
     pub received: Arc<Received>,
@@ -64,12 +62,22 @@ pub struct Stream {
 #[derive(Debug)]
 struct Idle {
     sender: SendRequest<OutboundContent>,
+    driver: Driver,
     received: Arc<Received>,
     name: Option<Arc<str>>,
     opened: Instant,
     generation: u64,
     carried: u64,
     since: Instant,
+}
+
+impl Idle {
+    /// Says goodbye where the protocol below has a word for it, if that can be done at once.
+    fn close(self) {
+        let Self { sender, mut driver, .. } = self;
+        drop(sender);
+        driver.settle();
+    }
 }
 
 /// A connection just opened.
@@ -193,7 +201,7 @@ impl Pool {
         let permit = self.permit().await?;
         let speaks = self.speaks.load(Ordering::Relaxed);
         if speaks != H2 {
-            if !fresh && let Some(idle) = self.kept(name).await {
+            if !fresh && let Some(idle) = self.kept(name) {
                 return Ok(Carrier::H1(connection(idle, permit, true)));
             }
             if speaks == H1 {
@@ -224,19 +232,19 @@ impl Pool {
         }
     }
 
-    async fn kept(&self, name: Option<&Arc<str>>) -> Option<Idle> {
+    fn kept(&self, name: Option<&Arc<str>>) -> Option<Idle> {
         loop {
             let mut idle = {
                 let mut list = lock(&self.idle);
                 let index = list.iter().rposition(|idle| idle.name.as_ref() == name)?;
                 list.remove(index)
             };
-            if idle.sender.is_closed() || idle.since.elapsed() > self.limits.idle {
-                continue;
-            }
-            if idle.sender.is_ready() || matches!(timeout(SETTLE, idle.sender.ready()).await, Ok(Ok(()))) {
+            idle.driver.settle();
+            // Not while a request's content is still on its way, whose answer came before.
+            if idle.sender.is_ready() && idle.since.elapsed() <= self.limits.idle {
                 return Some(idle);
             }
+            idle.close();
         }
     }
 
@@ -317,14 +325,20 @@ impl Pool {
                 .handshake(TokioIo::new(watched))
                 .await
                 .map_err(|source| OriginError::Response { origin: origin.to_owned(), source })?;
-            tokio::spawn(async move {
-                // How it ended is told to whoever waits for a response on it.
-                let _ = connection.await;
-            });
+            let driver = Driver::new(connection);
             let now = Instant::now();
             let name = name.cloned();
             let (opened, since) = (now, now);
-            Opened::H1(Box::new(Idle { sender, received, name, opened, generation, carried: 0, since }))
+            Opened::H1(Box::new(Idle {
+                sender,
+                driver,
+                received,
+                name,
+                opened,
+                generation,
+                carried: 0,
+                since,
+            }))
         };
         self.opened.fetch_add(1, Ordering::Relaxed);
         Ok(opened)
@@ -332,21 +346,23 @@ impl Pool {
 
     /// Takes back a connection whose response has been read to its end.
     pub fn give_back(&self, connection: Connection) {
-        let Connection { sender, received, name, opened, generation, carried, _permit, .. } = connection;
+        let Connection { sender, driver, received, name, opened, generation, carried, .. } = connection;
         let now = Instant::now();
+        let mut idle = Idle { sender, driver, received, name, opened, generation, carried, since: now };
+        idle.driver.settle();
         let worn = carried >= self.limits.requests || now.duration_since(opened) >= self.limits.age;
-        if sender.is_closed() || worn || self.limits.idle_connections == 0 {
-            return;
+        if !idle.sender.is_ready() || worn || self.limits.idle_connections == 0 {
+            return idle.close();
         }
         let mut list = lock(&self.idle);
         // Under the lock: whoever gives up what is kept finds it, or it is not kept.
         if !self.is_current(generation) {
-            return;
+            return idle.close();
         }
-        if list.len() >= self.limits.idle_connections {
-            list.remove(0);
-        }
-        list.push(Idle { sender, received, name, opened, generation, carried, since: now });
+        let oldest = (list.len() >= self.limits.idle_connections).then(|| list.remove(0));
+        list.push(idle);
+        drop(list);
+        oldest.into_iter().for_each(Idle::close);
     }
 
     fn is_current(&self, generation: u64) -> bool {
@@ -356,26 +372,30 @@ impl Pool {
     /// Connections that are open, or being opened, carry no further requests.
     pub fn renew(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
-        lock(&self.idle).clear();
+        std::mem::take(&mut *lock(&self.idle)).into_iter().for_each(Idle::close);
         lock(&self.multiplexed).drain(..).for_each(|it| it.retire());
     }
 
     /// Closes connections that have been idle for too long, and forgets closed ones.
     pub fn sweep(&self) {
         let now = Instant::now();
-        lock(&self.idle).retain(|idle| {
-            !idle.sender.is_closed()
-                && now.duration_since(idle.since) <= self.limits.idle
-                && now.duration_since(idle.opened) < self.limits.age
-        });
+        let out: Vec<Idle> = lock(&self.idle)
+            .extract_if(.., |idle| {
+                idle.driver.settle();
+                !idle.sender.is_ready()
+                    || now.duration_since(idle.since) > self.limits.idle
+                    || now.duration_since(idle.opened) >= self.limits.age
+            })
+            .collect();
+        out.into_iter().for_each(Idle::close);
         lock(&self.multiplexed).retain(|it| it.is_worth_keeping(&self.limits, now));
     }
 }
 
 fn connection(idle: Idle, permit: OwnedSemaphorePermit, reused: bool) -> Connection {
-    let Idle { sender, received, name, opened, generation, carried, .. } = idle;
+    let Idle { sender, driver, received, name, opened, generation, carried, .. } = idle;
     let carried = carried + 1;
-    Connection { sender, reused, received, name, opened, generation, carried, _permit: permit }
+    Connection { sender, driver, reused, received, name, opened, generation, carried, _permit: permit }
 }
 
 /// Counts a request that waits, while it does.
