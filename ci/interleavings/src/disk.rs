@@ -112,7 +112,7 @@ pub fn removals_hold() {
 pub fn removals_hold_while_room_is_made() {
     let moved = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&moved);
-    explore(800, move || {
+    explore(1600, move || {
         count.fetch_add(run(true).1, Ordering::Relaxed);
     });
     assert!(moved.load(Ordering::Relaxed) > 500, "no room was made");

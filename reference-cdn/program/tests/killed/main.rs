@@ -225,7 +225,7 @@ impl Victim<'_> {
             may_be_full: self.setting.mount.is_some(),
         };
         // By the number of answers, so that a slow machine is killed in the same places.
-        let wanted = 1 + self.random.below(if n % 4 == 0 { 60 } else { 1500 });
+        let wanted = 1 + self.random.below(if n.is_multiple_of(4) { 60 } else { 1500 });
         std::thread::scope(|threads| {
             let round = &round;
             let process = rustix::process::Pid::from_raw(i32::try_from(edge.id()).expect("id")).expect("id");
