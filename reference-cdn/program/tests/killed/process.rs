@@ -17,7 +17,6 @@ pub struct Edge {
 #[derive(Clone, Copy, Debug)]
 pub struct Setting<'a> {
     pub folder: &'a Path,
-    pub origin: &'a str,
     pub memory: &'a str,
     pub size: &'a str,
     pub sync: &'a str,
@@ -76,7 +75,7 @@ impl Drop for Mount {
 pub const TOKEN: &str = "a-secret-of-some-length";
 
 impl Setting<'_> {
-    fn spawn(&self) -> Child {
+    fn spawn(&self, origin: &str) -> Child {
         let (token, config) = (self.folder.join("token"), self.folder.join("edge.toml"));
         std::fs::write(&token, TOKEN).expect("token");
         // A busy machine is no reason to do without the disk here: what is there has to be found.
@@ -86,21 +85,24 @@ impl Setting<'_> {
         let mut command = self.mount.map_or_else(|| Command::new(program), |mount| mount.command(program));
         command
             .args(["edge", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"])
-            .args(["--origin", self.origin, "--memory", self.memory, "--disk-size", self.size])
+            .args(["--origin", origin, "--memory", self.memory, "--disk-size", self.size])
             .arg("--config")
             .arg(config)
             .arg("--admin-token-file")
             .arg(token)
             .arg("--disk")
             .arg(self.folder.join("disk"))
+            // Where it may be full, the log of purges is elsewhere: without it an edge does not start.
+            .arg("--purge-folder")
+            .arg(self.folder.join(if self.mount.is_some() { "purges" } else { "disk/purges" }))
             .env("RUST_LOG", "warn")
             .stdout(Stdio::piped())
             .spawn()
             .expect("starts")
     }
 
-    pub fn start(&self) -> Edge {
-        let mut process = self.spawn();
+    pub fn start(&self, origin: &str) -> Edge {
+        let mut process = self.spawn(origin);
         let mut line = String::new();
         BufReader::new(process.stdout.take().expect("piped")).read_line(&mut line).expect("ready line");
         let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
@@ -109,8 +111,8 @@ impl Setting<'_> {
     }
 
     /// Starts one and kills it before it is ready, or soon after.
-    pub fn start_in_vain(&self, after: Duration) {
-        let mut process = self.spawn();
+    pub fn start_in_vain(&self, origin: &str, after: Duration) {
+        let mut process = self.spawn(origin);
         // Time is what is wanted here: any moment of its opening.
         let (_never, wait) = std::sync::mpsc::channel::<()>();
         let _ = wait.recv_timeout(after);

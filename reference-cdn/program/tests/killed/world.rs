@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// Octets of content, by path and version.
@@ -26,6 +27,8 @@ struct Page {
 #[derive(Debug, Default)]
 pub struct World {
     pages: Mutex<BTreeMap<String, Page>>,
+    /// How many origins were started: one for each life of the edge.
+    lives: AtomicU64,
 }
 
 fn mixed(path: &str, version: u32) -> u64 {
@@ -99,8 +102,10 @@ impl World {
         );
     }
 
-    /// Starts the origin. GET gives the version that is there; POST makes a new one.
+    /// Starts an origin. GET gives the version that is there; POST makes a new one. What a dead edge had asked of an earlier
+    /// one does not count any more, however late it is read.
     pub fn serve(self: &Arc<Self>) -> String {
+        let life = self.lives.fetch_add(1, Ordering::SeqCst) + 1;
         let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
         let url = format!("http://{}", listener.local_addr().expect("address"));
         let world = Arc::clone(self);
@@ -108,13 +113,13 @@ impl World {
             while let Ok((stream, _)) = listener.accept() {
                 let world = Arc::clone(&world);
                 // It ends with its connection.
-                std::thread::spawn(move || world.connection(stream));
+                std::thread::spawn(move || world.connection(stream, life));
             }
         });
         url
     }
 
-    fn connection(&self, mut stream: TcpStream) -> std::io::Result<()> {
+    fn connection(&self, mut stream: TcpStream, life: u64) -> std::io::Result<()> {
         let mut reader = BufReader::new(stream.try_clone()?);
         loop {
             let mut first = String::new();
@@ -130,7 +135,7 @@ impl World {
             let version = self.with(path, |page| {
                 match method {
                     "POST" => page.version += 1,
-                    _ => page.asked += 1,
+                    _ => page.asked += u64::from(self.lives.load(Ordering::SeqCst) == life),
                 }
                 page.version
             });
