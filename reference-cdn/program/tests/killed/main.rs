@@ -306,5 +306,5 @@ fn the_same_where_there_is_too_little_room() {
 /// The file system has less room than the store was told that it has.
 #[test]
 fn the_same_where_the_file_system_is_full() {
-    kill_again_and_again(("16MiB", "64MiB", "sealed"), Some("12m"), number("KILLS", 4), false);
+    kill_again_and_again(("16MiB", "64MiB", "sealed"), Some("5m"), number("KILLS", 4), false);
 }
