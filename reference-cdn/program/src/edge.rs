@@ -170,6 +170,7 @@ async fn serve(
     let customers = checked.config.customers.len();
     let server =
         bind(checked.config, decide, Clock::system()).map_err(|error| format!("error: {error}\n"))?;
+    let server = server.keep_process_within(edge::memory::resident);
     announce(args.json, &server, origin.as_deref(), customers)
         .map_err(|error| format!("error: cannot write to standard output: {error}\n"))?;
     let reload = server.reload();
