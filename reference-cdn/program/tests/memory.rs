@@ -373,7 +373,7 @@ fn churn_with_a_disk_keeps_one_gibibyte_under_one_and_a_tenth() {
 #[test]
 #[ignore = "a measurement"]
 fn a_stored_response_of_1_kib() {
-    const COUNT: u64 = 60_000;
+    const COUNT: u64 = 20_000;
     let (origin, _) = origin(|_| 1024);
     let edge = Edge::start(origin, 1024 * MIB, None);
     let fetch = |from: u64, to: u64| {
