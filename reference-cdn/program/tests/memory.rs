@@ -182,6 +182,7 @@ fn answer(
     octets: &[u8],
     sent: &AtomicU64,
 ) -> io::Result<()> {
+    stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     loop {
         let mut line = String::new();
