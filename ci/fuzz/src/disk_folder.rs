@@ -2,7 +2,7 @@
 
 use edge::Clock;
 use edge::purge::Purges;
-use edge::store::disk::{DiskConfig, DiskLimits, File, Files, OtherVersion, Recovered, Sync};
+use edge::store::disk::{DiskConfig, DiskLimits, File, Files, OtherVersion, Sync};
 use edge::store::{End, HashedKey, Next, Object, Store, StoreLimits};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use http_cache::{
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// Octets of a segment, which two or three responses fill.
 pub(crate) const SEGMENT: u64 = 192 * 1024;
-/// Octets that one read may ask for beside the length of the file.
-const SPARE: u64 = 128 * 1024;
+/// Octets that one read may ask for beside the length of the file: the texts of one record, which are bounded, and a block.
+const SPARE: u64 = (4 << 20) + 128 * 1024;
 /// Octets that may be read for each octet that is there, and beside.
 const READ: (u64, u64) = (64, 16 << 20);
 
@@ -136,7 +136,6 @@ impl File for InMemory {
 /// A store on such a folder.
 pub(crate) struct Opened {
     pub store: Arc<Store>,
-    pub recovered: Recovered,
 }
 
 pub(crate) fn open(folder: &Arc<Folder>) -> Opened {
@@ -150,8 +149,8 @@ pub(crate) fn open(folder: &Arc<Folder>) -> Opened {
     };
     let purges = Purges::in_memory(Default::default(), 1);
     let limits = StoreLimits { memory: 16 << 20, object: 256 << 10, variants: 4 };
-    let (store, recovered) = Store::open(limits, purges, config).unwrap();
-    Opened { store: Arc::new(store), recovered }
+    let (store, _) = Store::open(limits, purges, config).unwrap();
+    Opened { store: Arc::new(store) }
 }
 
 const NOW: Time = Time::from_secs(1_795_773_600);
@@ -228,6 +227,10 @@ impl Opened {
                     Err(_) => break false,
                 }
             };
+            if !whole {
+                // As the edge does.
+                let _ = self.store.forget(&self.key(path), std::slice::from_ref(&object.body));
+            }
             all.push((String::from_utf8(mark).unwrap(), whole.then_some(content)));
         }
         all

@@ -146,7 +146,25 @@ pub(crate) fn damage_seeds() -> Vec<Vec<u8>> {
         seeds.push(vec![base, action, 0, 100, 1, 1, 0, 200, 3, action, 1, 50, 200, 0, 0, 30, 7]);
         seeds.push(vec![base, 8, 0, 0, 40, 255, 255, 255, 255, 255, action, 2, 0, 10, 1, 0, 255, 8]);
     }
+    seeds.extend(forgeries());
     seeds
+}
+
+/// Every number of every structure, as large as it can be and small, with checksums made good.
+fn forgeries() -> impl Iterator<Item = Vec<u8>> {
+    let header = (12..124_u16).step_by(4).map(|at| vec![9, at]);
+    let record = (0..72_u16).step_by(4).flat_map(|at| [0, 2, 5].map(|which| vec![10, which, at]));
+    let entries = (0..40_u16).step_by(4).filter(|at| !at.is_multiple_of(5)).map(|at| vec![11, 1, at]);
+    let trailer = (0..52_u16).step_by(4).map(|at| vec![11, 0, at * 5]);
+    let all = header.chain(record).chain(entries).chain(trailer);
+    all.flat_map(|words| {
+        [[0xff; 8], [0x7f, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 0x80]].map(|new: [u8; 8]| {
+            let mut input = vec![2, words[0] as u8, 0, 0, 0, 0];
+            words[1..].iter().for_each(|word| input.extend_from_slice(&word.to_le_bytes()));
+            input.extend_from_slice(&new);
+            input
+        })
+    })
 }
 
 /// Damages a whole folder. Octets that no checksum vouches for give what was stored, or nothing; and where checksums were
@@ -280,14 +298,14 @@ fn forge_index(octets: &mut [u8], which: u16, at: u16, new: &[u8]) -> bool {
     if count == 0 || from + 40 * count != end {
         return false;
     }
-    let changed = if at % 5 == 0 {
+    let changed = if at.is_multiple_of(5) {
         overwrite(&mut octets[end + 8..end + 60], usize::from(at / 5) % 52, new)
     } else {
         let entry = from + 40 * (usize::from(which) % count);
         overwrite(&mut octets[entry..entry + 40], usize::from(at) % 40, new)
     };
     let entries = sum(seed, &[&octets[from..end]]);
-    if at % 5 != 0 {
+    if !at.is_multiple_of(5) {
         octets[end + 20..end + 24].copy_from_slice(&entries);
     }
     let trailer = sum(seed, &[&octets[end..end + 60]]);

@@ -16,7 +16,7 @@ fn request(world: &Arc<World>, fails: bool) -> JoinHandle<Option<u64>> {
 
 /// Nobody asks the origin while another does for all; and whoever waits is told, however the fetch ends.
 pub fn one_fetch_for_all() {
-    explore(3000, || {
+    explore(2000, || {
         let world = World::in_memory();
         let fails: u64 = thread_rng().gen_range(0..2);
         let requests: Vec<_> = (0..4).map(|n| request(&world, n < fails)).collect();
@@ -33,7 +33,7 @@ pub fn one_fetch_for_all() {
 /// What was purged, and was confirmed, is no answer any more: not from the store, not from a fetch that had begun before,
 /// not with a new head.
 pub fn purges_hold() {
-    explore(5000, || {
+    explore(3000, || {
         let world = World::in_memory();
         let mut threads = vec![request(&world, false)];
         for _ in 0..2 {

@@ -1,5 +1,6 @@
 //! The disk store: its index, what waits for the writer, and removals.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use shuttle::future::block_on;
@@ -17,34 +18,36 @@ fn act(world: &Arc<World>, act: impl FnOnce(&Arc<World>) + Send + 'static) -> Jo
     thread::spawn(move || act(&world))
 }
 
-fn run(full: bool) {
+/// What was written, and what was moved or evicted.
+fn run(full: bool) -> (u64, u64) {
     let (world, mut writer) = World::on_disk();
-    if full {
+    if full && thread_rng().gen_bool(0.5) {
         // In the segment that will go, and worth copying on.
         block_on(world.request(false));
         writer.work();
         world.evict();
         block_on(world.request(false));
-        world.fill(&mut writer);
-        if thread_rng().gen_bool(0.5) {
-            // Something else has to be written at once.
-            world.evict();
-        }
+        world.fill(&mut writer, 13);
+    } else if full {
+        world.fill(&mut writer, 14);
     }
     let left: Left = Arc::default();
     let writing = thread::spawn(move || writer.run());
     let mut threads = Vec::new();
+    // They ask again and again, so that some are reading from disk whenever something is removed.
     for _ in 0..2 {
         threads.push(act(&world, |world| {
-            block_on(async {
-                world.request(false).await;
-                world.request(false).await;
-            });
+            for _ in 0..3 {
+                block_on(world.request(false));
+                if thread_rng().gen_bool(0.7) {
+                    world.evict();
+                }
+            }
         }));
     }
-    let (how, kills) = (thread_rng().gen_range(0..4), Arc::clone(&left));
+    let (how, times, kills) = (thread_rng().gen_range(0..5), thread_rng().gen_range(1..3), Arc::clone(&left));
     threads.push(act(&world, move |world| {
-        for _ in 0..2 {
+        for _ in 0..times {
             let version = world.change();
             match how {
                 0 => world.order(r#"{"tag": "t"}"#),
@@ -59,20 +62,19 @@ fn run(full: bool) {
             kills.lock().unwrap().push((world.folder.as_left(), floor));
         }
     }));
-    threads.push(act(&world, |world| {
-        world.evict();
-        block_on(world.revalidate());
-        world.evict();
-    }));
-    // The origin has something new, and another request brings it before anybody purges.
-    threads.push(act(&world, |world| {
-        world.change();
-        block_on(world.revalidate());
-        let version = world.change();
-        let purged = world.invalidate();
-        assert!(block_on(purged.removal.written()), "nothing fails here");
-        world.confirmed(version);
-    }));
+    match thread_rng().gen_range(0..3) {
+        0 => {}
+        1 => threads.push(act(&world, |world| block_on(world.revalidate()))),
+        // The origin has something new, and another request brings it before somebody purges.
+        _ => threads.push(act(&world, |world| {
+            world.change();
+            block_on(world.revalidate());
+            let version = world.change();
+            let purged = world.invalidate();
+            assert!(block_on(purged.removal.written()), "nothing fails here");
+            world.confirmed(version);
+        })),
+    }
     for thread in threads {
         thread.join().unwrap();
     }
@@ -81,23 +83,39 @@ fn run(full: bool) {
     world.store.close();
     writing.join().unwrap();
     left.lock().unwrap().push((world.folder.as_left(), floor));
-    // Here too, whatever is in memory.
+    // Here too, from memory and without it.
+    assert!(block_on(world.request(false)) >= Some(floor));
     world.evict();
     assert!(block_on(world.request(false)) >= Some(floor));
     let left = std::mem::take(&mut *left.lock().unwrap());
     for (folder, floor) in left {
         block_on(world.check_as_left(&folder, floor));
     }
+    // The accounts are right: nothing is in memory any more, and nothing counts.
+    world.invalidate().removal.is_written();
+    let accounts = world.store.accounts();
+    assert_eq!((accounts.held(), accounts.resident()), (0, 0));
+    world.moved()
 }
 
 /// What was removed does not come back from disk, not in this process, nor in one that finds what a kill left.
 pub fn removals_hold() {
-    explore(1500, || run(false));
+    let written = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&written);
+    explore(1500, move || {
+        count.fetch_add(run(false).0, Ordering::Relaxed);
+    });
+    assert!(written.load(Ordering::Relaxed) > 1000, "the disk was not used");
 }
 
 /// The same while segments are reclaimed for what is written.
 pub fn removals_hold_while_room_is_made() {
-    explore(800, || run(true));
+    let moved = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&moved);
+    explore(1600, move || {
+        count.fetch_add(run(true).1, Ordering::Relaxed);
+    });
+    assert!(moved.load(Ordering::Relaxed) > 500, "no room was made");
 }
 
 /// Whoever waits for a removal is told, also when the store closes meanwhile.

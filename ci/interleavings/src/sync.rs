@@ -6,9 +6,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use shuttle::rand::Rng;
-use shuttle::sync::atomic::{AtomicU64, Ordering};
+use shuttle::sync::atomic::Ordering;
 
-pub use shuttle::sync::atomic::AtomicBool;
+pub use shuttle::sync::atomic::{AtomicBool, AtomicU64};
 pub use shuttle::sync::{Condvar, Mutex, MutexGuard};
 
 /// Somebody else may go on here.

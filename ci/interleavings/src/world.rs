@@ -21,7 +21,7 @@ use crate::store::{
 
 pub const NOW: Time = Time::from_secs(1_795_773_600);
 /// A segment takes two responses.
-const SEGMENT: u64 = 80 * 1024;
+const SEGMENT: u64 = 128 * 1024;
 /// Times that a request looks before it gives up; the edge does so less often.
 const ROUNDS: usize = 40;
 
@@ -142,18 +142,24 @@ impl World {
         let key = hashed(&store, "/");
         let (version, floor) = (AtomicU64::new(1), AtomicU64::new(0));
         let asked = AtomicU64::new(0);
-        Arc::new(Self { store, key, version, floor, asked, folder, size: 30_000 })
+        Arc::new(Self { store, key, version, floor, asked, folder, size: 60_000 })
     }
 
     /// Fills the disk with other URLs, until there is room for nothing more: what is written next needs that a segment
     /// goes, the first.
-    pub fn fill(&self, writer: &mut Writer) {
-        for n in 0..15 {
+    pub fn fill(&self, writer: &mut Writer, count: usize) {
+        for n in 0..count {
             let key = hashed(&self.store, &format!("/other/{n}"));
             let registration = self.store.take_off(&key, 0, None, false, |_| false).unwrap();
             let object = self.receive(&registration, 7, &[], |_| Keep::Store);
             writer.work();
             self.store.leave(&key, &object.body);
+            if n < 2 {
+                // Worth copying on, which takes a while.
+                let found = shuttle::future::block_on(self.store.look_up(&key));
+                self.store.touch(&found.object(0).unwrap());
+                self.store.leave(&key, &found.object(0).unwrap().body);
+            }
         }
     }
 
@@ -277,6 +283,13 @@ impl World {
         let order = Order::parse(order.as_bytes(), NOW, |_| vec![Key::from_text("http://h/")]).unwrap();
         let asker = Asker { name: "admin".into(), customer: None };
         self.store.purges().order(order, &asker, NOW, self).unwrap();
+    }
+
+    /// How many responses were written, and how many left with their segments or were copied on.
+    pub fn moved(&self) -> (u64, u64) {
+        let counters = self.store.disk().unwrap().counters();
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        (count(&counters.written), count(&counters.evicted) + count(&counters.copied))
     }
 
     /// Out of memory; on disk it stays.

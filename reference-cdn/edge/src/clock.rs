@@ -37,6 +37,13 @@ impl Clock {
         }
     }
 
+    /// Sets a manual clock, forward or back, as those do who correct a clock; the machine's stays.
+    pub fn set(&self, to: Time) {
+        if let Source::Manual(millis) = &self.0 {
+            millis.store(to.as_millis(), Ordering::SeqCst);
+        }
+    }
+
     /// The time of day.
     pub fn now(&self) -> Time {
         match &self.0 {

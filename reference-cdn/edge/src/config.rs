@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -14,7 +15,7 @@ use crate::limits::{ClientLimits, CustomerLimits, Lengths, Rate};
 use crate::origin::{OriginConfig, OriginGroupConfig};
 use crate::purge::PurgeConfig;
 use crate::store::StoreLimits;
-use crate::store::disk::{OtherVersion, Sync};
+use crate::store::disk::{Files, OtherVersion, Sync};
 use crate::tls::TlsConfig;
 
 /// Everything about one edge.
@@ -79,10 +80,12 @@ pub enum Host {
 }
 
 /// The disk tier of the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct DiskSettings {
     /// Its folder; `None`: there is no disk tier.
     pub path: Option<PathBuf>,
+    /// What to reach the folder through, if not the system's files as they are. For tests of what disks do.
+    pub files: Option<Arc<dyn Files>>,
     /// Octets of its files.
     pub size: u64,
     pub sync: Sync,
@@ -95,6 +98,7 @@ impl Default for DiskSettings {
     fn default() -> Self {
         Self {
             path: None,
+            files: None,
             size: 10 << 30,
             sync: Sync::Sealed,
             other_version: OtherVersion::Empty,

@@ -210,7 +210,7 @@ fn store(config: &Config, purges: Arc<Purges>, clock: &Clock) -> Result<Store, S
         config.store,
         purges,
         DiskConfig {
-            files: Arc::new(Folder::new(path)),
+            files: disk.files.clone().unwrap_or_else(|| Arc::new(Folder::new(path))),
             limits,
             sync: disk.sync,
             other_version: disk.other_version,

@@ -1,7 +1,7 @@
 //! Content that is stored, or being received and read at the same time, or on disk and not yet read.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock, PoisonError};
 
 use http::HeaderMap;
@@ -13,7 +13,7 @@ use super::block::{BLOCK, Block, BlockId, charge_of};
 use super::few::Few;
 use super::filler::Filler;
 use super::reader::Reader;
-use crate::sync::{AtomicBool, Mutex, MutexGuard, Notify};
+use crate::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Notify};
 
 /// How content ended.
 #[derive(Clone, Debug)]
@@ -53,13 +53,13 @@ pub struct Body {
     born: AtomicU64,
     pub(super) accounts: Arc<Accounts>,
     state: Mutex<State>,
+    /// Octets that it has been charged with, times two; plus one while it is in the store, or on the way into it. In one
+    /// number, as it may leave while content arrives.
     charged: AtomicU64,
     /// What it counts for in the eviction queue that it is in; 0 if it is in none. Changed under its shard's lock.
     pub(super) queued: AtomicU64,
     /// That queue is the main one.
     pub(super) in_main: AtomicBool,
-    /// In the store, or on the way into it.
-    held: AtomicBool,
     /// How often it was read lately, for eviction: 0 to 3.
     pub(super) frequency: AtomicU8,
     /// It was found on disk, and nobody read it since.
@@ -141,6 +141,9 @@ pub(super) enum Touch {
     Again,
 }
 
+/// In [`Body::charged`]: it is in the store, or on the way into it.
+const HELD: u64 = 1;
+
 /// What most trailer sections are.
 pub(super) static NO_TRAILERS: LazyLock<Arc<HeaderMap>> = LazyLock::new(Arc::default);
 
@@ -152,10 +155,9 @@ impl Body {
             born: AtomicU64::new(born),
             accounts,
             state: Mutex::new(state),
-            charged: AtomicU64::new(0),
+            charged: AtomicU64::new(HELD),
             queued: AtomicU64::new(0),
             in_main: AtomicBool::new(false),
-            held: AtomicBool::new(true),
             frequency: AtomicU8::new(0),
             from_disk: AtomicBool::new(false),
             trailing: AtomicBool::new(false),
@@ -259,22 +261,22 @@ impl Body {
         reader
     }
 
-    /// Called by its filler while it is being received, and once as it enters the store; never at the same time.
+    /// It takes so many octets more.
     pub(super) fn charge(&self, octets: u64) {
-        self.charged.fetch_add(octets, Ordering::Relaxed);
+        // First, so that never more is let go than was charged.
         self.accounts.charge(octets);
-        if !self.held.load(Ordering::Relaxed) {
+        if self.charged.fetch_add(octets << 1, Ordering::AcqRel) & HELD == 0 {
             self.accounts.let_go(octets);
         }
     }
 
     /// The inverse of [`Self::charge`].
     pub(super) fn discharge(&self, octets: u64) {
-        self.charged.fetch_sub(octets, Ordering::Relaxed);
-        self.accounts.freed(octets);
-        if self.held.load(Ordering::Relaxed) {
+        let before = self.charged.fetch_sub(octets << 1, Ordering::AcqRel);
+        if before & HELD != 0 {
             self.accounts.let_go(octets);
         }
+        self.accounts.freed(octets);
     }
 
     /// Takes content that is not in the store from those who read it: they find that they fell behind. What somebody else has of it, on its way
@@ -312,26 +314,28 @@ impl Body {
 
     /// It is in the store again, having been let go.
     pub(super) fn take_back(&self) {
-        if !self.held.swap(true, Ordering::Relaxed) {
-            self.accounts.take_back(self.charged.load(Ordering::Relaxed));
+        let before = self.charged.fetch_or(HELD, Ordering::AcqRel);
+        if before & HELD == 0 {
+            self.accounts.take_back(before >> 1);
         }
     }
 
     /// It is not, or no longer, in the store. True the first time.
     pub(super) fn let_go(&self) -> bool {
-        let first = self.held.swap(false, Ordering::Relaxed);
+        let before = self.charged.fetch_and(!HELD, Ordering::AcqRel);
+        let first = before & HELD != 0;
         if first {
-            self.accounts.let_go(self.charged.load(Ordering::Relaxed));
+            self.accounts.let_go(before >> 1);
         }
         first
     }
 
     pub(super) fn is_held(&self) -> bool {
-        self.held.load(Ordering::Relaxed)
+        self.charged.load(Ordering::Relaxed) & HELD != 0
     }
 
     pub(super) fn weight(&self) -> u64 {
-        self.charged.load(Ordering::Relaxed)
+        self.charged.load(Ordering::Relaxed) >> 1
     }
 
     /// It was read since it came into memory, or since eviction passed it by.
@@ -384,7 +388,7 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         self.let_go();
-        self.accounts.freed(*self.charged.get_mut());
+        self.accounts.freed(self.weight());
     }
 }
 

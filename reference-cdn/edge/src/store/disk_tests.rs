@@ -574,6 +574,25 @@ async fn a_purge_waits_for_what_another_has_removed_already() {
     assert_eq!(both.store.purge(&both.key("/a"), None).removal.is_written(), Some(true));
 }
 
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_keep_the_disk_at_rest() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut both = open(folder.path());
+    *both.writes.lock().expect("lock") = Fault::Io;
+    for n in 0..3 {
+        both.put(&format!("/{n}"), b"lost");
+        both.write();
+    }
+    *both.writes.lock().expect("lock") = Fault::None;
+    assert!(both.store.disk().expect("disk").is_paused());
+    both.clock.set(http_cache::Time::from_secs(1_000_000 - 3600));
+    assert!(!both.store.disk().expect("disk").is_paused());
+    both.put("/after", b"after");
+    both.write();
+    both.forget_memory("/after");
+    assert_eq!(both.get("/after").await, Some(Ok(b"after".to_vec())));
+}
+
 #[test]
 fn a_folder_in_use_is_refused_and_other_files_are_left_alone() {
     let folder = tempfile::tempdir().expect("folder");

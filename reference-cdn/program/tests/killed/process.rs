@@ -21,6 +21,56 @@ pub struct Setting<'a> {
     pub memory: &'a str,
     pub size: &'a str,
     pub sync: &'a str,
+    /// A file system that only some processes see, with its folder `disk`.
+    pub mount: Option<&'a Mount>,
+}
+
+/// A small file system in memory, in a mount namespace of its own.
+pub struct Mount(Child);
+
+impl std::fmt::Debug for Mount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "mount namespace of process {}", self.0.id())
+    }
+}
+
+impl Mount {
+    /// `None` where this is not permitted.
+    pub fn new(folder: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(folder).expect("folder");
+        let mut keeper = Command::new("unshare")
+            .args([
+                "--mount",
+                "sh",
+                "-c",
+                "mount -t tmpfs -o size=\"$2\" none \"$1\" && echo mounted && exec cat",
+                "sh",
+            ])
+            .arg(folder)
+            .arg(size)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok()?;
+        let mut line = String::new();
+        BufReader::new(keeper.stdout.take().expect("piped")).read_line(&mut line).expect("its output");
+        let mounted = line == "mounted\n";
+        let mount = Self(keeper);
+        mounted.then_some(mount)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--target", &self.0.id().to_string(), program]);
+        command
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 pub const TOKEN: &str = "a-secret-of-some-length";
@@ -32,7 +82,9 @@ impl Setting<'_> {
         // A busy machine is no reason to do without the disk here: what is there has to be found.
         let text = format!("[disk]\nwait = \"60s\"\nsync = \"{}\"\n[store]\nobject = \"1MiB\"\n", self.sync);
         std::fs::write(&config, text).expect("configuration");
-        Command::new(env!("CARGO_BIN_EXE_reference-cdn"))
+        let program = env!("CARGO_BIN_EXE_reference-cdn");
+        let mut command = self.mount.map_or_else(|| Command::new(program), |mount| mount.command(program));
+        command
             .args(["edge", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--json"])
             .args(["--origin", self.origin, "--memory", self.memory, "--disk-size", self.size])
             .arg("--config")

@@ -67,6 +67,9 @@ const TRAILER_MAGIC: &[u8; 8] = b"RCDNEND\n";
 const RECORD_MAGIC: &[u8; 4] = b"RCRD";
 const BLOCK_MAGIC: &[u8; 4] = b"BLCK";
 
+/// Ids and sequence numbers stay below this, however long a store lives; the index keeps no more bits of an id.
+pub const MOST: u64 = 1 << 56;
+
 /// Octets of the texts of one record. Heads are bounded where they are received; this bounds what is read.
 const MOST_TEXT: usize = 4 << 20;
 
@@ -230,6 +233,9 @@ impl SegmentHeader {
             _ => return Found::Damaged,
         };
         let long = |at: usize| number64(octets, 24 + 8 * at);
+        if long(4) > MOST || long(5) > MOST || number32(octets, 16) == u32::MAX {
+            return Found::Damaged;
+        }
         Found::Segment(Self {
             class,
             number: number32(octets, 16),
@@ -341,6 +347,8 @@ impl RecordHeader {
             && read.place == place
             && text <= MOST_TEXT
             && read.content <= u64::from(u32::MAX)
+            && read.id < MOST
+            && read.sequence < MOST
             && (read.kind == Kind::Object || read.content == 0);
         sound.then_some(read)
     }
@@ -440,7 +448,7 @@ impl IndexEntry {
 
     pub fn read(octets: &[u8]) -> Option<Self> {
         let octets = octets.get(..ENTRY)?;
-        Some(Self {
+        let read = Self {
             kind: Kind::of(octets[0])?,
             offset: number32(octets, 4),
             octets: number32(octets, 8),
@@ -448,7 +456,8 @@ impl IndexEntry {
             hash: number64(octets, 16),
             id: number64(octets, 24),
             sequence: number64(octets, 32),
-        })
+        };
+        (read.id < MOST && read.sequence < MOST).then_some(read)
     }
 }
 
@@ -491,6 +500,8 @@ impl Trailer {
         let sound = octets.starts_with(TRAILER_MAGIC)
             && number32(octets, 60) == seed.sum(&[&octets[..60]])
             && read.number == number
+            && read.next_id <= MOST
+            && read.next_sequence <= MOST
             && read.offset as usize >= SEGMENT_HEADER
             && end == length;
         sound.then_some(read)
@@ -539,7 +550,8 @@ pub fn encode_list(list: &[(u64, u64)]) -> Vec<u8> {
 }
 
 pub fn read_list(octets: &[u8]) -> impl Iterator<Item = (u64, u64)> {
-    octets.chunks_exact(LISTED).map(|pair| (number64(pair, 0), number64(pair, 8)))
+    let pairs = octets.chunks_exact(LISTED).map(|pair| (number64(pair, 0), number64(pair, 8)));
+    pairs.filter(|(_, id)| *id < MOST)
 }
 
 /// The name of a segment's file.

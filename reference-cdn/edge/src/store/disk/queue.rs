@@ -1,6 +1,6 @@
 //! What waits for the writer. Objects are refused when there is no room; removals never are.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 
 use super::layout::Met;
@@ -84,8 +84,10 @@ struct State {
     taken: u64,
     octets: u64,
     closed: bool,
-    /// Of the removal that came last.
-    last: Option<Arc<Ticket>>,
+    /// Of the last removal under each hash, unless it is known to be written.
+    outstanding: HashMap<u64, Arc<Ticket>>,
+    /// How many of them are looked through for those that are written by now.
+    sweep_at: usize,
 }
 
 /// See the module.
@@ -97,6 +99,8 @@ pub struct Queue {
     limit: u64,
 }
 
+/// Removals that are not looked through for those that are written.
+const FEW_OUTSTANDING: usize = 1024;
 /// Jobs that may wait, however small.
 const MOST_JOBS: usize = 16_384;
 /// Jobs taken at once, and their octets.
@@ -149,17 +153,25 @@ impl Queue {
             removal.ticket.settle(false);
             return;
         }
-        state.last = Some(Arc::clone(&removal.ticket));
+        if state.outstanding.len() >= state.sweep_at {
+            state.outstanding.retain(|_, ticket| ticket.get() != Some(true));
+            state.sweep_at = (2 * state.outstanding.len()).max(FEW_OUTSTANDING);
+        }
+        for (hash, _) in &removal.list {
+            state.outstanding.insert(*hash, Arc::clone(&removal.ticket));
+        }
         state.removals.push_back(removal);
         drop(state);
         self.bell.notify_one();
     }
 
-    /// The promise of all removals that have come: they are written in their order.
-    pub fn last_removal(&self) -> Removal {
+    /// The promise of what was removed under a hash before: removals are written in their order.
+    pub fn outstanding(&self, hash: u64) -> Removal {
         let mut state = self.state();
-        state.last.take_if(|ticket| ticket.get() == Some(true));
-        Removal(state.last.iter().map(Arc::clone).collect())
+        if state.outstanding.get(&hash).is_some_and(|ticket| ticket.get() == Some(true)) {
+            state.outstanding.remove(&hash);
+        }
+        Removal(state.outstanding.get(&hash).into_iter().map(Arc::clone).collect())
     }
 
     /// Has the writer come by here.

@@ -71,6 +71,9 @@ impl Record {
         let filled = read_most(&**file, &mut buffer, place.offset.into())?;
         buffer.truncate(filled);
         let header = RecordHeader::read(&buffer, place).ok_or(Unreadable::Bad)?;
+        if octets != 0 && header.octets() != u64::from(octets) {
+            return Err(Unreadable::Bad);
+        }
         let head = header.head_octets();
         if buffer.len() < head {
             let start = buffer.len();

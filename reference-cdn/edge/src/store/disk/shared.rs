@@ -8,13 +8,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 
-use http_cache::{Key, Stored};
+use http_cache::{Key, Stored, Time};
 
 use super::files::{File, Files};
 use super::index::{IndexShard, Located};
 use super::layout::{Class, Met, Place, RecordHeader, Seed};
 use super::pool::Pool;
 use super::queue::{Job, Queue, Removal, RemovalJob, Ticket};
+use super::writer::REST;
 use crate::clock::Clock;
 use crate::purge::{Identity, Purges, Verdict};
 use crate::store::HashedKey;
@@ -260,8 +261,9 @@ impl Shared {
     }
 
     pub fn is_paused(&self) -> bool {
-        let until = self.paused_until.load(Ordering::Relaxed);
-        until > 0 && self.clock.now().as_millis() < until
+        let left = Time::from_millis(self.paused_until.load(Ordering::Relaxed)).since(self.clock.now());
+        // Nobody rests for longer than that: the clock was set back meanwhile.
+        !left.is_zero() && left <= REST.1
     }
 
     /// The largest record that a segment takes.
@@ -401,15 +403,16 @@ impl Shared {
     }
 
     fn remove_taken(&self, hash: u64, taken: Taken) -> Removal {
+        // What was removed under the same key before may not be written yet.
+        let before = self.queue.outstanding(hash);
         if taken.written.is_empty() {
-            // It may have been removed before, and that not be written yet.
-            return self.queue.last_removal();
+            return before;
         }
         let ticket: Arc<Ticket> = Arc::default();
         let list = taken.written.into_iter().map(|id| (hash, id)).collect();
         let Taken { segments, anywhere, .. } = taken;
         self.queue.push_removal(RemovalJob { list, segments, anywhere, ticket: Arc::clone(&ticket) });
-        Removal::of(ticket)
+        before.and(Removal::of(ticket))
     }
 
     /// All that may be under a hash, oldest first.

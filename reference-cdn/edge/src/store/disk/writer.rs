@@ -25,7 +25,7 @@ const GHOST: u64 = 16 * 1024;
 /// After so many failures in a row the writer rests.
 const MOST_FAILURES: u32 = 3;
 /// For how long, at first and at most.
-const REST: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
+pub(super) const REST: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(300));
 
 /// A segment that is being written.
 #[derive(Debug)]
