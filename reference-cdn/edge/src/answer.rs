@@ -433,7 +433,9 @@ impl Edge {
         }
         match sent {
             Ok(()) => Ok(()),
-            Err(NotSent::BadBlock | NotSent::Slice(SliceError::Changed)) => Err(Unsent::Nothing),
+            Err(NotSent::BadBlock | NotSent::Overrun | NotSent::Slice(SliceError::Changed)) => {
+                Err(Unsent::Nothing)
+            }
             Err(NotSent::Unread) => Err(Unsent::Unread),
             Err(NotSent::BadBlockLater | NotSent::UnreadLater) => Err(Unsent::Stop(Stop::Content)),
             Err(NotSent::Slice(SliceError::Failed(failure, error))) => {

@@ -362,7 +362,10 @@ impl Edge {
         registration: Registration,
         plan: &FillPlan,
     ) -> Fill {
-        let filler = self.store.fill(&registration);
+        let mut filler = self.store.fill(&registration);
+        if let Some(octets) = plan.stored.extent().length {
+            filler.announce(octets);
+        }
         let stored = Arc::new(plan.stored.clone().at_rest());
         if plan.unstored.is_none() {
             self.lonely.clear(registration.key().hash);
@@ -542,6 +545,7 @@ impl Fill {
             self.edge.metrics.reached(limit);
             self.registration.close();
             self.filler.pass_on();
+            self.edge.store.passes(self.filler.body());
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ pub mod http1;
 pub mod http2;
 pub mod limits;
 mod lonely;
+pub mod memory;
 mod metrics;
 mod origin;
 pub mod purge;

@@ -27,6 +27,8 @@ pub enum NotSent {
     Unread,
     /// The same after the response had begun.
     UnreadLater,
+    /// Content that is not kept went on without it before it began to read; nothing was sent.
+    Overrun,
     /// The first slice of the content cannot be had; nothing was sent.
     Slice(SliceError),
     Stop(Stop),
@@ -88,6 +90,7 @@ pub async fn stored<D: Downstream>(
             Err(fault) if feed.mend(fault) => step = feed.step(),
             Err(Fault::BadBlock) => return Err(NotSent::BadBlock),
             Err(Fault::Unread) => return Err(NotSent::Unread),
+            Err(Fault::Overrun) => return Err(NotSent::Overrun),
             _ => break,
         }
     }

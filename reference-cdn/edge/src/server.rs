@@ -33,7 +33,7 @@ use crate::store::Store;
 use crate::store::disk::{DiskConfig, DiskLimits, Folder, OpenError};
 use crate::tls::accept::{Accepted, Handshakes};
 use crate::tls::{Certificates, TlsError};
-use crate::{http1, http2};
+use crate::{http1, http2, memory};
 
 /// Connections that the kernel may hold for us.
 const BACKLOG: u32 = 4096;
@@ -88,6 +88,7 @@ pub struct Server {
     reload: Arc<Reload>,
     admin: Option<(TcpListener, SocketAddr, Admin)>,
     log_writer: Option<JoinHandle<()>>,
+    resident: Option<fn() -> Option<u64>>,
     config: Config,
 }
 
@@ -179,7 +180,7 @@ pub fn bind(
             Some((admin_listener, address, admin))
         }
     };
-    Ok(Server { edge, clear, tls, certificates, reload, admin, log_writer, config })
+    Ok(Server { edge, clear, tls, certificates, reload, admin, log_writer, resident: None, config })
 }
 
 /// A number that no other start has.
@@ -247,10 +248,17 @@ impl Server {
         &self.edge
     }
 
+    /// The store gives way while the process has more resident than its limit and a little allow: `resident` says how many
+    /// octets that are. Not for processes that have other things to do.
+    pub fn keep_process_within(mut self, resident: fn() -> Option<u64>) -> Self {
+        self.resident = Some(resident);
+        self
+    }
+
     /// Answers connections until `stop` is ready; then finishes the requests in flight, for as long as the
     /// configuration allows.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> Stopped {
-        let Self { edge, clear, tls, certificates, admin, log_writer, config, .. } = self;
+        let Self { edge, clear, tls, certificates, admin, log_writer, resident, config, .. } = self;
         let (stopping, stopped) = watch::channel(false);
         let shared = Shared {
             http2: Some(Arc::new(config.http2)),
@@ -304,6 +312,7 @@ impl Server {
             };
             let purge = purge::keep(Arc::clone(edge.store().purges()), Arc::clone(&edge), edge.clock.clone());
             let mut tending = JoinSet::new();
+            tending.spawn(memory::watch(Arc::clone(edge.store()), resident));
             for customer in edge.customers.all() {
                 tending.spawn(Arc::clone(&customer.origin).tend());
             }

@@ -90,6 +90,11 @@ impl Edge {
                 "Octets of stored content in memory, with what readers pin.",
                 accounts.resident(),
             ),
+            Sample::gauge(
+                "edge_store_reserve_octets",
+                "Octets of its limit that the store leaves to the allocator and the rest of the process.",
+                accounts.reserve(),
+            ),
             Sample::gauge("edge_store_limit_octets", "Octets the store may use.", accounts.limit()),
             Sample::counter(
                 "edge_store_evicted_total",

@@ -7,12 +7,18 @@ use std::path::Path;
 use support::{After, Origin, TestEdge, pattern};
 
 async fn on(folder: &Path, origin: &Origin) -> TestEdge {
+    with_purges(folder, origin, 100_000).await
+}
+
+/// `outstanding`: names of purges that may be.
+async fn with_purges(folder: &Path, origin: &Origin, outstanding: usize) -> TestEdge {
     TestEdge::with(origin.address, |config| {
         config.store.memory = 16 << 20;
         config.store.object = 4 << 20;
         config.disk.path = Some(folder.to_owned());
         config.disk.size = 64 << 20;
         config.disk.patience = std::time::Duration::from_secs(20);
+        config.purge.limits.outstanding = outstanding;
     })
     .await
 }
@@ -142,18 +148,6 @@ async fn restarted(mut edge: TestEdge, folder: &Path, origin: &Origin, outstandi
     edge.stop().await.expect("stops");
     drop(edge);
     with_purges(folder, origin, outstanding).await
-}
-
-async fn with_purges(folder: &Path, origin: &Origin, outstanding: usize) -> TestEdge {
-    TestEdge::with(origin.address, |config| {
-        config.store.memory = 16 << 20;
-        config.store.object = 4 << 20;
-        config.disk.path = Some(folder.to_owned());
-        config.disk.size = 64 << 20;
-        config.disk.patience = std::time::Duration::from_secs(20);
-        config.purge.limits.outstanding = outstanding;
-    })
-    .await
 }
 
 /// Where purges press, what is only on disk meets them: what they took is gone or stale, and the rest stays; also after

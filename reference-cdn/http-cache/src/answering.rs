@@ -22,8 +22,8 @@ pub(crate) fn reply(request: &Request<'_>, stored: &Stored, now: Time, handling:
     // With room for what is added here and by whoever signs the reply.
     let mut headers = stored.headers.to_map(10);
     let first_hand = matches!(handling.outcome, Outcome::Forward { .. }) && !handling.collapsed;
-    if first_hand {
-        stored.once.append_to(&mut headers);
+    if first_hand && let Some(once) = &stored.once {
+        once.append_to(&mut headers);
     }
     // Section 5.1: Age says that a cache answered. A response that the origin just sent or confirmed has it
     // only if the origin is a cache.

@@ -185,7 +185,7 @@ impl Stored {
                 Ok(crate::Slices { size, id: from.number()? })
             })?,
             headers: Lines::checked(from.piece()?)?,
-            once: Lines::default(),
+            once: None,
         };
         if !from.is_empty() {
             return Err(DecodeError::Malformed);

@@ -75,13 +75,13 @@ pub(crate) fn freshen(
     let response = Response { status: stored.status, headers: &merged, ..*response };
     let mut fresh = storing::head(&response, &directives, policy.heuristic, merged.clone(), selecting);
     if !withheld.is_empty() {
-        let mut once = fresh.once.to_map(withheld.len());
+        let mut once = fresh.once.as_ref().map(|once| once.to_map(withheld.len())).unwrap_or_default();
         for (name, value) in &withheld {
             if !BOUND_TO_CONTENT.contains(name) && !merged.contains_key(name) {
                 let _ = once.try_append(name, value.clone());
             }
         }
-        fresh.once = Lines::of(&once);
+        fresh.once = Lines::some(&once);
     }
     fresh.extent = stored.extent;
     fresh.announced = stored.announced;

@@ -230,6 +230,11 @@ impl Lines {
         Self(out.into())
     }
 
+    /// Those of a map that rarely has any.
+    pub fn some(map: &HeaderMap) -> Option<Box<Self>> {
+        (!map.is_empty()).then(|| Box::new(Self::of(map)))
+    }
+
     /// Reads lines that somebody else may have written.
     pub fn checked(octets: &[u8]) -> Result<Self, Malformed> {
         let mut rest = Octets(octets);

@@ -21,8 +21,8 @@ pub struct Stored {
     /// End-to-end fields, without Age, Content-Length and Content-Range (made anew for each reply), with a
     /// valid Date.
     pub(crate) headers: Lines,
-    /// Fields for the client that caused the fetch only: those that `no-cache` and `private` name.
-    pub(crate) once: Lines,
+    /// Fields for the client that caused the fetch only: those that `no-cache` and `private` name. None at rest.
+    pub(crate) once: Option<Box<Lines>>,
     pub(crate) extent: Extent,
     /// Octets that the origin announced, by Content-Length or Content-Range.
     pub(crate) announced: Option<u64>,
@@ -156,7 +156,7 @@ impl Stored {
     /// The response as it is kept: without the fields meant for the first client only. An edge replies with
     /// the original, and stores this.
     pub fn at_rest(mut self) -> Self {
-        self.once = Lines::default();
+        self.once = None;
         self
     }
 

@@ -172,7 +172,7 @@ pub(crate) fn head(
     Stored {
         status: response.status,
         last_modified: headers.get(LAST_MODIFIED).and_then(|value| date::parse(value.as_bytes(), now)),
-        once: Lines::of(&once),
+        once: Lines::some(&once),
         extent: Extent { first: 0, length: None, complete: None, partial: false },
         announced: None,
         freshness,

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use edge::store::disk::DiskLimits;
 use edge::{Clock, Host, Server, bind};
 use http_cache::{Decisions, Standard};
 use tokio::signal::unix::{SignalKind, signal};
@@ -126,13 +127,23 @@ impl EdgeArgs {
     }
 }
 
+/// Files, sockets included, that may be open at once.
+fn descriptors(config: &edge::Config) -> u64 {
+    let customers = config.customers.iter();
+    let origins = customers.map(|it| it.origin.limits.connections * it.origin.origins.len()).sum::<usize>();
+    let disk = config
+        .disk
+        .path
+        .is_some()
+        .then(|| DiskLimits::new(config.disk.size, config.store.object, config.store.memory).files());
+    config.connections as u64 + 2 * origins as u64 + disk.unwrap_or(0) + 64
+}
+
 /// Runs an edge until SIGTERM or SIGINT, its decisions those of the RFCs, wrapped by `wrap`.
 pub fn run(args: &EdgeArgs, wrap: impl Fn(Arc<dyn Decisions>) -> Arc<dyn Decisions>) -> ExitCode {
     crate::log::start();
     let result = args.resolve().and_then(|checked| {
-        let origins =
-            checked.config.customers.iter().map(|it| it.origin.limits.connections * it.origin.origins.len());
-        crate::log::raise_descriptor_limit(checked.config.connections, origins.sum());
+        crate::log::raise_descriptor_limit(descriptors(&checked.config));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
@@ -170,6 +181,7 @@ async fn serve(
     let customers = checked.config.customers.len();
     let server =
         bind(checked.config, decide, Clock::system()).map_err(|error| format!("error: {error}\n"))?;
+    let server = server.keep_process_within(edge::memory::resident);
     announce(args.json, &server, origin.as_deref(), customers)
         .map_err(|error| format!("error: cannot write to standard output: {error}\n"))?;
     let reload = server.reload();

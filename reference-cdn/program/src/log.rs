@@ -20,10 +20,9 @@ pub fn start() {
         .try_init();
 }
 
-/// Raises the limit of open files to what the configured connections need, as far as the system lets us.
-pub fn raise_descriptor_limit(clients: usize, origins: usize) {
+/// Raises the limit of open files to what the configuration needs, as far as the system lets us.
+pub fn raise_descriptor_limit(needed: u64) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let needed = clients as u64 + 2 * origins as u64 + 64;
     let limit = getrlimit(Resource::Nofile);
     let Some(current) = limit.current.filter(|current| *current < needed) else { return };
     let raised = limit.maximum.map_or(needed, |maximum| maximum.min(needed));
@@ -33,7 +32,7 @@ pub fn raise_descriptor_limit(clients: usize, origins: usize) {
         tracing::warn!(
             needed,
             open_files = now,
-            "the limit of open files is below what client.connections and origin.connections may need: raise it (ulimit -n), or lower those"
+            "the limit of open files is below what client.connections, origin.connections and the segments of disk.size may need: raise it (ulimit -n), or lower those"
         );
     }
 }

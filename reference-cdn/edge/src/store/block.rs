@@ -2,8 +2,15 @@
 
 use bytes::Bytes;
 
+use super::accounts::taken;
+
 /// Octets in a full block. Small enough to verify just before sending, large enough to send in few calls.
 pub const BLOCK: usize = 64 * 1024;
+
+/// What a block with so many octets takes: them, its place in a list, and what counts its readers.
+pub(crate) const fn charge_of(octets: usize) -> u64 {
+    taken(octets) + size_of::<Block>() as u64 + taken(3 * size_of::<usize>())
+}
 
 /// What a block is a part of, and which part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +38,11 @@ impl Block {
 
     pub fn len(&self) -> usize {
         self.data.len()
+    }
+
+    /// Nobody else has its content.
+    pub fn is_unique(&self) -> bool {
+        self.data.is_unique()
     }
 
     /// The content, if this is the block that was asked for and not a bit of it changed since it was sealed.

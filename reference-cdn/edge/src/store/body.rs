@@ -9,7 +9,7 @@ use http_cache::Digest;
 
 use super::HashedKey;
 use super::accounts::Accounts;
-use super::block::{BLOCK, Block, BlockId};
+use super::block::{BLOCK, Block, BlockId, charge_of};
 use super::few::Few;
 use super::filler::Filler;
 use super::reader::Reader;
@@ -118,6 +118,13 @@ pub(super) struct Progress {
 }
 
 impl Open {
+    /// Where a reader is, or that it left. What was whole and was taken from its readers knows none of them.
+    pub fn place_of(&mut self, reader: usize, at: Option<u64>) {
+        if let Some(place) = self.readers.get_mut(reader) {
+            *place = at;
+        }
+    }
+
     /// Of the slowest and the fastest reader.
     pub fn positions(&self) -> Option<(u64, u64)> {
         let positions = self.readers.iter().flatten();
@@ -270,6 +277,39 @@ impl Body {
             self.accounts.let_go(octets);
         }
         self.accounts.freed(octets);
+    }
+
+    /// Takes content that is not in the store from those who read it: they find that they fell behind. What somebody else has of it, on its way
+    /// to a client, is given back with what it is charged for.
+    pub(super) fn take_from_readers(&self) -> Vec<Block> {
+        let mut state = self.state();
+        let blocks = match &mut *state {
+            // The disk store takes this memory back.
+            State::Cold { .. } => return Vec::new(),
+            State::Open(open) if open.loading => return Vec::new(),
+            State::Open(open) => {
+                open.dropped += open.blocks.len() as u64;
+                std::mem::take(&mut open.blocks).into()
+            }
+            State::Whole(whole) => {
+                let blocks = std::mem::take(&mut whole.blocks).to_vec();
+                let open = Open {
+                    dropped: blocks.len() as u64,
+                    received: whole.received,
+                    end: Some(End::Failed(Fault::Overrun)),
+                    ..Open::default()
+                };
+                *state = State::Open(Box::new(open));
+                blocks
+            }
+        };
+        drop(state);
+        let charge = |blocks: &[Block]| blocks.iter().map(|block| charge_of(block.len())).sum::<u64>();
+        self.discharge(charge(&blocks));
+        let sending: Vec<Block> = blocks.into_iter().filter(|block| !block.is_unique()).collect();
+        // Still in memory, though not this body's any more.
+        self.accounts.pinned_elsewhere(charge(&sending));
+        sending
     }
 
     /// It is in the store again, having been let go.

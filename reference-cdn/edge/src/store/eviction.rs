@@ -14,6 +14,12 @@ use super::ghosts::Ghosts;
 /// Share of the octets that the small queue may have before it has to give.
 const SMALL_SHARE: u64 = 10;
 
+/// Who has a body that nobody reads: the store, and whoever evicts it.
+const UNREAD: usize = 2;
+
+/// Responses passed over in one search because they are read. With so many in a row, nearly all are.
+const MOST_SPARED: usize = 16;
+
 /// The queues of a shard. What left the store another way frees its memory while its entry waits here.
 #[derive(Debug)]
 pub struct Queues {
@@ -88,8 +94,11 @@ impl Queues {
         }
     }
 
-    /// Takes the response that should go.
-    pub fn evict(&mut self) -> Option<Arc<Body>> {
+    /// Takes the response that should go. One that somebody reads stays, if there is another: to evict it frees nothing as
+    /// long as that goes on, and where it is it can answer others. `also_read`: one that is read may go if there is no
+    /// other.
+    pub fn evict(&mut self, also_read: bool) -> Option<Arc<Body>> {
+        let mut spared = 0;
         loop {
             let total = self.small_octets + self.main_octets;
             let from_small = self.small_octets * SMALL_SHARE > total || self.main.is_empty();
@@ -104,6 +113,13 @@ impl Queues {
                 body.frequency.store(0, Ordering::Relaxed);
             } else if !from_small && frequency > 0 {
                 body.frequency.store(frequency - 1, Ordering::Relaxed);
+            } else if Arc::strong_count(&body) > UNREAD && spared < MOST_SPARED {
+                spared += 1;
+                self.push(&body, !from_small);
+                continue;
+            } else if Arc::strong_count(&body) > UNREAD && !also_read {
+                self.push(&body, !from_small);
+                return None;
             } else {
                 if from_small {
                     self.ghosts.remember(body.key().hash);

@@ -16,6 +16,7 @@ mod filler;
 mod flight;
 mod ghosts;
 mod hash;
+mod leaving;
 mod purged;
 mod reader;
 mod registration;
@@ -32,8 +33,11 @@ use http_cache::{Beside, Keep, Key, Stored};
 
 use crate::purge::{Limits, Purges, Verdict};
 use crate::sync::{Mutex, MutexGuard};
+use accounts::taken;
 pub use accounts::{Accounts, Counters};
 pub use block::BLOCK;
+#[cfg(test)]
+pub(crate) use block::charge_of;
 pub use body::{Body, End, Fault};
 use body::{Source, Touch};
 use disk::{Disk, Removal};
@@ -41,13 +45,21 @@ use eviction::Queues;
 pub use filler::{Deserted, Filler};
 pub use flight::{Flight, Landing, Sight};
 pub use hash::KeyHasher;
+use leaving::Leaving;
 pub use reader::{Next, Reader};
 pub use registration::{Grounded, Registration};
 pub use resources::{HashedKey, Object, Variants};
 use resources::{Joinable, Resource, Shard};
 
-/// What an entry costs beside its head and content: body, map, queue and bookkeeping.
-const OVERHEAD: u64 = 480;
+/// What an entry takes beside its key, its head and its content: the allocations for its body and for the list of variants,
+/// a slot in a map that is three quarters full, and two in a queue.
+const OVERHEAD: u64 = {
+    let counts = 2 * size_of::<usize>();
+    let slot = size_of::<HashedKey>() + size_of::<Resource>() + 1;
+    taken(size_of::<Body>() + counts)
+        + taken(size_of::<Variants>() + counts)
+        + (slot * 4 / 3 + 2 * size_of::<usize>()) as u64
+};
 
 /// Memory for which a shard is worth having.
 const SHARD: u64 = 16 << 20;
@@ -81,6 +93,7 @@ pub struct Store {
     disk: Option<Disk>,
     /// How long a request waits for the disk.
     patience: Duration,
+    leaving: Leaving,
     /// Brings content from disk; made when it is first needed.
     source: OnceLock<Arc<dyn Source>>,
 }
@@ -135,8 +148,19 @@ impl Store {
             purges,
             disk,
             patience: Duration::ZERO,
+            leaving: Leaving::default(),
             source: OnceLock::new(),
         }
+    }
+
+    /// Called four times in a second. `process`: octets that the process has resident, where that is known; the store makes
+    /// room for what is too much.
+    pub fn look(&self, process: Option<u64>) {
+        if let Some(process) = process {
+            self.accounts.observe(process);
+        }
+        self.leaving.look(&self.accounts);
+        self.make_room_from(0, 0);
     }
 
     pub fn limits(&self) -> &StoreLimits {
@@ -327,17 +351,28 @@ impl Store {
         false
     }
 
+    /// Content that passes through is for those who read it now.
+    pub fn passes(&self, body: &Arc<Body>) {
+        self.leaving.add(body);
+    }
+
     /// Octets of an entry beside its content.
     fn weight(&self, key: &HashedKey, stored: &Stored) -> u64 {
-        stored.weight() as u64 + key.key.as_str().len() as u64 + OVERHEAD
+        // A piece of the head may take a quarter more than it has, and takes an eighth on average.
+        let (head, key) = (stored.weight(), key.key.as_str().len() + 2 * size_of::<usize>());
+        (head + head / 8) as u64 + taken(key) + OVERHEAD
     }
 
     /// A response is no longer reachable. True if it was until now.
-    fn left(&self, queues: &mut Queues, body: &Body) -> bool {
+    fn left(&self, queues: &mut Queues, body: &Arc<Body>) -> bool {
         let left = body.let_go();
         if left {
             queues.gone(body);
             self.objects.fetch_sub(1, Ordering::Relaxed);
+            // Whoever removes it has it once or twice.
+            if Arc::strong_count(body) > 2 {
+                self.leaving.add(body);
+            }
         }
         left
     }
@@ -502,13 +537,18 @@ impl Store {
     }
 
     fn make_room_for(&self, key: &HashedKey, octets: u64) -> bool {
+        self.make_room_from(self.shard_of(key), octets)
+    }
+
+    fn make_room_from(&self, first: usize, octets: u64) -> bool {
         self.note_index();
-        let first = self.shard_of(key);
         for step in 0..self.shards.len() {
             let index = (first + step) % self.shards.len();
             while self.accounts.over(octets) {
                 let mut shard = self.shard_at(index);
-                let Some(body) = shard.queues.evict() else { break };
+                // Where readers pin much, more would be of no use.
+                let also_read = self.accounts.pinned() < self.limits.memory / 2;
+                let Some(body) = shard.queues.evict(also_read) else { break };
                 self.evict(&mut shard, &body);
             }
             if !self.accounts.over(octets) {

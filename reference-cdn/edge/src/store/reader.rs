@@ -35,6 +35,9 @@ impl Reader {
                     open.readers.push(None);
                 }
                 open.readers[free] = Some(at);
+                if open.passing {
+                    open.progress.taken.notify_one();
+                }
                 Some((free, Arc::clone(&open.progress)))
             }
             _ => None,
@@ -96,7 +99,7 @@ impl Reader {
     /// Tells the filler how far this reader is.
     fn note(&self, state: &mut State) {
         if let (Some((slot, progress)), State::Open(open)) = (&self.following, state) {
-            open.readers[*slot] = Some(self.at);
+            open.place_of(*slot, Some(self.at));
             if open.passing {
                 progress.taken.notify_one();
             }
@@ -148,7 +151,7 @@ fn nothing(state: &State) -> Result<Next, Fault> {
 impl Drop for Reader {
     fn drop(&mut self) {
         if let (Some((slot, progress)), State::Open(open)) = (&self.following, &mut *self.body.state()) {
-            open.readers[*slot] = None;
+            open.place_of(*slot, None);
             if open.passing {
                 progress.taken.notify_one();
             }

@@ -37,11 +37,17 @@ pub(crate) fn head() -> Arc<Stored> {
 }
 
 fn put(store: &Arc<Store>, path: &str, octets: usize) -> Arc<Body> {
+    put_while(store, path, octets, |_| ())
+}
+
+/// Somebody does something before its end is known.
+fn put_while(store: &Arc<Store>, path: &str, octets: usize, meanwhile: impl FnOnce(&Arc<Body>)) -> Arc<Body> {
     let key = key(store, path);
     let registration = store.take_off(&key, 0, None, false, |_| false).expect("no other");
     let mut filler = store.fill(&registration);
     filler.append(&vec![1; octets]);
     let body = Arc::clone(filler.body());
+    meanwhile(&body);
     store.keep(
         &registration,
         filler,
@@ -164,18 +170,87 @@ fn who_looked_up_before_a_change_looks_again() {
     assert!(late(&one) && !late(&nothing));
 }
 
+/// What is read stays where it can answer others, as long as there is anything else to evict.
 #[test]
-fn what_slow_readers_pin_counts() {
+fn what_is_read_goes_last() {
     let store = store(1 << 20);
+    let read = put(&store, "/read", 50_000);
+    for n in 0..100 {
+        put(&store, &format!("/{n}"), 50_000);
+    }
+    assert!(store.find(&key(&store, "/read")).is_some());
+    drop(read);
+    for n in 0..100 {
+        put(&store, &format!("/again/{n}"), 50_000);
+    }
+    assert!(store.find(&key(&store, "/read")).is_none());
+}
+
+/// However many read slowly, no more is in memory than the limit, and half of it is the store's. Their content is taken from
+/// them in the end, those first whose content left the store first.
+#[test]
+fn what_slow_readers_pin_counts_and_is_bounded() {
+    let store = store(16 << 20);
+    let accounts = store.accounts();
     let mut readers = Vec::new();
     for n in 0..100 {
-        readers.push(put(&store, &format!("/{n}"), 50_000).read(0));
+        // They begin while it is received.
+        let mut reader = None;
+        put_while(&store, &format!("/{n}"), 1 << 20, |body| reader = Some(body.read(0)));
+        let mut reader = reader.expect("one");
+        let on_its_way = reader.next(100);
+        readers.push((reader, on_its_way));
+        // As whoever takes content in does when there is no room: it is not kept.
+        if !store.make_room(&key(&store, "/")) {
+            readers.pop();
+            let _ = store.purge(&key(&store, &format!("/{n}")), None);
+        }
+        assert!(accounts.resident() <= 16 << 20, "{accounts:?}");
     }
-    assert!(store.accounts().over(0) || store.accounts().held() < 1 << 20);
-    let before = store.accounts().resident();
+    assert!(accounts.pinned() > 6 << 20 && accounts.held() > 6 << 20, "{accounts:?}");
+    for _ in 0..41 {
+        store.look(None);
+    }
+    assert!(accounts.pinned() <= 4 << 20, "{accounts:?}");
+    let cut = readers
+        .iter_mut()
+        .map(|(reader, _)| reader.next(100))
+        .filter(|next| matches!(next, Err(Fault::Overrun)))
+        .count();
+    assert!(cut > 2 && cut < readers.len() / 2, "{cut} of {}", readers.len());
+    // What clients were being sent counts until that is over.
+    let before = accounts.pinned();
+    readers.iter_mut().for_each(|(_, on_its_way)| *on_its_way = Ok(Next::Wait));
+    store.look(None);
+    assert_eq!(before - accounts.pinned(), cut as u64 * charge_of(BLOCK));
     drop(readers);
-    assert!(store.accounts().resident() < before);
-    assert!(store.accounts().resident() <= 1 << 20);
+    assert_eq!(accounts.pinned(), 0);
+}
+
+/// What the process has too much, the store gives up; and takes again when it may.
+#[test]
+fn the_store_gives_way_to_the_process() {
+    let store = store(64 << 20);
+    for n in 0..1000 {
+        put(&store, &format!("/{n}"), 64 << 10);
+    }
+    let accounts = store.accounts();
+    assert!(accounts.held() > 60 << 20);
+    for _ in 0..4 {
+        store.look(Some(100 << 20));
+    }
+    assert!(
+        accounts.reserve() > 10 << 20 && accounts.held() <= (64 << 20) - accounts.reserve(),
+        "{accounts:?}"
+    );
+    for _ in 0..1000 {
+        store.look(Some(1 << 40));
+    }
+    assert_eq!(accounts.reserve(), 32 << 20, "half of it is the store's in any case");
+    for _ in 0..1000 {
+        store.look(Some(20 << 20));
+    }
+    assert_eq!(accounts.reserve(), 0);
 }
 
 #[tokio::test]
@@ -190,6 +265,30 @@ async fn a_filler_that_vanishes_ends_its_readers() {
     drop(filler);
     reader.arrival().await;
     assert!(matches!(reader.next(9), Err(Fault::Truncated)));
+}
+
+/// Who asked for content that cannot be kept may come to reading it a moment later.
+#[tokio::test]
+async fn content_that_is_not_kept_waits_for_its_first_reader() {
+    let store = store(64 << 20);
+    let registration = store.take_off(&key(&store, "/a"), 0, None, false, |_| false).expect("no other");
+    let mut filler = store.fill(&registration);
+    filler.pass_on();
+    while filler.body().received() <= 1 << 20 {
+        filler.room().await.expect("room before anybody reads");
+        filler.append(&[1; 64 << 10]);
+    }
+    let body = Arc::clone(filler.body());
+    let comes = async {
+        tokio::task::yield_now().await;
+        let mut reader = body.read(0);
+        while matches!(reader.next(u64::MAX), Ok(Next::Data(_))) {}
+        reader
+    };
+    let (room, reader) = tokio::join!(filler.room(), comes);
+    assert_eq!(room, Ok(()));
+    drop(reader);
+    assert_eq!(filler.room().await, Err(Deserted));
 }
 
 proptest! {

@@ -332,6 +332,7 @@ fn record_if(
 
 /// Takes in the content of a record; what comes back are its trailer fields.
 fn take_in(disk: &Shared, record: &Record, filler: &mut Filler) -> Result<HeaderMap, Unreadable> {
+    filler.announce(record.header.content);
     record.each_block(disk, |content| {
         filler.append(content);
         true

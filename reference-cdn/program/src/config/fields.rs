@@ -506,8 +506,8 @@ const SERVING: &[Field<Draft>] = &[
         path: "store.memory",
         kind: size(MIB, 1024 * GIB, |draft, n| draft.config.store.memory = n),
         default: Some("256MiB"),
-        meaning: "Octets of memory for stored responses.",
-        bounds: "Content that slow clients still read after its eviction comes on top, up to a quarter of this.",
+        meaning: "Octets of memory for stored responses, with what passes through and what slow clients still read after its eviction.",
+        bounds: "The process stays under 1.1 times this and some 16 MiB; the store gives way to many connections, down to half of it.",
     },
     Field {
         path: "store.object",

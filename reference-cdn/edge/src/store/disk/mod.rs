@@ -83,6 +83,11 @@ impl DiskLimits {
         let segment = segment.max(largest).min(size / LEAST_SEGMENTS);
         Self { size, segment, queue: (memory / 8).clamp(MIB, 64 * MIB), index: memory / 2 }
     }
+
+    /// Files that are open, if all segments are full: few are not.
+    pub fn files(&self) -> u64 {
+        self.size / self.segment.max(1) + 2 * LEAST_SEGMENTS
+    }
 }
 
 /// Why a disk store cannot be opened.
