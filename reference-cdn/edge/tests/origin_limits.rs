@@ -1,7 +1,6 @@
 //! What a hostile or broken origin can do to an edge: each limit is run into, ends it, and counts it.
 
 #[path = "support/secure.rs"]
-#[allow(dead_code, reason = "a part of it is used here")]
 mod secure;
 mod support;
 

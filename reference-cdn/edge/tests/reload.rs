@@ -1,7 +1,6 @@
 //! What is read again while an edge serves: tokens for purges, and whom origins' certificates are verified with.
 
 #[path = "support/secure.rs"]
-#[allow(dead_code, reason = "a part of it is used here")]
 mod secure;
 mod support;
 

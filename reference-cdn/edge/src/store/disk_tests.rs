@@ -493,7 +493,8 @@ async fn a_purge_while_room_is_made_for_a_response_reaches_it() {
         *both.meanwhile.0.lock().expect("lock") =
             Some(Box::new(move || *taken.lock().expect("lock") = Some(store.purge(&key, None))));
         both.write();
-        if let Some(purged) = purged.lock().expect("lock").take() {
+        let purged = purged.lock().expect("lock").take();
+        if let Some(purged) = purged {
             evicted += 1;
             assert_eq!((purged.count, purged.removal.is_written()), (1, Some(true)));
             assert!(both.get(&format!("/{n}")).await.is_none());
