@@ -410,6 +410,25 @@ fn a_log_that_cannot_be_written_refuses_purges_until_it_can() {
 }
 
 #[test]
+fn an_edge_starts_with_what_is_logged_where_nothing_can_be_written() {
+    let disk = Disk::default();
+    let purges = disk.open(1);
+    let born = purges.at(at(0));
+    purges.ordered(r#"{"tag": "t", "id": "t"}"#, at(1)).expect("accepted");
+    drop(purges);
+    disk.fail(&[disk::Fault::Append, disk::Fault::Replace]);
+    let purges = disk.open(2);
+    assert_eq!((purges.epoch(), purges.verdict("t", born)), (1, Verdict::Gone));
+    assert!(purges.ordered(r#"{"tag": "u"}"#, at(2)).is_err());
+    disk.fail(&[]);
+    // As the keeper does once a second.
+    assert!(purges.has_to_write() && purges.flush(&()).is_ok());
+    purges.ordered(r#"{"tag": "u", "id": "u"}"#, at(3)).expect("accepted");
+    assert_eq!(purges.verdict("u", born), Verdict::Gone);
+    assert_eq!(Disk::with(disk.content()).open(9).state("u"), "\"in-force\"");
+}
+
+#[test]
 fn a_new_file_does_where_the_old_one_does_not() {
     let disk = Disk::default();
     let purges = disk.open(1);
