@@ -92,7 +92,7 @@ impl Setting<'_> {
             .arg(token)
             .arg("--disk")
             .arg(self.folder.join("disk"))
-            // Where it may be full, the log of purges is elsewhere: without it an edge does not start.
+            // Where that is full, purges are refused; these are about those that are not.
             .arg("--purge-folder")
             .arg(self.folder.join(if self.mount.is_some() { "purges" } else { "disk/purges" }))
             .env("RUST_LOG", "warn")
