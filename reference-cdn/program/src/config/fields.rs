@@ -507,7 +507,7 @@ const SERVING: &[Field<Draft>] = &[
         kind: size(MIB, 1024 * GIB, |draft, n| draft.config.store.memory = n),
         default: Some("256MiB"),
         meaning: "Octets of memory for stored responses, with what passes through and what slow clients still read after its eviction.",
-        bounds: "The process stays under 1.1 times this and some 16 MiB; the store gives way to many connections, down to half of it.",
+        bounds: "The process stays under 1.1 times this, the program itself (14 MiB) and what connections buffer; to many of these the store gives way, down to half of it.",
     },
     Field {
         path: "store.object",
