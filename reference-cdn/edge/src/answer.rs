@@ -428,7 +428,9 @@ impl Edge {
                 // Nobody asked for its removal: nobody waits.
                 let _ = self.store.forget(key, std::slice::from_ref(&object.body));
             }
-            Err(NotSent::Unread | NotSent::UnreadLater) => self.store.leave(key, &object.body),
+            Err(NotSent::Unread | NotSent::UnreadLater | NotSent::Overrun) => {
+                self.store.leave(key, &object.body);
+            }
             _ => {}
         }
         match sent {

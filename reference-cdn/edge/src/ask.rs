@@ -283,7 +283,12 @@ impl Edge {
             let mut reader = piece.body.read(piece.from);
             let mut left = piece.octets;
             while left > 0 {
-                let Ok(Next::Data(data)) = reader.next(left) else {
+                let next = reader.next(left);
+                if matches!(next, Ok(Next::Wait)) && piece.body.is_loading() {
+                    reader.arrival().await;
+                    continue;
+                }
+                let Ok(Next::Data(data)) = next else {
                     tracing::error!(key = %registration.key().key, "a stored block failed its check; the response leaves the store");
                     let _ = self.store.forget(registration.key(), std::slice::from_ref(&piece.body));
                     return false;

@@ -74,7 +74,7 @@ pub async fn stored<D: Downstream>(
                 step = feed.step();
             }
             Ok(Step::Wait) if feed.is_loading() => {
-                if timeout(patience, feed.arrival()).await.is_err() {
+                if timeout(patience, feed.arrival()).await.is_err() && !feed.mend(Fault::Unread) {
                     return Err(NotSent::Unread);
                 }
                 step = feed.step();

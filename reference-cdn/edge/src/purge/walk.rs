@@ -85,7 +85,7 @@ impl Purges {
         }
         let walk = if met >= to {
             Walk { to, at: now, rest: Rest::Nothing }
-        } else if tables.wide() <= met {
+        } else if tables.wide() <= met && tables.horizon() <= met {
             let urls = tables.urls().map(|(customer, key)| (customer.map(Box::from), Key::from_text(key)));
             Walk { to, at: now, rest: Rest::Urls(urls.collect()) }
         } else if pressed {

@@ -283,6 +283,10 @@ impl Body {
     /// to a client, is given back with what it is charged for.
     pub(super) fn take_from_readers(&self) -> Vec<Block> {
         let mut state = self.state();
+        if self.is_held() {
+            // It came back: see `is_usable`.
+            return Vec::new();
+        }
         let blocks = match &mut *state {
             // The disk store takes this memory back.
             State::Cold { .. } => return Vec::new(),
@@ -310,6 +314,11 @@ impl Body {
         // Still in memory, though not this body's any more.
         self.accounts.pinned_elsewhere(charge(&sending));
         sending
+    }
+
+    /// It has all its content, or can have it brought. Asked of what was taken back, it stays so.
+    pub(super) fn is_usable(&self) -> bool {
+        !matches!(&*self.state(), State::Open(_))
     }
 
     /// It is in the store again, having been let go.

@@ -617,3 +617,160 @@ fn disk_header() -> Vec<u8> {
     octets.resize(96, 1);
     octets
 }
+
+/// Walks through memory, then shows the disk the rest, as `keep` does.
+async fn meet(both: &mut Both, walk: &crate::purge::Walk, urls: Vec<HashedKey>) -> bool {
+    let store = Arc::clone(&both.store);
+    let meeting = store.meet_on_disk(walk, urls);
+    tokio::pin!(meeting);
+    loop {
+        tokio::select! {
+            biased;
+            met = &mut meeting => return met,
+            () = tokio::time::sleep(Duration::from_millis(5)) => {}
+        }
+        both.write();
+    }
+}
+
+#[tokio::test]
+async fn what_waits_to_be_written_meets_purges_too() {
+    let folder = tempfile::tempdir().expect("folder");
+    let both = open(folder.path());
+    both.put("/p/a", b"a");
+    both.forget_memory("/p/a");
+    both.order(r#"{"prefix": "/p/"}"#);
+    let purges = Arc::clone(both.store.purges());
+    let walk = purges.begin_walk(both.clock.now(), both.store.met_on_disk()).expect("outstanding");
+    assert!(purges.end_walk(&walk, false));
+    assert!(both.get("/p/a").await.is_none(), "purged content is served");
+}
+
+#[tokio::test]
+async fn what_is_loaded_behind_a_walk_meets_its_purges() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut both = open(folder.path());
+    both.put("/a", b"a");
+    both.write();
+    both.forget_memory("/a");
+    both.order(r#"{"url": "http://a/a", "mode": "soft"}"#);
+    let purges = Arc::clone(both.store.purges());
+    let walk = purges.begin_walk(both.clock.now(), both.store.met_on_disk()).expect("outstanding");
+    assert!(matches!(walk.rest(), crate::purge::Rest::Urls(_)));
+    // The walk has been through memory. Somebody has it brought, and leaves.
+    let key = both.key("/a");
+    let _ = both.store.bring(&key);
+    assert!(meet(&mut both, &walk, vec![key.clone()]).await);
+    assert!(purges.end_walk(&walk, false));
+    let found = both.store.look_up(&key).await;
+    assert!(
+        found.stored.first().is_none_or(|it| !it.is_fresh(both.clock.now())),
+        "served fresh after the purge"
+    );
+}
+
+/// A segment that cannot be read goes, with the newest head of what is elsewhere.
+#[tokio::test]
+async fn an_old_head_stays_away_when_the_newest_is_lost() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut both = try_open(folder.path(), 16, None).expect("opens");
+    both.put("/hot", &content(0, 20_000));
+    both.write();
+    both.forget_memory("/hot");
+    assert!(both.get("/hot").await.is_some());
+    let found = both.store.find(&both.key("/hot")).expect("in memory");
+    both.store.touch(&found.object(0).expect("one"));
+    drop(found);
+    both.forget_memory("/hot");
+    let mut n = 0;
+    while both.count(|it| &it.copied) == 0 {
+        both.put(&format!("/{n}"), &content(n, 60_000));
+        both.write();
+        n += 1;
+        assert!(n < 1000);
+    }
+    // In memory, to be made stale there and on disk by a new head.
+    let key = both.key("/hot");
+    let found = both.store.look_up(&key).await;
+    let object = found.object(0).expect("copied on");
+    assert!(object.stored.is_fresh(both.clock.now()));
+    let expired = object.stored.expired_at(http_cache::Time::from_secs(1)).expect("fresh until now");
+    let registration =
+        both.store.take_off(&key, both.store.purges().number(), None, false, |_| false).expect("one");
+    both.store.freshen(&registration, &[Object { stored: Arc::new(expired), body: object.body }]);
+    drop(registration);
+    both.write();
+    both.forget_memory("/hot");
+    let found = both.store.look_up(&key).await;
+    assert!(!found.stored[0].is_fresh(both.clock.now()), "stale by now");
+    both.forget_memory("/hot");
+    loop {
+        *both.reads.lock().expect("lock") = Fault::Io;
+        both.put(&format!("/{n}"), &content(n, 60_000));
+        both.write();
+        n += 1;
+        *both.reads.lock().expect("lock") = Fault::None;
+        let found = both.store.look_up(&key).await;
+        if found.stored.is_empty() {
+            break;
+        }
+        both.forget_memory("/hot");
+        assert!(n < 1000, "it stays");
+    }
+    drop(both);
+    let both = try_open(folder.path(), 16, None).expect("opens");
+    let found = both.store.look_up(&key).await;
+    assert!(found.stored.first().is_none_or(|it| !it.is_fresh(both.clock.now())), "the old head is back");
+}
+
+/// A purge comes while room is made for a response: its record is older than its segment says.
+#[tokio::test]
+async fn a_record_is_never_older_than_its_segment_says() {
+    let folder = tempfile::tempdir().expect("folder");
+    let mut both = try_open(folder.path(), 16, None).expect("opens");
+    let mut n = 0;
+    let taken = loop {
+        let path = format!("/{n}");
+        let body = both.put(&path, &content(n, 60_000));
+        both.store.leave(&both.key(&path), &body);
+        drop(body);
+        let store = Arc::clone(&both.store);
+        let clock = both.clock.clone();
+        let text = format!(r#"{{"prefix": "{path}"}}"#);
+        let done: Arc<Mutex<bool>> = Arc::default();
+        let did = Arc::clone(&done);
+        *both.meanwhile.0.lock().expect("lock") = Some(Box::new(move || {
+            let by = Asker { name: "admin".into(), customer: None };
+            let order =
+                Order::parse(text.as_bytes(), clock.now(), |uri| vec![Key::of(uri)]).expect("an order");
+            store.purges().order(order, &by, clock.now(), &*store).expect("accepted");
+            *did.lock().expect("lock") = true;
+        }));
+        both.write();
+        *both.meanwhile.0.lock().expect("lock") = None;
+        n += 1;
+        if *done.lock().expect("lock") {
+            break path;
+        }
+        assert!(n < 1000);
+    };
+    // Out of memory without being looked at.
+    let key = both.key(&taken);
+    let wide = both.store.purges().number();
+    // Until its segment is the oldest.
+    let mut m = 0;
+    while both.store.met_on_disk() < wide {
+        both.put(&format!("/x{m}"), &content(m, 60_000));
+        both.write();
+        m += 1;
+        assert!(m < 10_000);
+    }
+    both.order(r#"{"url": "http://a/elsewhere", "mode": "soft"}"#);
+    let purges = Arc::clone(both.store.purges());
+    let walk = purges.begin_walk(both.clock.now(), both.store.met_on_disk()).expect("outstanding");
+    assert!(both.store.disk().is_some() && both.store.flights(&key).is_empty());
+    let elsewhere = both.key("/elsewhere");
+    let _ = meet(&mut both, &walk, vec![elsewhere]).await;
+    assert!(purges.end_walk(&walk, false));
+    assert!(both.get(&taken).await.is_none(), "purged content is served");
+}

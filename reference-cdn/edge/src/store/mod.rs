@@ -295,11 +295,17 @@ impl Store {
     ) -> bool {
         let key = &registration.key;
         let body = Arc::clone(filler.body());
-        let number = self.purges.number();
-        let (verdict, version) = self.arriving(key, &stored, registration.born());
-        let stored = purged::under(verdict, &stored);
         {
-            let mut shard = self.shard(key);
+            // Judged, and put where walks come by, in one step: between the two a purge could come and be forgotten.
+            let (mut shard, number, verdict, version) = loop {
+                let number = self.purges.number();
+                let (verdict, version) = self.arriving(key, &stored, registration.born());
+                let shard = self.shard(key);
+                if self.purges.version() == version {
+                    break (shard, number, verdict, version);
+                }
+            };
+            let stored = purged::under(verdict, &stored);
             let shard = &mut *shard;
             let purged = registration.flight.is_purged() || verdict == Verdict::Gone;
             let resource = shard.resources.entry(key.clone()).or_default();

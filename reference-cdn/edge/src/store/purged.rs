@@ -135,28 +135,36 @@ impl Store {
         if *walk.rest() == Rest::All {
             let segments: Vec<u32> = disk.segments().keys().copied().collect();
             for segment in segments {
-                self.meet_written(disk.heads_in(segment)).await;
+                let index = Arc::clone(&disk);
+                let heads = tokio::task::spawn_blocking(move || index.heads_in(segment)).await;
+                let Ok(heads) = heads else { return false };
+                if !self.meet_written(&disk, &heads).await {
+                    return false;
+                }
             }
         } else {
             let written =
                 urls.iter().flat_map(|key| disk.find(key.hash).into_iter().map(|it| (key.hash, it.id())));
-            self.meet_written(written.collect()).await;
+            if !self.meet_written(&disk, &written.collect::<Vec<_>>()).await {
+                return false;
+            }
         }
         disk.queue.mark(Some(Met { number: walk.to(), sequence })).wait().await.is_some()
     }
 
-    /// Reads the heads of responses on disk (hash and id) and lets purges have what they took.
-    async fn meet_written(self: &Arc<Self>, written: Vec<(u64, u64)>) {
+    /// Reads the heads of responses on disk (hash and id) and lets purges have what they took. False if it was broken off.
+    async fn meet_written(&self, disk: &Arc<Shared>, written: &[(u64, u64)]) -> bool {
         for some in written.chunks(AT_ONCE) {
-            let (store, some) = (Arc::clone(self), some.to_vec());
-            let reading = move || {
-                let Some(disk) = &store.disk else { return };
-                some.iter().for_each(|(hash, id)| meet_one(&disk.shared, *hash, *id));
-            };
-            // One that panicked has said so, and its responses are judged when they are read.
-            let _ = tokio::task::spawn_blocking(reading).await;
+            let (shared, some) = (Arc::clone(disk), some.to_vec());
+            let reading = move || some.iter().for_each(|(hash, id)| meet_one(&shared, *hash, *id));
+            // New heads have room in the queue when those before are written.
+            let read = tokio::task::spawn_blocking(reading).await.is_ok();
+            if !read || disk.queue.mark(None).wait().await.is_none() {
+                return false;
+            }
             tokio::time::sleep(REST).await;
         }
+        true
     }
 }
 

@@ -14,14 +14,15 @@ use http_cache::{Stored, decode_fields};
 
 use super::body::{Body, End, Fault, Source};
 use super::disk::{
-    Candidate, Disk, DiskConfig, Located, OpenError, Place, Record, Recovered, Shared, Unreadable, Writer,
+    Candidate, Disk, DiskConfig, HeadAt, Located, OpenError, Place, Record, Recovered, Shared, Unreadable,
+    Writer,
 };
 use super::filler::Filler;
 use super::hash::KeyHasher;
 use super::resources::{HashedKey, Object, Variants};
 use super::signal::Signal;
-use super::{Store, StoreLimits};
-use crate::purge::Purges;
+use super::{Store, StoreLimits, purged};
+use crate::purge::{Purges, Verdict};
 use crate::sync::timeout;
 
 impl Store {
@@ -162,37 +163,63 @@ impl Store {
         Arc::clone(self.source.get_or_init(|| Arc::new(Loader(Arc::downgrade(self)))))
     }
 
-    /// Puts what was read from disk beside what is in memory, but for what was removed meanwhile.
-    fn merge(&self, key: &HashedKey, found: Vec<Object>, disk: &Shared) {
-        let mut shard = self.shard(key);
+    /// Puts what was read from disk beside what is in memory, but for what purges took, and what was removed or got
+    /// another head meanwhile. `all`: it is all that the disk has.
+    fn merge(&self, key: &HashedKey, found: &[Loaded], mut all: bool, disk: &Shared) {
+        // Judged, and put where walks come by, in one step: between the two a purge could come and be forgotten.
+        let (mut shard, version, verdicts) = loop {
+            let version = self.purges.version();
+            let judged = found.iter().map(|it| self.arriving(key, &it.object.stored, it.born).0);
+            let verdicts: Vec<Verdict> = judged.collect();
+            let shard = self.shard(key);
+            if self.purges.version() == version {
+                break (shard, version, verdicts);
+            }
+        };
         let shard = &mut *shard;
         let resource = shard.resources.entry(key.clone()).or_default();
         let mut objects = resource.objects();
+        let were = objects.len();
         let mut new = Vec::new();
-        for object in found {
+        for (loaded, verdict) in found.iter().zip(verdicts) {
+            let Loaded { object, head, .. } = loaded;
             let id = object.body.id();
-            let known = objects.iter().any(|other| other.body.id() == id);
-            if known || !disk.contains(key.hash, id) {
+            if objects.iter().any(|other| other.body.id() == id) {
+                continue;
+            }
+            if !disk.is_newest(key.hash, id, head) {
+                // Removed, or to be read again.
+                all = false;
+                continue;
+            }
+            if verdict == Verdict::Gone {
+                // The log of purges vouches for it.
+                let _ = disk.remove(key.hash, |found| found == id);
                 continue;
             }
             object.body.take_back();
+            if !object.body.is_usable() {
+                object.body.let_go();
+                continue;
+            }
             new.push(Arc::clone(&object.body));
-            objects.push(object);
+            let stored = purged::under(verdict, &object.stored);
+            objects.push(Object { stored, body: Arc::clone(&object.body) });
         }
         // The oldest first, as they would stand had they never left.
         objects.sort_by_key(|object| object.body.id());
         if !new.is_empty() {
-            // Purges since they were born have not met them yet.
-            resource.checked = 0;
+            resource.checked = if were == 0 { version } else { resource.checked.min(version) };
         }
         let surplus = objects.len().saturating_sub(self.limits.variants.max(1));
         let gone: Vec<Object> = objects.drain(..surplus).collect();
         resource.set(objects);
-        resource.whole = true;
+        resource.whole = all;
         if let Some(traffic) = &mut resource.traffic {
             traffic.loading = None;
         }
         self.objects.fetch_add(new.len() as u64, Ordering::Relaxed);
+        self.accounts.counters.surplus_variants.fetch_add(surplus as u64, Ordering::Relaxed);
         new.iter().for_each(|body| shard.queues.insert(body));
         for object in gone {
             self.left(&mut shard.queues, &object.body);
@@ -250,34 +277,37 @@ impl Load {
     fn run(self) {
         let store = &self.store;
         let Some(disk) = store.disk.as_ref().map(|disk| &disk.shared) else { return };
-        let candidates = disk.find(self.key.hash);
-        let found = candidates.into_iter().filter_map(|candidate| self.object(disk, candidate)).collect();
-        store.merge(&self.key, found, disk);
+        let mut all = true;
+        let mut found = Vec::new();
+        for candidate in disk.find(self.key.hash) {
+            match self.object(disk, candidate) {
+                Ok(loaded) => found.push(loaded),
+                // It moved after it was found.
+                Err(Unreadable::Moved) => all = false,
+                // Under one hash there may be another key's. What is bad was dropped.
+                Err(_) => {}
+            }
+        }
+        store.merge(&self.key, &found, all, disk);
         store.make_room(&self.key);
     }
 
-    fn object(&self, disk: &Shared, candidate: Candidate) -> Option<Object> {
+    fn object(&self, disk: &Shared, candidate: Candidate) -> Result<Loaded, Unreadable> {
         let (located, newer) = match candidate {
-            Candidate::Pending { stored, body, .. } => {
-                // Under one hash there may be another key's.
-                return (body.key() == &self.key).then_some(Object { stored, body });
+            Candidate::Pending { stored, born, body, .. } => {
+                let is_ours = body.key() == &self.key;
+                let head = HeadAt::Pending(Arc::clone(&stored));
+                let loaded = Loaded { object: Object { stored, body }, born, head };
+                return is_ours.then_some(loaded).ok_or(Unreadable::Other);
             }
             Candidate::Written { located, newer } => (located, newer),
         };
-        match self.written(disk, &located, newer) {
-            Ok(object) => Some(object),
-            // Another key's is where it should be; what moved, moved after it was found.
-            Err(Unreadable::Other | Unreadable::Moved) => None,
-            Err(Unreadable::Purged) => {
-                let _ = disk.remove(self.key.hash, |id| id == located.id);
-                None
-            }
-            Err(error) => {
+        self.written(disk, &located, newer).inspect_err(|error| {
+            if !matches!(error, Unreadable::Other | Unreadable::Moved) {
                 error.note(disk, located.content);
                 let _ = disk.remove(self.key.hash, |id| id == located.id);
-                None
             }
-        }
+        })
     }
 
     fn written(
@@ -285,25 +315,23 @@ impl Load {
         disk: &Shared,
         located: &Located,
         newer: Option<(Arc<Stored>, u64)>,
-    ) -> Result<Object, Unreadable> {
+    ) -> Result<Loaded, Unreadable> {
         let id = located.id;
+        // Before it is read: what a walk does to it from now on must not count for what was read.
+        let met = disk.met();
         let content = record(disk, &self.key, id, |located| (located.content, located.octets))?;
         let head = record_if(located.head != located.content, || {
             record(disk, &self.key, id, |located| (located.head, 0))
         })?;
         let head = head.as_ref().unwrap_or(&content);
-        let (stored, born) = match newer {
-            Some((stored, born)) => (stored, born),
+        let (stored, born, at) = match newer {
+            Some((stored, born)) => (Arc::clone(&stored), born, HeadAt::Pending(stored)),
             None => {
                 let stored = Stored::decode(head.texts().head).map_err(|_| Unreadable::Bad)?;
-                (Arc::new(stored), disk.born(&head.header))
+                (Arc::new(stored), met.born(&head.header), HeadAt::Place(head.header.place))
             }
         };
         let store = &self.store;
-        if store.purges.ticket(born).is_none() {
-            // Purges that it has not met are forgotten: whether one took it cannot be told.
-            return Err(Unreadable::Purged);
-        }
         let (key, accounts) = (self.key.clone(), Arc::clone(&store.accounts));
         let body = if content.is_whole() {
             // All of it came with its beginning.
@@ -319,8 +347,16 @@ impl Load {
             Arc::new(body)
         };
         body.charge(store.weight(&self.key, &stored));
-        Ok(Object { stored, body })
+        Ok(Loaded { object: Object { stored, body }, born, head: at })
     }
+}
+
+/// What was found on disk.
+struct Loaded {
+    object: Object,
+    /// The purges that it has met.
+    born: u64,
+    head: HeadAt,
 }
 
 fn record_if(

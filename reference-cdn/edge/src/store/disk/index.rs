@@ -200,8 +200,8 @@ impl IndexShard {
         Some(self.remove_slot(slot))
     }
 
-    /// Removes all whose content or head is in a segment that is no more.
-    pub fn remove_segment(&mut self, segment: u32) -> Vec<Located> {
+    /// Removes all whose content or head is in a segment that is no more. Tells the lower half of the hash of each.
+    pub fn remove_segment(&mut self, segment: u32) -> Vec<(u32, Located)> {
         let gone: Vec<(u32, u64)> = self
             .table
             .iter()
@@ -210,7 +210,8 @@ impl IndexShard {
             .filter(|entry| entry.content.segment == segment || entry.head.segment == segment)
             .map(|entry| (entry.hash, entry.id))
             .collect();
-        gone.into_iter().filter_map(|(hash, id)| self.remove(u64::from(hash), id)).collect()
+        let removed = |(hash, id)| self.remove(u64::from(hash), id).map(|located| (hash, located));
+        gone.into_iter().filter_map(removed).collect()
     }
 
     /// Hash (its lower half), id and place of all whose head is in a segment.
@@ -302,7 +303,7 @@ mod tests {
                     5 => prop_assert_eq!(shard.remove(hash, id), model.remove(&(hash, id))),
                     _ => {
                         let mut removed = shard.remove_segment(n);
-                        removed.sort_by_key(|located| located.id);
+                        removed.sort_by_key(|(_, located)| located.id);
                         let gone = |located: &Located| located.content.segment == n || located.head.segment == n;
                         let mut expected: Vec<_> = model.values().copied().filter(gone).collect();
                         expected.sort_by_key(|located| located.id);

@@ -154,6 +154,13 @@ pub struct Met {
     pub sequence: u64,
 }
 
+impl Met {
+    /// The purges that a record's response has met.
+    pub fn born(self, header: &RecordHeader) -> u64 {
+        if header.sequence < self.sequence { header.born.max(self.number) } else { header.born }
+    }
+}
+
 /// What begins a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {

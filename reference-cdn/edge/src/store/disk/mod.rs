@@ -38,7 +38,7 @@ pub(super) use layout::{Met, Place};
 pub use queue::Removal;
 pub(super) use read::{Record, Unreadable};
 pub use recover::Recovered;
-pub(super) use shared::{Candidate, Shared};
+pub(super) use shared::{Candidate, HeadAt, Shared};
 pub use shared::{DiskCounters, DiskLimits, Sync};
 pub use writer::Writer;
 
@@ -170,6 +170,7 @@ impl Disk {
             opened.next_number,
             opened.next_sequence,
             Arc::clone(next_id),
+            opened.left_out,
         );
         Ok((Self { shared, writer: Mutex::new(None) }, writer, opened.recovered))
     }

@@ -18,6 +18,7 @@ use std::sync::atomic::Ordering;
 use http_cache::{Key, Stored};
 
 use super::layout::{Class, IndexEntry, Kind, Place, Texts, file_name};
+use super::queue::RemovalJob;
 use super::read::{Record, Unreadable};
 use super::recover::entries_of;
 use super::shared::{Segment, Shared};
@@ -99,6 +100,12 @@ impl Writer {
         kept &= self.flush(Class::New).is_ok();
         // What could not be copied goes with the segment.
         let _ = self.flush(Class::Kept);
+        let rests = |entry: &IndexEntry| matches!(entry.kind, Kind::Removal | Kind::Head);
+        if entries.iter().any(rests) {
+            // Without it, what is removed or stale would not be so after a loss of power. Failing, nothing is forgotten
+            // that keeps it so.
+            let _ = self.make_durable();
+        }
         self.drop_segment(victim.number);
         if !kept && let Some((newest, _)) = removals.last_key_value() {
             self.drop_up_to(*newest);
@@ -162,8 +169,11 @@ impl Writer {
             let newer = shared.segment(head.segment).ok_or(Failed)?;
             Some(Record::read(&shared, &newer.file, head, 0).map_err(noted)?)
         };
-        let (fresh, born) = judge(&shared, newer.as_ref().unwrap_or(&record)).map_err(noted)?;
-        let about = About { hash: entry.hash, id: entry.id, born, content: header.content };
+        let newest = newer.as_ref().unwrap_or(&record);
+        let about = About { hash: entry.hash, id: entry.id, born: 0, content: header.content };
+        self.ready(Class::Kept, about, Texts { head: newest.texts().head, ..texts })?;
+        let (fresh, born) = judge(&shared, newest).map_err(noted)?;
+        let about = About { born, ..about };
         self.object(Class::Kept, about, Texts { head: &fresh, ..texts }, &blocks, staged)
     }
 
@@ -178,8 +188,10 @@ impl Writer {
         let record = Record::read(&self.shared, &victim.file, from, entry.octets);
         let shared = Arc::clone(&self.shared);
         let copied = record.map_err(|_| Failed).and_then(|record| {
+            let about = About { hash, id, born: 0, content: 0 };
+            self.ready(Class::New, about, record.texts())?;
             let (head, born) = judge(&shared, &record).map_err(|_| Failed)?;
-            let about = About { hash, id, born, content: 0 };
+            let about = About { born, ..about };
             self.new_head(about, Texts { head: &head, ..record.texts() }, Staged::HeadMoved { from })
         });
         if copied.is_err() && is_newest(self) {
@@ -192,12 +204,25 @@ impl Writer {
     pub(super) fn drop_segment(&mut self, number: u32) -> bool {
         self.discard_active(number);
         let Some(segment) = self.shared.segments().remove(&number) else { return true };
-        let mut left = 0;
-        for mut shard in self.shared.each_shard() {
-            left += shard.index.remove_segment(number).len();
+        let (mut left, mut headless) = (0, Vec::new());
+        for (upper, mut shard) in (0..).zip(self.shared.each_shard()) {
+            for (hash, located) in shard.index.remove_segment(number) {
+                left += 1;
+                if located.content.segment != number {
+                    headless.push(((upper << 58) | u64::from(hash), located));
+                }
+            }
         }
-        self.shared.counters.evicted.fetch_add(left as u64, Ordering::Relaxed);
-        match self.shared.files.remove(&file_name(number)) {
+        self.shared.counters.evicted.fetch_add(left, Ordering::Relaxed);
+        if !headless.is_empty() {
+            // Its newest head goes; with the older one, which is with its content, it must not come back.
+            let list = headless.iter().map(|(hash, located)| (*hash, located.id)).collect();
+            let segments = headless.iter().map(|(_, located)| located.content.segment).collect();
+            let ticket = Arc::default();
+            self.shared.queue.push_removal(RemovalJob { list, segments, anywhere: false, ticket });
+            self.removals();
+        }
+        let gone = match self.shared.files.remove(&file_name(number)) {
             Ok(()) => true,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => true,
             Err(error) => {
@@ -206,7 +231,9 @@ impl Writer {
                 self.failed("remove", number, &error);
                 emptied
             }
-        }
+        };
+        self.unwritten |= !gone;
+        gone
     }
 
     /// The file system is full, whoever filled it: the oldest segment goes.

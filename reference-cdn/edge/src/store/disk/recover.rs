@@ -53,6 +53,8 @@ pub(super) struct Opened {
     pub next_id: u64,
     pub next_sequence: u64,
     pub met: Met,
+    /// A segment could not be read, and may be there the next time.
+    pub left_out: bool,
     pub recovered: Recovered,
 }
 
@@ -85,6 +87,7 @@ pub(super) fn open(
     let failed =
         |what: &'static str| move |source| OpenError::Io { what, folder: files.path().to_owned(), source };
     let mut recovered = Recovered::default();
+    let mut left_out = false;
     let mut found = Vec::new();
     let mut next_number = 0;
     let mut unusable = Vec::new();
@@ -110,6 +113,7 @@ pub(super) fn open(
                 tracing::warn!(file = %folder().join(&name).display(), "not a segment of the disk store, in spite of its name; it is left alone");
             }
             Err(error) => {
+                left_out = true;
                 recovered.foreign_files += 1;
                 tracing::error!(file = %folder().join(&name).display(), %error, "cannot open a segment of the disk store; it is left alone");
             }
@@ -149,6 +153,7 @@ pub(super) fn open(
         next_id: 1,
         next_sequence: 1,
         met: Met::default(),
+        left_out,
         recovered,
     };
     let mut olds = Vec::new();
@@ -160,13 +165,18 @@ pub(super) fn open(
             Ok((length, entries)) => olds.push(Old { header, file, length, entries }),
             Err(error) => {
                 // It stays out of use, and its name is not used again.
+                opened.left_out = true;
                 opened.recovered.foreign_files += 1;
                 let file = folder().join(file_name(header.number));
                 tracing::error!(file = %file.display(), %error, "cannot read a segment of the disk store; it is left out");
             }
         }
     }
-    merge(&mut opened, &olds);
+    let whole = merge(&mut opened, &olds);
+    if !whole || opened.recovered.damaged_records > 0 {
+        // Removals and heads may be among what is lost. What rests on them is not believed; each record for itself is.
+        opened.met = Met::default();
+    }
     go_on(&mut opened, olds, &config.limits);
     opened.recovered.segments = opened.segments.len();
     opened.recovered.objects = opened.index.iter().map(|shard| shard.len() as u64).sum();
@@ -315,6 +325,7 @@ struct Cursor<'a> {
     place: u32,
     buffer: Vec<IndexEntry>,
     next: usize,
+    broken: bool,
 }
 
 impl Cursor<'_> {
@@ -333,7 +344,10 @@ impl Cursor<'_> {
                     let mut octets = vec![0; take as usize * ENTRY];
                     let from = offset + u64::from(self.place) * ENTRY as u64;
                     // It was read and found whole a moment ago; if it cannot be read now, the rest is lost.
-                    read_exact(&*self.old.file, &mut octets, from).ok()?;
+                    if read_exact(&*self.old.file, &mut octets, from).is_err() {
+                        self.broken = true;
+                        return None;
+                    }
                     self.buffer = octets.chunks_exact(ENTRY).filter_map(IndexEntry::read).collect();
                     self.place += take;
                     self.next = 0;
@@ -346,10 +360,11 @@ impl Cursor<'_> {
     }
 }
 
-/// Puts the entries of all segments in the index, in the order in which they were written.
-fn merge(opened: &mut Opened, olds: &[Old]) {
+/// Puts the entries of all segments in the index, in the order in which they were written. False if some could not be
+/// read any more.
+fn merge(opened: &mut Opened, olds: &[Old]) -> bool {
     let mut cursors: Vec<Cursor<'_>> =
-        olds.iter().map(|old| Cursor { old, place: 0, buffer: Vec::new(), next: 0 }).collect();
+        olds.iter().map(|old| Cursor { old, place: 0, buffer: Vec::new(), next: 0, broken: false }).collect();
     let mut heap = BinaryHeap::new();
     for (at, cursor) in cursors.iter_mut().enumerate() {
         if let Some(entry) = cursor.next() {
@@ -374,6 +389,7 @@ fn merge(opened: &mut Opened, olds: &[Old]) {
             heap.push(Reverse((next.sequence, at, Ordered(next))));
         }
     }
+    cursors.iter().all(|cursor| !cursor.broken)
 }
 
 /// An entry that takes no part in comparisons.

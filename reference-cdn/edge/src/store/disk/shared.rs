@@ -127,6 +127,7 @@ pub enum Candidate {
     Pending {
         id: u64,
         stored: Arc<Stored>,
+        born: u64,
         body: Arc<Body>,
     },
     Written {
@@ -142,6 +143,14 @@ impl Candidate {
             Self::Written { located, .. } => located.id,
         }
     }
+}
+
+/// The head that a response was found with.
+#[derive(Clone, Debug)]
+pub enum HeadAt {
+    Place(Place),
+    /// It is not written yet.
+    Pending(Arc<Stored>),
 }
 
 #[derive(Debug)]
@@ -216,8 +225,7 @@ impl Shared {
 
     /// The purges that a record's response has met.
     pub fn born(&self, header: &RecordHeader) -> u64 {
-        let met = self.met();
-        if header.sequence < met.sequence { header.born.max(met.number) } else { header.born }
+        self.met().born(header)
     }
 
     /// The purges that everything on disk has met.
@@ -311,8 +319,11 @@ impl Shared {
     /// Gives a response on disk, or on its way there, a new head. If it cannot be written, the response is removed: its
     /// old head must not come back.
     pub fn freshen(&self, key: &HashedKey, id: u64, stored: &Arc<Stored>, born: u64) {
+        self.freshen_in(&mut self.shard(key.hash), key, id, stored, born);
+    }
+
+    fn freshen_in(&self, shard: &mut Shard, key: &HashedKey, id: u64, stored: &Arc<Stored>, born: u64) {
         let hash = key.hash;
-        let mut shard = self.shard(hash);
         if let Some(pending) = shard.pending(hash, id) {
             (pending.stored, pending.born) = (Arc::clone(stored), born);
             return;
@@ -329,7 +340,7 @@ impl Shared {
         }
         self.counters.dropped_queue.fetch_add(1, Ordering::Relaxed);
         // Nobody waits for it.
-        let _ = self.remove_from(&mut shard, hash, |found| found == id);
+        let _ = self.remove_from(shard, hash, |found| found == id);
     }
 
     /// Removes a response whose head was read at `place`, unless it has another head by now.
@@ -354,14 +365,11 @@ impl Shared {
 
     /// A purge made a response stale whose head was read at `place`: unless it has another head by now, it gets this one.
     pub fn expire(&self, key: &HashedKey, id: u64, stored: &Arc<Stored>, born: u64, place: Place) {
-        {
-            let mut shard = self.shard(key.hash);
-            let newer = shard.pending(key.hash, id).is_some();
-            if newer || shard.index.get(key.hash, id).is_none_or(|located| located.head != place) {
-                return;
-            }
+        let mut shard = self.shard(key.hash);
+        let newer = shard.pending(key.hash, id).is_some();
+        if !newer && shard.index.get(key.hash, id).is_some_and(|located| located.head == place) {
+            self.freshen_in(&mut shard, key, id, stored, born);
         }
-        self.freshen(key, id, stored, born);
     }
 
     /// Removes the responses under a hash that `gone` says. Tells their ids, and promises that they stay removed.
@@ -425,8 +433,9 @@ impl Shared {
         }
         for pending in shard.pending.get(&hash).into_iter().flatten() {
             if let Some(body) = &pending.body {
-                let (id, stored, body) = (pending.id, Arc::clone(&pending.stored), Arc::clone(body));
-                found.push(Candidate::Pending { id, stored, body });
+                let (id, born) = (pending.id, pending.born);
+                let (stored, body) = (Arc::clone(&pending.stored), Arc::clone(body));
+                found.push(Candidate::Pending { id, stored, born, body });
             }
         }
         found.sort_by_key(Candidate::id);
@@ -440,10 +449,17 @@ impl Shared {
             || shard.pending.get(&hash).into_iter().flatten().any(|it| it.body.is_some() && !known(it.id))
     }
 
-    /// Whether it still is on disk or on its way there.
-    pub fn contains(&self, hash: u64, id: u64) -> bool {
+    /// Whether it still is on disk or on its way there, with this head.
+    pub fn is_newest(&self, hash: u64, id: u64, head: &HeadAt) -> bool {
         let mut shard = self.shard(hash);
-        shard.index.get(hash, id).is_some() || shard.pending(hash, id).is_some_and(|it| it.body.is_some())
+        let located = shard.index.get(hash, id);
+        match (shard.pending(hash, id), head) {
+            (Some(pending), HeadAt::Pending(stored)) => {
+                Arc::ptr_eq(&pending.stored, stored) && (pending.body.is_some() || located.is_some())
+            }
+            (None, HeadAt::Place(place)) => located.is_some_and(|located| located.head == *place),
+            (Some(_), HeadAt::Place(_)) | (None, HeadAt::Pending(_)) => false,
+        }
     }
 
     /// It is read from disk.

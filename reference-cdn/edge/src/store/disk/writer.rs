@@ -80,7 +80,7 @@ pub struct Writer {
     pub(super) reclaiming: bool,
     /// A removal is neither written nor are the files gone that hold what was removed: a restart may bring it back, where
     /// no purge takes it.
-    unwritten: bool,
+    pub(super) unwritten: bool,
 }
 
 impl Writer {
@@ -90,6 +90,7 @@ impl Writer {
         next_number: u32,
         next_sequence: u64,
         next_id: Arc<AtomicU64>,
+        unwritten: bool,
     ) -> Self {
         let ghosts = Ghosts::new(shared.limits.size / GHOST);
         Self {
@@ -102,7 +103,7 @@ impl Writer {
             ghosts,
             failures: 0,
             reclaiming: false,
-            unwritten: false,
+            unwritten,
         }
     }
 
@@ -164,7 +165,6 @@ impl Writer {
         let mut written = self.write_removals(&jobs) || self.write_removals(&jobs);
         if !written {
             written = self.remove_with_segments(&jobs);
-            self.unwritten |= !written;
         }
         jobs.iter().for_each(|job| job.ticket.settle(written));
     }
@@ -191,6 +191,8 @@ impl Writer {
         if self.unwritten || self.shared.is_paused() {
             return Err(Failed);
         }
+        // What it rests on first, so that it does not survive without.
+        self.make_durable()?;
         let place = self.stage(Class::New, padded(RECORD_HEADER) as u64, 1)?;
         let Met { number, sequence } = met;
         let mut record = RecordHeader { born: number, id: sequence, ..self.record(Kind::Met, place) };
@@ -199,16 +201,23 @@ impl Writer {
         let octets = padded(RECORD_HEADER) as u32;
         batch.staged.push((IndexEntry { hash: number, octets, ..entry(&record) }, Staged::Met));
         self.flush(Class::New)?;
+        self.make_durable()?;
+        self.shared.set_met(met);
+        Ok(())
+    }
+
+    /// Has everything that is written on the disk for sure.
+    pub(super) fn make_durable(&mut self) -> Result<(), Failed> {
         let segments: Vec<_> = self.shared.segments().values().map(Arc::clone).collect();
         for segment in segments {
             if let Err(error) = segment.file.sync() {
+                // Asked again, the system may say that all is well.
+                self.unwritten = true;
                 self.failed("make durable", segment.number, &error);
                 return Err(Failed);
             }
         }
-        self.shared.files.sync().map_err(|_| Failed)?;
-        self.shared.set_met(met);
-        Ok(())
+        self.shared.files.sync().map_err(|_| Failed)
     }
 
     /// Stages a removal. `newest`: the newest segment that may hold what is removed; those there are now, if 0.
@@ -275,13 +284,7 @@ impl Writer {
                 pending.clone()
             }
         };
-        let key = &pending.key;
-        let Some((expired, born)) =
-            self.shared.judge(key.customer(), &key.key, &pending.stored, pending.born)
-        else {
-            return self.drop_pending(hash, id);
-        };
-        if self.shared.is_paused() || self.pending(hash, &pending, expired.as_ref(), born).is_err() {
+        if self.shared.is_paused() || self.pending(hash, &pending).is_err() {
             self.shared.counters.dropped_failing.fetch_add(1, Ordering::Relaxed);
             self.drop_pending(hash, id);
         }
@@ -292,21 +295,18 @@ impl Writer {
         self.shared.drop_pending(hash, id);
     }
 
-    /// `expired`: the head that a purge made of its own; `born`: the purges that it has met.
-    fn pending(
-        &mut self,
-        hash: u64,
-        pending: &Pending,
-        expired: Option<&Stored>,
-        born: u64,
-    ) -> Result<(), Failed> {
+    fn pending(&mut self, hash: u64, pending: &Pending) -> Result<(), Failed> {
         let mut head = Vec::with_capacity(512);
-        expired.unwrap_or(&pending.stored).encode(&mut head);
+        pending.stored.encode(&mut head);
         let (customer, key) = (pending.key.customer().as_bytes(), pending.key.key.as_str().as_bytes());
         let texts = Texts { customer, key, head: &head, trailers: &[] };
-        let about = About { hash, id: pending.id, born, content: 0 };
+        let about = About { hash, id: pending.id, born: pending.born, content: 0 };
         let Some(body) = &pending.body else {
-            return self.new_head(about, texts, Staged::Head(Arc::clone(&pending.stored)));
+            self.ready(Class::New, about, texts)?;
+            let Some(born) = self.meet(pending, &mut head) else { return Ok(()) };
+            let texts = Texts { customer, key, head: &head, trailers: &[] };
+            let staged = Staged::Head(Arc::clone(&pending.stored));
+            return self.new_head(About { born, ..about }, texts, staged);
         };
         let mut trailers = Vec::new();
         // In memory it is verified as it is read, so that damage there does not become the truth here.
@@ -325,8 +325,37 @@ impl Writer {
         }
         let class = if self.ghosts.recall(hash) { Class::Kept } else { Class::New };
         let about = About { content: body.received(), ..about };
+        self.ready(class, about, Texts { trailers: &trailers, ..texts })?;
+        let Some(born) = self.meet(pending, &mut head) else { return Ok(()) };
+        let texts = Texts { customer, key, head: &head, trailers: &trailers };
         let staged = Staged::Object(Arc::clone(&pending.stored));
-        self.object(class, about, Texts { trailers: &trailers, ..texts }, &blocks, staged)
+        self.object(class, About { born, ..about }, texts, &blocks, staged)
+    }
+
+    /// Sees to it that there is a segment with room: what is judged after that is no older than its segment says.
+    pub(super) fn ready(&mut self, class: Class, about: About, texts: Texts<'_>) -> Result<(), Failed> {
+        self.stage(class, record_octets(about, texts) + EXPIRY, 1).map(drop)
+    }
+
+    /// The purges that it has met now; a soft one may change its head. `None`: it is gone, and dropped.
+    fn meet(&self, pending: &Pending, head: &mut Vec<u8>) -> Option<u64> {
+        let key = &pending.key;
+        let judged = self.shared.judge(key.customer(), &key.key, &pending.stored, pending.born);
+        let Some((expired, born)) = judged else {
+            self.shared.drop_pending(key.hash, pending.id);
+            return None;
+        };
+        if let Some(expired) = expired {
+            head.clear();
+            expired.encode(head);
+        }
+        Some(born)
+    }
+
+    /// Is it as old as its segment says at the most? What is not is not written: see [`Self::ready`].
+    fn is_young(&self, class: Class, born: u64) -> Result<(), Failed> {
+        let segment = self.actives[class as usize].as_ref().map(|active| active.segment.born);
+        if segment.is_some_and(|segment| born >= segment) { Ok(()) } else { Err(Failed) }
     }
 
     /// Stages an object.
@@ -338,9 +367,9 @@ impl Writer {
         blocks: &[impl AsRef<[u8]>],
         staged: Staged,
     ) -> Result<(), Failed> {
-        let text = texts.customer.len() + texts.key.len() + texts.head.len() + texts.trailers.len();
-        let octets = padded(RECORD_HEADER + text) as u64 + super::layout::content_octets(about.content);
+        let octets = record_octets(about, texts);
         let place = self.stage(class, octets, 1)?;
+        self.is_young(class, about.born)?;
         let About { hash, id, born, content } = about;
         // Making room takes a while, and writes the removals that come meanwhile: what is gone must not follow its removal.
         if matches!(staged, Staged::Object(_)) && self.shared.shard(hash).pending(hash, id).is_none() {
@@ -358,8 +387,9 @@ impl Writer {
 
     /// Stages a new head.
     pub(super) fn new_head(&mut self, about: About, texts: Texts<'_>, staged: Staged) -> Result<(), Failed> {
-        let octets = padded(RECORD_HEADER + texts.customer.len() + texts.key.len() + texts.head.len());
-        let place = self.stage(Class::New, octets as u64, 1)?;
+        let octets = record_octets(about, texts);
+        let place = self.stage(Class::New, octets, 1)?;
+        self.is_young(Class::New, about.born)?;
         let About { hash, id, born, .. } = about;
         let mut record = RecordHeader { hash, id, born, ..self.record(Kind::Head, place) };
         let (seed, batch) = (self.shared.seed, &mut self.batches[Class::New as usize]);
@@ -520,7 +550,7 @@ impl Writer {
         if let Err(error) = active.segment.file.truncate(active.length) {
             let number = active.segment.number;
             self.failed("cut", number, &error);
-            self.unwritten |= !self.drop_segments(BTreeSet::from([number]));
+            self.drop_segments(BTreeSet::from([number]));
         }
     }
 
@@ -646,6 +676,15 @@ pub struct About {
     pub id: u64,
     pub born: u64,
     pub content: u64,
+}
+
+/// Octets by which a head may grow when a purge makes it stale.
+const EXPIRY: u64 = 64;
+
+/// Octets of a record.
+fn record_octets(about: About, texts: Texts<'_>) -> u64 {
+    let text = texts.customer.len() + texts.key.len() + texts.head.len() + texts.trailers.len();
+    padded(RECORD_HEADER + text) as u64 + super::layout::content_octets(about.content)
 }
 
 fn entry(record: &RecordHeader) -> IndexEntry {
