@@ -222,9 +222,9 @@ impl Disk {
             // One that panicked has said so.
             let _ = writer.join();
         }
-        self.shared.pool.close();
-        // Whoever still has a part of this store reads from its files, at most.
+        // Whoever still has a part of this store reads from its files, at most, and may hang there.
         drop(self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.shared.pool.close();
     }
 }
 
