@@ -17,6 +17,7 @@ mod queue;
 mod read;
 mod reclaim;
 mod recover;
+mod removals;
 mod shared;
 mod writer;
 
