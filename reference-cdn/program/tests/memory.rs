@@ -320,8 +320,8 @@ fn slow(memory: u64, count: u64, beside: u64) {
     let edge = Edge::start(origin, memory, None);
     let readers = slow_readers(&edge, count);
     let mut all = 0;
-    // What they have is taken from them, and the store is there for others.
-    let settled = (0..24).any(|_| {
+    // What they have is taken from them after ten seconds, and the store is there for others. However fast these are.
+    let settled = (0..240).any(|_| {
         all += churn(&edge, memory, &sent, memory / 4);
         edge.metric("edge_store_octets") > memory / 2
     });
