@@ -194,9 +194,9 @@ async fn where_reads_hang_the_origin_is_asked_and_the_edge_stops() {
     assert_eq!(origin.requests(), before + PAGES);
     assert!(edge.metric("edge_disk_reads_refused_total") >= PAGES as u64);
     // Each request waits once; on a busy machine what comes behind that takes its time too.
-    assert!(slowest >= WAIT && slowest < 10 * WAIT, "{slowest:?}");
+    assert!(slowest >= WAIT && slowest < 40 * WAIT, "{slowest:?}");
     // What the origin sent is in memory now, beside what is stuck.
-    assert!(all_pages(&edge).await < 10 * WAIT);
+    assert!(all_pages(&edge).await < 40 * WAIT);
     stop(edge).await;
     disk.gate.set(Stuck::default());
 
@@ -226,7 +226,7 @@ async fn where_writes_hang_nobody_waits_but_whoever_removes_and_that_not_for_lon
     // An unsafe method: that its removal is written is waited for, for a while.
     let begun = tokio::time::Instant::now();
     assert_eq!(edge.exchange("POST", &page(1), "Content-Length: 0\r\n").await.status, 200);
-    assert!((WAIT..10 * WAIT).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert!((WAIT..40 * WAIT).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     let before = origin.requests();
     assert!(edge.get(&page(1)).await.complete);
     assert_eq!(origin.requests(), before + 1, "it is gone at once");
