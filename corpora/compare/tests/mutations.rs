@@ -282,7 +282,8 @@ fn mutate(plan: &Plan, base: &Response, which: usize, choice: &Index) -> Option<
                 return None;
             }
             // A partial response says by itself that ranges are accepted, a stored one where it came from.
-            if row.name == "Accept-Ranges" && (plan.status == 206 || base.fields.contains("cache-status")) {
+            let may_be_stored = ["cache-status", "age"].iter().any(|name| base.fields.contains(name));
+            if row.name == "Accept-Ranges" && (plan.status == 206 || may_be_stored) {
                 return None;
             }
             // Without Date, an answer without Age may as well be a miss.
