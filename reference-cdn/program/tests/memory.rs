@@ -20,6 +20,9 @@ const PROGRAM: u64 = 14 * MIB;
 /// what waits for the other, and what of it was freed and is not given back yet. With content of usual sizes it is a third of that.
 const CONNECTION: u64 = 3 * MIB / 2;
 
+/// What the threads of the disk tier have in hand: batches of what they write, records that they read or copy.
+const DISK: u64 = 12 * MIB;
+
 const TOKEN: &str = "a-secret-for-the-test-of-memory";
 
 /// Field lines as many servers send them.
@@ -289,7 +292,7 @@ fn churn_keeps_memory_within_its_limit() {
 
 #[test]
 fn churn_with_a_disk_keeps_memory_within_its_limit() {
-    churned(64 * MIB, 3, true, PROGRAM + CLIENTS * CONNECTION / 3);
+    churned(64 * MIB, 3, true, PROGRAM + CLIENTS * CONNECTION / 3 + DISK);
 }
 
 /// Octets of large content: the most that is stored in one piece, or a little less.
