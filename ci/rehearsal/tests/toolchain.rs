@@ -7,8 +7,8 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 use std::process::Command;
 
-/// Runs `ci/toolchain` where `rustc` prints this version and only these compilers exist.
-fn check(rustc: Option<&str>, cc: bool) -> (Option<i32>, String) {
+/// Runs `ci/toolchain` where `rustc` prints this version and only these tools exist.
+fn check(rustc: Option<&str>, tools: &[&str]) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().unwrap();
     let program = |name: &str, prints: &str| {
         let path = dir.path().join(name);
@@ -19,8 +19,8 @@ fn check(rustc: Option<&str>, cc: bool) -> (Option<i32>, String) {
         program("rustc", version);
         program("cargo", "cargo");
     }
-    if cc {
-        program("cc", "");
+    for tool in tools {
+        program(tool, "");
     }
     for tool in ["bash", "sed", "sort", "head", "dirname"] {
         let real = ["/usr/bin", "/bin"].iter().map(|d| Path::new(d).join(tool)).find(|p| p.exists());
@@ -35,25 +35,28 @@ fn check(rustc: Option<&str>, cc: bool) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+const BOTH: &[&str] = &["cc", "make"];
+
 #[test]
 fn what_is_there_is_enough() {
-    assert_eq!(check(Some("rustc 1.95.0 (59807616e 2026-04-14)"), true), (Some(0), String::new()));
-    assert_eq!(check(Some("rustc 2.0.0"), true), (Some(0), String::new()));
-    assert_eq!(check(Some("rustc 1.100.1-nightly"), true), (Some(0), String::new()));
+    assert_eq!(check(Some("rustc 1.95.0 (59807616e 2026-04-14)"), BOTH), (Some(0), String::new()));
+    assert_eq!(check(Some("rustc 2.0.0"), BOTH), (Some(0), String::new()));
+    assert_eq!(check(Some("rustc 1.100.1-nightly"), BOTH), (Some(0), String::new()));
 }
 
 #[test]
 fn what_is_missing_is_named_with_its_fix() {
     let cases = [
-        (Some("rustc 1.63.0 (debian 12)"), true, &["Rust 1.63 is too old", "rustup update"][..]),
-        (Some("rustc 1.9.0"), true, &["Rust 1.9 is too old"]),
-        (None, true, &["Rust is missing", "rustup.rs"]),
-        (Some("rustc 1.95.0"), false, &["A C compiler is missing", "apt-get install gcc"]),
-        (None, false, &["Rust is missing", "A C compiler is missing"]),
+        (Some("rustc 1.63.0 (debian 12)"), BOTH, &["Rust 1.63 is too old", "rustup update"][..]),
+        (Some("rustc 1.9.0"), BOTH, &["Rust 1.9 is too old"]),
+        (None, BOTH, &["Rust is missing", "rustup.rs"]),
+        (Some("rustc 1.95.0"), &["make"], &["A C compiler is missing", "apt-get install gcc"]),
+        (Some("rustc 1.95.0"), &["cc"], &["make is missing", "apt-get install make"]),
+        (None, &[], &["Rust is missing", "A C compiler is missing", "make is missing"]),
     ];
-    for (rustc, cc, expected) in cases {
-        let (status, said) = check(rustc, cc);
-        assert_eq!(status, Some(2), "{rustc:?} {cc}: {said}");
-        assert!(expected.iter().all(|text| said.contains(text)), "{rustc:?} {cc}: {said}");
+    for (rustc, tools, expected) in cases {
+        let (status, said) = check(rustc, tools);
+        assert_eq!(status, Some(2), "{rustc:?} {tools:?}: {said}");
+        assert!(expected.iter().all(|text| said.contains(text)), "{rustc:?} {tools:?}: {said}");
     }
 }
