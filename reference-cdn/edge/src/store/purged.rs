@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::HeaderMap;
-use http_cache::{Key, Stored};
+use http_cache::Stored;
 
-use super::disk::{Met, Record, Shared, Unreadable};
+use super::disk::{Met, Record, Shared};
 use super::{Flight, HashedKey, Landing, Object, Store, Variants};
 use crate::purge::{Identity, Rest, Verdict, Walk};
 
@@ -181,12 +181,9 @@ fn meet_one(disk: &Shared, hash: u64, id: u64) {
     // Making room may move it between these two steps.
     let Some((place, segment)) = read().or_else(read) else { return };
     let judged = Record::read(disk, &segment.file, place, 0).and_then(|record| {
-        let (texts, born) = (record.texts(), disk.born(&record.header));
-        let text = |octets| std::str::from_utf8(octets).map_err(|_| Unreadable::Bad);
-        let key = Key::from_text(text(texts.key)?);
-        let key = HashedKey { hash: record.header.hash, customer: text(texts.customer)?.into(), key };
-        let stored = Stored::decode(texts.head).map_err(|_| Unreadable::Bad)?;
-        Ok((disk.judge(&key.customer, &key.key, &stored, born), key))
+        let (customer, key, stored) = record.response()?;
+        let key = HashedKey { hash: record.header.hash, customer: customer.into(), key };
+        Ok((disk.judge(&key.customer, &key.key, &stored, disk.born(&record.header)), key))
     });
     match judged {
         Ok((None, key)) => disk.remove_read(key.hash, id, place),

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
+use http_cache::{Key, Stored};
+
 use super::files::{File, read_exact, read_most};
 use super::layout::{Place, RecordHeader, Texts, block_octets, verify_block};
 use super::shared::Shared;
@@ -95,6 +97,17 @@ impl Record {
             head: piece(head, header.head),
             trailers: piece(head + header.head, header.trailers),
         }
+    }
+
+    /// Whose response it is, under which key, with which head.
+    ///
+    /// # Errors
+    /// When these are not what anybody wrote.
+    pub fn response(&self) -> Result<(&str, Key, Stored), Unreadable> {
+        let texts = self.texts();
+        let text = |octets| std::str::from_utf8(octets).map_err(|_| Unreadable::Bad);
+        let stored = Stored::decode(texts.head).map_err(|_| Unreadable::Bad)?;
+        Ok((text(texts.customer)?, Key::from_text(text(texts.key)?), stored))
     }
 
     /// The whole of it was read with its beginning.

@@ -15,8 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use http_cache::{Key, Stored};
-
 use super::layout::{Class, IndexEntry, Kind, Place, Texts, file_name};
 use super::queue::RemovalJob;
 use super::read::{Record, Unreadable};
@@ -78,6 +76,9 @@ impl Writer {
         };
         // What is copied must know of everything that was staged before.
         self.flush_all();
+        // Removals and heads are copied to this segment, or later ones.
+        let active = self.actives[Class::New as usize].as_ref();
+        let first = active.map_or(self.next_number, |active| active.segment.number);
         let mut removals: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
         let oldest = self.oldest_but(victim.number);
         for entry in &entries {
@@ -104,7 +105,7 @@ impl Writer {
         if entries.iter().any(rests) {
             // Without it, what is removed or stale would not be so after a loss of power. Failing, nothing is forgotten
             // that keeps it so.
-            let _ = self.make_durable();
+            let _ = self.make_durable(first);
         }
         self.drop_segment(victim.number);
         if !kept && let Some((newest, _)) = removals.last_key_value() {
@@ -307,9 +308,7 @@ fn judge<'a>(shared: &Shared, record: &'a Record) -> Result<(Cow<'a, [u8]>, u64)
     if born >= shared.purges.number() {
         return Ok((Cow::Borrowed(texts.head), born));
     }
-    let text = |octets: &'a [u8]| std::str::from_utf8(octets).map_err(|_| Unreadable::Bad);
-    let (customer, key) = (text(texts.customer)?, Key::from_text(text(texts.key)?));
-    let stored = Stored::decode(texts.head).map_err(|_| Unreadable::Bad)?;
+    let (customer, key, stored) = record.response()?;
     let (expired, born) = shared.judge(customer, &key, &stored, born).ok_or(Unreadable::Purged)?;
     let head = expired.map_or(Cow::Borrowed(texts.head), |stored| {
         let mut head = Vec::new();

@@ -48,7 +48,7 @@ impl Writer {
             return Err(Failed);
         }
         // What it rests on first, so that it does not survive without.
-        self.make_durable()?;
+        self.make_durable(0)?;
         let place = self.stage(Class::New, padded(RECORD_HEADER) as u64, 1)?;
         let Met { number, sequence } = met;
         let mut record = RecordHeader { born: number, id: sequence, ..self.record(Kind::Met, place) };
@@ -57,14 +57,15 @@ impl Writer {
         let octets = padded(RECORD_HEADER) as u32;
         batch.staged.push((IndexEntry { hash: number, octets, ..entry(&record) }, Staged::Met));
         self.flush(Class::New)?;
-        self.make_durable()?;
+        self.make_durable(0)?;
         self.shared.set_met(met);
         Ok(())
     }
 
-    /// Has everything that is written on the disk for sure.
-    pub(super) fn make_durable(&mut self) -> Result<(), Failed> {
-        let segments: Vec<_> = self.shared.segments().values().map(Arc::clone).collect();
+    /// Has everything that is written in segments from number `first` on the disk for sure.
+    pub(super) fn make_durable(&mut self, first: u32) -> Result<(), Failed> {
+        let segments =
+            self.shared.segments().range(first..).map(|(_, it)| Arc::clone(it)).collect::<Vec<_>>();
         for segment in segments {
             if let Err(error) = segment.file.sync() {
                 // Asked again, the system may say that all is well.
