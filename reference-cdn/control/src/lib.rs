@@ -1,0 +1,1 @@
+//! What the parts of the reference CDN tell each other.

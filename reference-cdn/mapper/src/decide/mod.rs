@@ -1,0 +1,1 @@
+//! The decision: which servers a client is given.
