@@ -20,4 +20,5 @@ pub mod respond;
 #[cfg(test)]
 mod sample;
 pub mod server;
+pub mod simulate;
 pub mod steer;

@@ -16,7 +16,7 @@ pub use placement::{Family, Holders, MOST_COPIES, Part, Placed, Strictness, mix,
 pub use sites::{Usable, Verdict};
 
 use crate::conditions::{Conditions, PARTS};
-use crate::network::{Fallback, MOST_ADDRESSES, Network, Ranked, ServerId, Service, ServiceId, SiteId};
+use crate::network::{Fallback, MOST_ADDRESSES, Network, Ranked, ServerId, ServiceId, SiteId};
 
 /// Watches a decision being made.
 pub trait Witness {
