@@ -7,6 +7,7 @@
 //!
 //! Each step tells a [`Witness`] what it considered and why it went on, so that an explanation is the decision itself, watched.
 
+pub mod explain;
 pub mod placement;
 pub mod sites;
 #[cfg(test)]
