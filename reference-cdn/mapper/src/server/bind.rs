@@ -78,7 +78,9 @@ fn udp(address: SocketAddr, config: &UdpConfig, shared: bool) -> io::Result<UdpS
     }
     mmsg::never_fragment(socket.as_fd(), address.is_ipv4())?;
     // Beyond the system's cap only with the right to; else up to it.
-    if nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &config.receive_buffer).is_err() {
+    if nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBufForce, &config.receive_buffer)
+        .is_err()
+    {
         socket.set_recv_buffer_size(config.receive_buffer)?;
     }
     socket.set_send_buffer_size(config.send_buffer)?;

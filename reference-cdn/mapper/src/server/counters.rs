@@ -1,8 +1,8 @@
 //! What a server counts. Each thread writes its own numbers and nobody else's, so that counting takes no lock and no line of a
 //! cache goes from core to core; whoever wants to know adds them up.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use super::bind::UdpSocket;
 use super::mmsg::overflowed;

@@ -35,7 +35,9 @@ fn hint(error: &io::Error) -> &'static str {
         io::ErrorKind::PermissionDenied => {
             "; ports below 1024 need the capability CAP_NET_BIND_SERVICE: give it to the program, or choose a higher port"
         }
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address: add it first, or listen on all",
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: add it first, or listen on all"
+        }
         _ => "",
     }
 }

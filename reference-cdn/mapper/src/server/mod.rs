@@ -113,8 +113,7 @@ impl Bound {
         let make: Make<R> = Arc::new(make);
         let clock = Clock::start();
         let (stop_streams, stopped) = watch::channel(false);
-        let shared =
-            Arc::new(streams::Shared::new(self.config.streams, self.certificate.clone(), clock));
+        let shared = Arc::new(streams::Shared::new(self.config.streams, self.certificate.clone(), clock));
         let mut server = Server {
             stop: Arc::new(AtomicBool::new(false)),
             stop_streams,
@@ -146,7 +145,8 @@ impl Bound {
             })?;
         }
         for number in 0..self.config.streams.threads.max(1) {
-            let listeners = self.listeners.iter().map(|(listener, secured)| Ok((listener.try_clone()?, *secured)));
+            let listeners =
+                self.listeners.iter().map(|(listener, secured)| Ok((listener.try_clone()?, *secured)));
             let worker = streams::Worker {
                 listeners: listeners.collect::<std::io::Result<_>>().map_err(StartError::Thread)?,
                 shared: Arc::clone(&shared),

@@ -36,7 +36,11 @@ impl<R: Respond> Responder<R> {
     ) -> Option<usize> {
         match catch_unwind(AssertUnwindSafe(|| self.current.respond(asked, response))) {
             Ok(Some(length)) if length > response.len() => {
-                tracing::error!(length, room = response.len(), "a response is longer than the room for it; not sent, this is a fault in the mapper");
+                tracing::error!(
+                    length,
+                    room = response.len(),
+                    "a response is longer than the room for it; not sent, this is a fault in the mapper"
+                );
                 counters.add(Count::Faults, 1);
                 None
             }
@@ -49,7 +53,11 @@ impl<R: Respond> Responder<R> {
     }
 
     fn replace(&mut self, counters: &Counters, doing: &str) {
-        tracing::error!(doing, thread = self.thread, "answering a query failed; the thread begins anew, this is a fault in the mapper");
+        tracing::error!(
+            doing,
+            thread = self.thread,
+            "answering a query failed; the thread begins anew, this is a fault in the mapper"
+        );
         counters.add(Count::Faults, 1);
         self.current = (self.make)(self.thread);
     }

@@ -85,7 +85,9 @@ impl Worker {
             }
         }
         if failures >= PATIENCE {
-            tracing::error!("a thread gives up: receiving failed {PATIENCE} times in a row; restart the server");
+            tracing::error!(
+                "a thread gives up: receiving failed {PATIENCE} times in a row; restart the server"
+            );
         }
     }
 
@@ -175,7 +177,10 @@ mod tests {
         assert_eq!(case(Some("198.51.100.1:4000"), None, &query, false), at("192.0.2.1"));
         assert_eq!(case(Some("198.51.100.1:53"), None, &query, false), at("192.0.2.1"));
         assert_eq!(case(Some("198.51.100.1:1"), here("203.0.113.9", true), &query, false), at("203.0.113.9"));
-        assert_eq!(case(Some("198.51.100.1:1"), here("203.0.113.9", false), &query, false), Err(Count::NotUnicast));
+        assert_eq!(
+            case(Some("198.51.100.1:1"), here("203.0.113.9", false), &query, false),
+            Err(Count::NotUnicast)
+        );
         assert_eq!(case(Some("198.51.100.1:0"), None, &query, false), Err(Count::PortZero));
         assert_eq!(case(Some("198.51.100.1:1"), None, &query[..11], false), Err(Count::Short));
         assert_eq!(case(Some("198.51.100.1:1"), None, &[], false), Err(Count::Short));
@@ -184,6 +189,9 @@ mod tests {
         assert_eq!(case(Some("192.0.2.1:53"), None, &query, false), Err(Count::Own));
         assert_eq!(case(Some("[2001:db8::1]:53"), None, &query, false), Err(Count::Own));
         assert_eq!(case(Some("203.0.113.9:5353"), here("203.0.113.9", true), &query, false), Err(Count::Own));
-        assert_eq!(case(Some("203.0.113.8:5353"), here("203.0.113.9", true), &query, false), at("203.0.113.9"));
+        assert_eq!(
+            case(Some("203.0.113.8:5353"), here("203.0.113.9", true), &query, false),
+            at("203.0.113.9")
+        );
     }
 }

@@ -59,8 +59,7 @@ fn read(files: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
     }
     let key = PrivateKeyDer::from_pem_slice(&octets(&files.key)?)
         .map_err(|error| TlsError::NoKey { path: files.key.clone(), why: error.to_string() })?;
-    let unfit =
-        |source| TlsError::Unfit { certificate: path.clone(), key: files.key.clone(), source };
+    let unfit = |source| TlsError::Unfit { certificate: path.clone(), key: files.key.clone(), source };
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -79,5 +78,9 @@ fn octets(path: &Path) -> Result<Vec<u8>, TlsError> {
     let mut octets = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
     file.take(MOST_OCTETS + 1).read_to_end(&mut octets).map_err(failed)?;
-    if octets.len() as u64 > MOST_OCTETS { Err(TlsError::TooLarge { path: path.to_owned() }) } else { Ok(octets) }
+    if octets.len() as u64 > MOST_OCTETS {
+        Err(TlsError::TooLarge { path: path.to_owned() })
+    } else {
+        Ok(octets)
+    }
 }
