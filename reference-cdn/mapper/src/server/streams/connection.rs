@@ -139,16 +139,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Respond> Connection<S, R> {
         }
     }
 
-    pub(super) async fn serve(mut self) -> End {
+    /// Serves it to its end, and counts that.
+    pub(super) async fn serve(mut self) {
         let end = {
             let mut timer = pin!(sleep_until(self.deadline()));
             poll_fn(|cx| self.poll(cx, timer.as_mut())).await
         };
+        self.thread.counters.add(end.count(), 1);
         if end == End::Spent && self.pending.is_empty() {
             // Closed while there is something to read, TCP resets, and the last answers may be lost on their way.
             let _ = timeout(LINGER, self.linger()).await;
         }
-        end
     }
 
     async fn linger(&mut self) -> io::Result<()> {

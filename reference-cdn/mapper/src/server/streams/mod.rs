@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, LocalSet, spawn_local};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use self::connection::{Connection, End, HIGH, INPUT};
 use self::table::{Key, Table};
@@ -184,29 +184,22 @@ async fn serve<R: Respond + 'static>(
     thread: Rc<Thread<R>>,
 ) {
     let certificate = if secured { thread.shared.certificate.clone() } else { None };
-    let counters = Rc::clone(&thread);
-    let counters = &counters.counters;
-    let end = match certificate {
-        None => Connection::new(stream, between, false, place, thread).serve().await,
-        Some(certificate) => {
-            let acceptor = tokio_rustls::TlsAcceptor::from(certificate.current());
-            match tokio::time::timeout(certificate.handshake_time(), acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => {
-                    counters.add(Count::Handshakes, 1);
-                    // On the heap: few connections are of this kind, and its future is the larger one.
-                    Box::pin(Connection::new(stream, between, true, place, thread).serve()).await
-                }
-                Ok(Err(error)) => {
-                    tracing::debug!(%error, "TLS handshake failed");
-                    counters.add(Count::HandshakesFailed, 1);
-                    End::Broken
-                }
-                Err(_) => {
-                    counters.add(Count::HandshakesFailed, 1);
-                    End::Reading
-                }
-            }
-        }
+    let Some(certificate) = certificate else {
+        return Connection::new(stream, between, false, place, thread).serve().await;
     };
-    counters.add(end.count(), 1);
+    let acceptor = tokio_rustls::TlsAcceptor::from(certificate.current());
+    let failed = match timeout(certificate.handshake_time(), acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            thread.counters.add(Count::Handshakes, 1);
+            // On the heap: few connections are of this kind, and its future is the larger one.
+            return Box::pin(Connection::new(stream, between, true, place, thread).serve()).await;
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "TLS handshake failed");
+            End::Broken
+        }
+        Err(_) => End::Reading,
+    };
+    thread.counters.add(Count::HandshakesFailed, 1);
+    thread.counters.add(failed.count(), 1);
 }
