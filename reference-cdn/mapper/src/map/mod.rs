@@ -1,5 +1,10 @@
 //! A network and its conditions under one epoch.
 
+mod conditions_section;
+pub mod file;
+mod network_sections;
+mod octets;
+
 use std::sync::Arc;
 
 use crate::conditions::Conditions;
