@@ -25,8 +25,9 @@ pub struct ServerNow {
     pub standing: Standing,
     /// Past its first load threshold: takes no content from others.
     pub busy: bool,
-    /// Of its content, how many of [`PARTS`] parts are also on one further server.
-    pub spread: u8,
+    /// Of its content, how many of [`PARTS`] parts are also on one further server; twice as many as there are parts means all of
+    /// it on two further ones, and so on.
+    pub spread: u16,
 }
 
 /// One site now.

@@ -17,5 +17,7 @@ pub mod dns;
 pub mod map;
 pub mod network;
 pub mod respond;
+#[cfg(test)]
+mod sample;
 pub mod server;
 pub mod steer;
