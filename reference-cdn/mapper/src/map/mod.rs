@@ -5,6 +5,11 @@ mod routes;
 pub mod runs;
 mod steerer;
 
+mod conditions_section;
+pub mod file;
+mod network_sections;
+mod octets;
+
 use std::sync::Arc;
 
 pub use names::{Names, content_of, wire_of};
