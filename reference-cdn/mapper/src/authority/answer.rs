@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use super::counters::Counters;
 use super::rates;
 use super::settings::Settings;
 use super::steered::Choice;
@@ -15,6 +14,17 @@ use crate::steer::{Client, Steering};
 /// Aliases that are followed in one response. The resolver goes on from the last.
 const MOST_ALIASES: usize = 8;
 
+/// What kind of answer it was, for the counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Nothing of a zone.
+    Other,
+    Positive,
+    Referral,
+    NoData,
+    NoName,
+}
+
 /// What the header, the OPT record, rate limiting and the counters need to know of an answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer {
@@ -23,12 +33,15 @@ pub(super) struct Answer {
     pub scope: u8,
     pub error: Option<u16>,
     pub kind: rates::Kind,
+    pub outcome: Outcome,
+    /// Something in it was chosen by the map.
+    pub steered: bool,
 }
 
 impl Answer {
     /// Nothing but a response code.
     pub fn bare(rcode: u16) -> Self {
-        Self { rcode, authoritative: false, scope: 0, error: None, kind: rates::Kind::Error }
+        Self { rcode, authoritative: false, scope: 0, error: None, kind: rates::Kind::Error, outcome: Outcome::Other, steered: false }
     }
 
     pub fn with_error(rcode: u16, error: u16) -> Self {
@@ -47,7 +60,6 @@ pub(super) enum Next {
 pub(super) struct Work<'w, 'b, S> {
     pub settings: &'w Settings,
     pub steering: &'w mut S,
-    pub counters: &'w Counters,
     pub writer: &'w mut Writer<'b>,
     pub qtype: u16,
     /// The resolver.
@@ -148,7 +160,7 @@ impl<S: Steering> Work<'_, '_, S> {
             if first {
                 self.answer.kind = rates::Kind::Positive(hash);
             }
-            self.counters.positive.add(u64::from(first));
+            self.answer.outcome = Outcome::Positive;
             self.set(zone, Section::Answer, name.wire(), set)?;
             if self.qtype == rtype::NS {
                 self.addresses_of(zone, set);
@@ -159,7 +171,7 @@ impl<S: Steering> Work<'_, '_, S> {
             if first {
                 self.answer.kind = rates::Kind::Positive(hash);
             }
-            self.counters.positive.add(u64::from(first));
+            self.answer.outcome = Outcome::Positive;
             self.set(zone, Section::Answer, name.wire(), alias)?;
             return Ok(alias.records.first().map_or(Next::Done, |target| {
                 self.target.set(target);
@@ -216,13 +228,13 @@ impl<S: Steering> Work<'_, '_, S> {
 
     /// The name is there, but not with this type. `types` are those that it has.
     pub fn no_data(&mut self, zone: &Zone, _name: &Name, _types: &[u16]) -> Result<Next, Full> {
-        self.counters.nodata.one();
+        self.answer.outcome = Outcome::NoData;
         self.soa(zone)?;
         Ok(Next::Done)
     }
 
     fn no_name(&mut self, zone: &Zone, _name: &Name) -> Result<Next, Full> {
-        self.counters.nxdomain.one();
+        self.answer.outcome = Outcome::NoName;
         // Of a chain, the response code belongs to its last name (RFC 6604 section 3).
         self.answer.rcode = rcode::NXDOMAIN;
         self.soa(zone)?;
@@ -235,7 +247,7 @@ impl<S: Steering> Work<'_, '_, S> {
             self.answer.authoritative = false;
             self.answer.kind = rates::Kind::Referral(zone.hash);
         }
-        self.counters.referral.add(u64::from(first));
+        self.answer.outcome = Outcome::Referral;
         if node.kind == Kind::SteeredCut {
             return self.steered_referral(zone, owner, node, name);
         }

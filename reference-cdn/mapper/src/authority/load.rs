@@ -110,6 +110,27 @@ fn bytes_of(wire: &[u8]) -> Octets {
     Octets::copy_from_slice(wire)
 }
 
+/// The reader's terse message, with the line that the record ends in and what a person can do about it.
+fn syntax(error: &str, lines: usize) -> String {
+    let mut parts = error.splitn(3, ':');
+    let (line, column, what) = (parts.next(), parts.next(), parts.next());
+    let number = |text: Option<&str>| text.and_then(|text| text.trim().parse::<usize>().ok());
+    let (Some(line), Some(column), Some(what)) = (number(line), number(column), what) else { return error.to_owned() };
+    // At the beginning of a line it is what came before that was wrong.
+    let line = if column == 1 { line - 1 } else { line }.clamp(1, lines.max(1));
+    let advice = match what {
+        what if what.contains("rtype") || what.contains("decimal") => {
+            "; lifetimes and times are numbers of seconds, without a unit"
+        }
+        what if what.contains("bad symbol") => "; is a quoted string not closed?",
+        what if what.contains("short buffer") => "; is a parenthesis not closed?",
+        what if what.contains("end of entry") => "; a field of the record is missing",
+        what if what.contains("different class") => "; only IN is served",
+        _ => "",
+    };
+    format!("{line}:{what}{advice}")
+}
+
 impl Files {
     fn read(
         &mut self,
@@ -133,13 +154,15 @@ impl Files {
         zonefile.set_origin(origin);
         zonefile.set_default_class(domain::base::iana::Class::IN);
         let (mut line, mut counted) = (1, 0);
+        let lines = text.trim_ascii_end().split(|octet| *octet == b'\n').count();
         loop {
             let entry = zonefile
                 .next_entry()
-                .map_err(|error| LoadError::Syntax { file: file.to_owned(), error: error.to_string() })?;
-            let upto = zonefile.current_offset().min(text.len());
-            line += text[counted..upto.max(counted)].iter().filter(|octet| **octet == b'\n').count();
-            counted = upto.max(counted);
+                .map_err(|error| LoadError::Syntax { file: file.to_owned(), error: syntax(&error.to_string(), lines) })?;
+            // The line that the record ends in: its own end of line may be read already or not.
+            let upto = text[..zonefile.current_offset().min(text.len())].trim_ascii_end().len().max(counted);
+            line += text[counted..upto].iter().filter(|octet| **octet == b'\n').count();
+            counted = upto;
             match entry {
                 None => return Ok(()),
                 Some(Entry::Record(record)) => {

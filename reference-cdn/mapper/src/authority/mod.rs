@@ -25,7 +25,7 @@ use crate::dns::query::{self, Query, Question};
 use crate::dns::writer::{Data, Section, Writer};
 use crate::respond::{Asked, LONGEST_MESSAGE, Respond, Transport};
 use crate::steer::{Client, Steering};
-use answer::{Answer, Work};
+use answer::{Answer, Outcome, Work};
 use cookies::Standing;
 use rates::{Limiter, Verdict};
 
@@ -134,7 +134,19 @@ impl<S: Steering> Authority<S> {
         Answer { authoritative: true, ..Answer::bare(rcode::NOERROR) }
     }
 
-    fn count(&self, answer: &Answer, truncated: bool) {
+    fn count(&self, query: &Query<'_>, answer: &Answer, truncated: bool) {
+        match answer.outcome {
+            Outcome::Positive => self.counters.positive.one(),
+            Outcome::Referral => self.counters.referral.one(),
+            Outcome::NoData => self.counters.nodata.one(),
+            Outcome::NoName => self.counters.nxdomain.one(),
+            Outcome::Other => {}
+        }
+        if answer.steered {
+            self.counters.steered.one();
+            let by_subnet = query.edns.and_then(|edns| edns.subnet).is_some_and(|subnet| subnet.source > 0);
+            self.counters.steered_by_subnet.add(u64::from(by_subnet));
+        }
         match answer.rcode {
             rcode::FORMERR => self.counters.formerr.one(),
             rcode::SERVFAIL => self.counters.servfail.one(),
@@ -149,10 +161,10 @@ impl<S: Steering> Authority<S> {
 }
 
 /// For whom addresses are chosen: the client, if the query tells something of it, or else the resolver.
-fn client_of(query: &Query<'_>, resolver: IpAddr) -> (Client, bool) {
+fn client_of(query: &Query<'_>, resolver: IpAddr) -> Client {
     match query.edns.and_then(|edns| edns.subnet).filter(|subnet| subnet.source > 0) {
-        Some(subnet) => (Client { address: subnet.address, length: subnet.source }, true),
-        None => (Client { address: resolver, length: if resolver.is_ipv4() { 32 } else { 128 } }, false),
+        Some(subnet) => Client { address: subnet.address, length: subnet.source },
+        None => Client { address: resolver, length: if resolver.is_ipv4() { 32 } else { 128 } },
     }
 }
 
@@ -237,7 +249,7 @@ impl<S: Steering> Respond for Authority<S> {
                 }
             }
         }
-        self.count(&answer, writer.is_truncated());
+        self.count(&query, &answer, writer.is_truncated());
         if let Some(reply) = &reply {
             reply.write(&mut writer, answer.rcode, answer.scope, answer.error);
         }
@@ -270,13 +282,11 @@ impl<S: Steering> Authority<S> {
         qtype: u16,
         resolver: IpAddr,
     ) -> Answer {
-        let (client, by_subnet) = client_of(query, resolver);
-        self.counters.steered_by_subnet.add(u64::from(by_subnet));
+        let client = client_of(query, resolver);
         self.turn = self.turn.wrapping_add(1);
         let mut work = Work {
             settings,
             steering: &mut self.steering,
-            counters: &self.counters,
             writer,
             qtype,
             resolver,

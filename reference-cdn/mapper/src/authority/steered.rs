@@ -1,6 +1,6 @@
 //! Answers that depend on who asks.
 
-use super::answer::{Answer, Next, Work};
+use super::answer::{Answer, Next, Outcome, Work};
 use super::rates;
 use super::zone::{Node, Role, Zone};
 use crate::dns::codes::{error, rcode, rtype};
@@ -36,7 +36,7 @@ impl<S: Steering> Work<'_, '_, S> {
             && qtype != rtype::CNAME
         {
             self.answer.kind = rates::Kind::Positive(found.content);
-            self.counters.positive.add(u64::from(first));
+            self.answer.outcome = Outcome::Positive;
             self.put(zone, Section::Answer, name.wire(), qtype, set.ttl, Data::Many(&set.records))?;
             return Ok(Next::Done);
         }
@@ -60,14 +60,13 @@ impl<S: Steering> Work<'_, '_, S> {
                     }
                     _ => Data::V4(&[]),
                 };
-                self.answer.scope = scope;
+                self.answer.scope = self.answer.scope.max(scope);
                 if data.is_empty() {
                     return self.no_data(zone, name, &[]);
                 }
+                (self.answer.outcome, self.answer.steered) = (Outcome::Positive, true);
                 if first {
                     self.answer.kind = rates::Kind::Positive(found.content);
-                    self.counters.positive.one();
-                    self.counters.steered.one();
                 }
                 if qtype == rtype::HTTPS {
                     let data = std::mem::take(self.scratch);
@@ -94,16 +93,15 @@ impl<S: Steering> Work<'_, '_, S> {
             }
             // An alias has no place beside SOA and NS (RFC 1034 section 3.6.2).
             Steered::Alias { scope, .. } if name.labels() == zone.labels => {
-                self.answer.scope = scope;
+                self.answer.scope = self.answer.scope.max(scope);
                 self.no_data(zone, name, &[])
             }
             Steered::Alias { target, ttl, scope } => {
-                self.answer.scope = scope;
+                self.answer.scope = self.answer.scope.max(scope);
                 self.target.set(target);
+                (self.answer.outcome, self.answer.steered) = (Outcome::Positive, true);
                 if first {
                     self.answer.kind = rates::Kind::Positive(found.content);
-                    self.counters.positive.one();
-                    self.counters.steered.one();
                 }
                 let target = self.target.clone();
                 self.put(zone, Section::Answer, name.wire(), rtype::CNAME, ttl, Data::One(target.wire()))?;
@@ -131,8 +129,8 @@ impl<S: Steering> Work<'_, '_, S> {
         }
         if first {
             self.answer.kind = rates::Kind::Positive(crate::dns::name::hash(name.wire()));
-            self.counters.positive.one();
         }
+        (self.answer.outcome, self.answer.steered) = (Outcome::Positive, true);
         let rtype = if matches!(data, Data::V4(_)) { rtype::A } else { rtype::AAAA };
         self.put(zone, Section::Answer, name.wire(), rtype, ttl, data)?;
         Ok(Next::Done)

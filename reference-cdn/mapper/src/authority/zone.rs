@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::dns::codes::rtype;
-use crate::dns::name::{self, Name, Table};
+use crate::dns::name::{Name, Table};
 
 /// Records of one owner and type (RFC 2181 section 5).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -172,8 +172,25 @@ impl<'b> Writer<'b> {
         self.record_of(section, owner, rtype, class::IN, ttl, rdata)
     }
 
-    /// One record. When it does not fit, the caller goes back to its mark.
+    /// One record, or nothing.
     pub fn record_of(
+        &mut self,
+        section: Section,
+        owner: &[u8],
+        rtype: u16,
+        class: u16,
+        ttl: u32,
+        rdata: &[u8],
+    ) -> Result<(), Full> {
+        let mark = self.mark();
+        let done = self.try_record(section, owner, rtype, class, ttl, rdata);
+        if done.is_err() {
+            self.back_to(mark);
+        }
+        done
+    }
+
+    fn try_record(
         &mut self,
         section: Section,
         owner: &[u8],
