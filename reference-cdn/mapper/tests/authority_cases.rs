@@ -218,7 +218,8 @@ fn operations_types_and_classes() {
          elsewhere.example A +edns
          com A +subnet=203.0.113.0/24"
     ));
-    let silent = Settings { version: None, hostname: None, nsid: Vec::new(), epoch: false, ..settings(zones_top()) };
+    let silent =
+        Settings { version: None, hostname: None, nsid: Vec::new(), epoch: false, ..settings(zones_top()) };
     snapshot!(
         "nothing_is_told",
         ask_all(

@@ -85,7 +85,9 @@ impl<S: Steering> Authority<S> {
     fn before_zones(&self, query: &Query<'_>, cookie: Option<Standing>) -> Option<Answer> {
         match query.opcode() {
             opcode::QUERY => {}
-            opcode::NOTIFY | opcode::UPDATE => return Some(Answer::with_error(rcode::REFUSED, error::NOT_SUPPORTED)),
+            opcode::NOTIFY | opcode::UPDATE => {
+                return Some(Answer::with_error(rcode::REFUSED, error::NOT_SUPPORTED));
+            }
             // Whatever is in it: another operation may have another form (RFC 8906 section 3.1.4).
             _ => return Some(Answer::bare(rcode::NOTIMP)),
         }
@@ -194,10 +196,18 @@ impl<S: Steering> Respond for Authority<S> {
             self.counters.with_edns.one();
             self.counters.with_dnssec_ok.add(u64::from(edns.dnssec_ok));
             self.counters.with_subnet.add(u64::from(edns.subnet.is_some()));
-            options::Reply { edns, settings: &settings, transport: asked.transport, cookie: fresh, epoch: self.steering.epoch() }
+            options::Reply {
+                edns,
+                settings: &settings,
+                transport: asked.transport,
+                cookie: fresh,
+                epoch: self.steering.epoch(),
+            }
         });
         let limit = match (asked.transport, query.edns) {
-            (Transport::Udp, Some(edns)) => usize::from(edns.payload.min(settings.payload)).max(SHORTEST_LIMIT),
+            (Transport::Udp, Some(edns)) => {
+                usize::from(edns.payload.min(settings.payload)).max(SHORTEST_LIMIT)
+            }
             (Transport::Udp, None) => SHORTEST_LIMIT,
             _ => LONGEST_MESSAGE,
         };
@@ -224,7 +234,8 @@ impl<S: Steering> Respond for Authority<S> {
             && let Some(limiter) = &mut self.limiter
         {
             let verdict = limiter.take(resolver, answer.kind, asked.now.monotonic);
-            let challenged = settings.without_cookie == WithoutCookie::ChallengeWhenLimited && cookie.is_some();
+            let challenged =
+                settings.without_cookie == WithoutCookie::ChallengeWhenLimited && cookie.is_some();
             if verdict != Verdict::Send {
                 drop(writer);
                 // Larger than the query by no more than the cookie.
@@ -260,8 +271,14 @@ impl<S: Steering> Respond for Authority<S> {
 
 impl<S: Steering> Authority<S> {
     /// What the query's cookie is worth, and the cookie of the response.
-    fn cookie(&self, query: &Query<'_>, resolver: IpAddr, now: u64) -> (Option<Standing>, Option<[u8; cookies::WHOLE]>) {
-        let (Some(secrets), Some(theirs)) = (&self.settings.cookies, query.edns.and_then(|edns| edns.cookie)) else {
+    fn cookie(
+        &self,
+        query: &Query<'_>,
+        resolver: IpAddr,
+        now: u64,
+    ) -> (Option<Standing>, Option<[u8; cookies::WHOLE]>) {
+        let (Some(secrets), Some(theirs)) = (&self.settings.cookies, query.edns.and_then(|edns| edns.cookie))
+        else {
             return (None, None);
         };
         let standing = secrets.check(theirs, resolver, now);
@@ -300,4 +317,3 @@ impl<S: Steering> Authority<S> {
         work.answer
     }
 }
-

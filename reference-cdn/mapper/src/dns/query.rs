@@ -80,7 +80,8 @@ fn sections<'a>(message: &'a [u8], name: &mut Name, query: &mut Query<'a>) -> Re
         0 => {}
         1 => {
             let length = name.read(&message[at..]).ok_or(Fault::Name)?;
-            let (Some(qtype), Some(qclass)) = (word(message, at + length), word(message, at + length + 2)) else {
+            let (Some(qtype), Some(qclass)) = (word(message, at + length), word(message, at + length + 2))
+            else {
                 return Err(Fault::Record);
             };
             let end = at + length + 4;
