@@ -17,7 +17,7 @@ pub(super) fn write(conditions: &Conditions) -> Vec<(u16, Vec<u8>)> {
     for (at, now) in servers {
         writer.u32(at);
         writer.u8(now.standing as u8 | if now.busy { BUSY } else { 0 });
-        writer.u8(now.spread);
+        writer.u16(now.spread);
     }
     writer.count(conditions.sites.len());
     let sites: Vec<(u32, &SiteNow)> =
@@ -26,7 +26,7 @@ pub(super) fn write(conditions: &Conditions) -> Vec<(u16, Vec<u8>)> {
     for (at, now) in sites {
         writer.u32(at);
         writer.u8(if now.names_down { BUSY } else { 0 });
-        writer.u8(now.shifted);
+        writer.u16(now.shifted.into());
     }
     writer.count(conditions.hot.len());
     for hot in &conditions.hot {
@@ -41,22 +41,22 @@ pub(super) fn write(conditions: &Conditions) -> Vec<(u16, Vec<u8>)> {
 fn sparse<T: Default + Clone>(
     reader: &mut Reader<'_>,
     most: usize,
-    mut row: impl FnMut(u8, u8) -> Option<T>,
+    mut row: impl FnMut(u8, u16) -> Option<T>,
 ) -> Read<Vec<T>> {
     let whole = reader.u32()? as usize;
     if whole > most {
         return Err(reader.malformed("has more servers or sites than its network"));
     }
     let mut list = vec![T::default(); whole];
-    let count = reader.count(6)?;
+    let count = reader.count(7)?;
     let mut before = None;
     for _ in 0..count {
-        let (at, flags, parts) = (reader.u32()?, reader.u8()?, reader.u8()?);
+        let (at, flags, parts) = (reader.u32()?, reader.u8()?, reader.u16()?);
         if before.is_some_and(|before| at <= before) || at as usize >= whole {
             return Err(reader.malformed("is out of order"));
         }
         before = Some(at);
-        match row(flags, parts).filter(|_| parts <= PARTS) {
+        match row(flags, parts) {
             Some(value) => list[at as usize] = value,
             None => return Err(reader.malformed("says what cannot be")),
         }
@@ -76,7 +76,8 @@ pub(super) fn read(reader: &mut Reader<'_>, network: &Network) -> Read<Condition
         Some(ServerNow { standing, busy: flags & BUSY != 0, spread })
     })?;
     let sites = sparse(reader, network.sites.len(), |flags, shifted| {
-        (flags & !BUSY == 0).then_some(SiteNow { shifted, names_down: flags & BUSY != 0 })
+        let shifted = u8::try_from(shifted).ok().filter(|shifted| *shifted <= PARTS && flags & !BUSY == 0)?;
+        Some(SiteNow { shifted, names_down: flags & BUSY != 0 })
     })?;
     let count = reader.count(14)?;
     let mut hot: Vec<Hot> = Vec::with_capacity(count);
