@@ -5,10 +5,13 @@ mod routes;
 pub mod runs;
 mod steerer;
 
+pub mod churn;
 mod conditions_section;
+pub mod diff;
 pub mod file;
 mod network_sections;
 mod octets;
+pub mod publish;
 
 use std::sync::Arc;
 
