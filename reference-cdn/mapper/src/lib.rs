@@ -17,6 +17,7 @@ pub mod dns;
 pub mod map;
 pub mod network;
 pub mod respond;
+pub mod run;
 #[cfg(test)]
 mod sample;
 pub mod server;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::authority::cookies::Secrets;
 use crate::authority::load::{self, Plan};
 use crate::authority::rates::Rates;
 use crate::authority::zone::{Zone, Zones};
@@ -204,7 +205,7 @@ pub struct Dns {
     /// one is made at start.
     pub cookie_secret: Option<PathBuf>,
     pub cookies: Cookies,
-    /// Responses per second to one client network; 0, not limited.
+    /// Equal answers per second to one client network; what is no answer is limited to less. 0, not limited.
     pub rate: u32,
 }
 
@@ -300,7 +301,10 @@ impl Config {
             wrong.push("load: without a [[load.key]] no report can be believed".into());
         }
         if config.load.is_some() && config.inputs.is_none() {
-            wrong.push("load: reports are for who builds maps; give it [inputs] too, or send them to that one".into());
+            wrong.push(
+                "load: reports are for who builds maps; give it [inputs] too, or send them to that one"
+                    .into(),
+            );
         }
         if let Some(inputs) = &config.inputs
             && inputs.network.is_empty()
@@ -314,12 +318,20 @@ impl Config {
         if !(512..=4096).contains(&config.dns.payload) {
             wrong.push(format!("dns.payload: {} is not between 512 and 4096", config.dns.payload));
         }
-        for (key, text) in [("nsid", Some(&config.dns.nsid)), ("version", config.dns.version.as_ref()), ("hostname", config.dns.hostname.as_ref())] {
+        for (key, text) in [
+            ("nsid", Some(&config.dns.nsid)),
+            ("version", config.dns.version.as_ref()),
+            ("hostname", config.dns.hostname.as_ref()),
+        ] {
             if text.is_some_and(|text| text.len() > 255) {
                 wrong.push(format!("dns.{key}: longer than 255 octets"));
             }
         }
-        if wrong.is_empty() { Ok(config) } else { Err(ConfigError(wrong.iter().map(|what| format!("{}: {what}", path.display())).collect())) }
+        if wrong.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError(wrong.iter().map(|what| format!("{}: {what}", path.display())).collect()))
+        }
     }
 
     /// A path of the file, from its folder.
@@ -329,7 +341,8 @@ impl Config {
 
     fn name_server_names(&self) -> Vec<Vec<String>> {
         let top = self.zones.iter().filter(|zone| zone.role == RoleName::Top);
-        top.map(|zone| zone.name_servers.clone().unwrap_or_else(|| load::name_servers_of(&zone.apex))).collect()
+        top.map(|zone| zone.name_servers.clone().unwrap_or_else(|| load::name_servers_of(&zone.apex)))
+            .collect()
     }
 
     /// How many names of low-level name servers a referral has.
@@ -339,7 +352,10 @@ impl Config {
 
     /// Apexes of the zones whose names are steered.
     pub fn steered_zones(&self) -> impl Iterator<Item = &str> {
-        self.zones.iter().filter(|zone| zone.role == RoleName::Low).map(|zone| zone.apex.trim_end_matches('.'))
+        self.zones
+            .iter()
+            .filter(|zone| zone.role == RoleName::Low)
+            .map(|zone| zone.apex.trim_end_matches('.'))
     }
 
     /// Reads the zone files.
@@ -383,13 +399,14 @@ impl Config {
         settings.version = dns.version.clone();
         settings.hostname = dns.hostname.clone();
         settings.epoch = dns.epoch;
-        settings.cookies = (dns.cookies != Cookies::Off).then(|| secret.into());
+        settings.cookies =
+            (dns.cookies != Cookies::Off).then(|| Secrets { current: secret, others: Vec::new() });
         settings.without_cookie = match dns.cookies {
             Cookies::Off | Cookies::Offer => WithoutCookie::Answer,
             Cookies::WhenLimited => WithoutCookie::ChallengeWhenLimited,
             Cookies::Require => WithoutCookie::Challenge,
         };
-        settings.rates = (dns.rate > 0).then(|| Rates::per_second(dns.rate));
+        settings.rates = (dns.rate > 0).then(|| Rates { positive: dns.rate, ..Rates::default() });
         settings.keepalive = u16::try_from(self.tcp.idle_seconds * 10).unwrap_or(u16::MAX);
         Ok(settings)
     }
@@ -403,7 +420,10 @@ impl Config {
         for (octet, at) in secret.iter_mut().zip((0..32).step_by(2)) {
             let digits = digits.get(at..at + 2).filter(|_| right);
             *octet = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or_else(|| {
-                ConfigError::one(format!("{}: a cookie secret has 32 hexadecimal digits and nothing else", path.display()))
+                ConfigError::one(format!(
+                    "{}: a cookie secret has 32 hexadecimal digits and nothing else",
+                    path.display()
+                ))
             })?;
         }
         Ok(secret)
@@ -475,7 +495,8 @@ impl Config {
 pub(super) fn read_bounded(path: &Path, longest: u64) -> Result<String, String> {
     use std::io::Read;
     let mut text = String::new();
-    let file = std::fs::File::open(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    let file =
+        std::fs::File::open(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
     file.take(longest + 1)
         .read_to_string(&mut text)
         .map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;

@@ -94,7 +94,7 @@ pub fn simulate(scenario: &Scenario, mut progress: impl FnMut(u64)) -> Outcome {
     let mut watch = Watch::default();
     let mut random = Random(scenario.seed);
     let map = Map::new(Epoch(1), network.clone(), Conditions::calm(&network), 1);
-    let published = Published::new(map);
+    let published = Published::new(Arc::new(map));
     let mut steerer = Steerer::new(published.clone(), 1 << 16);
     let names: Vec<(String, Steerable)> = scenario
         .names
@@ -194,7 +194,7 @@ pub fn simulate(scenario: &Scenario, mut progress: impl FnMut(u64)) -> Outcome {
         }
         let conditions = watch.step(now, &network, rules);
         outcome.note(&network, &world, loads, &conditions, lost / 1000, unanswered / 1000, &mut over, rules);
-        published.publish(published.current().next(Epoch(second + 2), conditions));
+        published.publish(Arc::new(published.current().next(Epoch(second + 2), conditions)));
         steerer.refresh();
         progress(second);
     }
