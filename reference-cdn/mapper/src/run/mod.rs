@@ -8,6 +8,7 @@ pub mod config;
 mod inputs;
 mod keeper;
 mod outside;
+mod probes;
 mod reports;
 
 use std::net::SocketAddr;
@@ -130,6 +131,9 @@ impl Mapper {
         }
         if let (Some(admin), Some(token)) = (&shared.config.admin, token) {
             addresses.admin = Some(admin::listen(&runtime, admin.listen, token, keys, Arc::clone(&shared))?);
+        }
+        for probe in &shared.config.probes {
+            runtime.spawn(probes::run(probe.clone(), Arc::clone(&shared)));
         }
         let ready = shared.config.ready_answers;
         let make = {
