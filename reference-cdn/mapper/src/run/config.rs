@@ -14,6 +14,8 @@ use crate::authority::zone::{Zone, Zones};
 use crate::authority::{Settings as AuthoritySettings, WithoutCookie};
 use crate::build;
 use crate::conditions::Rules;
+use crate::map::churn::Bounds;
+use crate::map::publish::Keep;
 use crate::server;
 
 /// Longest configuration file that is read.
@@ -41,7 +43,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     #[serde(rename = "zone")]
     pub zones: Vec<ZonePlan>,
-    pub map: Maps,
+    /// Needed by top and low zones.
+    pub map: Option<Maps>,
     /// What this mapper builds maps from. Without it, it takes those that another publishes in the same folder.
     pub inputs: Option<InputFiles>,
     #[serde(default)]
@@ -386,7 +389,12 @@ impl Config {
                 wrong.push(format!("{at}: probes are for who builds maps; give it [inputs] too"));
             }
         }
-        if config.map.keep == 0 {
+        let steered = config.zones.iter().any(|zone| zone.role != RoleName::Static);
+        if config.map.is_none() && (steered || config.inputs.is_some()) {
+            wrong
+                .push("map: top and low zones are answered from maps; name the folder where they are".into());
+        }
+        if config.map.as_ref().is_some_and(|map| map.keep == 0) {
             wrong.push("map.keep: at least the map in use is kept".into());
         }
         if !(512..=4096).contains(&config.dns.payload) {
@@ -411,6 +419,21 @@ impl Config {
     /// A path of the file, from its folder.
     pub fn at(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Where maps are published.
+    pub fn map_folder(&self) -> Option<PathBuf> {
+        self.map.as_ref().map(|map| self.at(&map.folder))
+    }
+
+    pub(super) fn kept(&self) -> Keep {
+        let epochs = self.map.as_ref().map_or(1, |map| map.keep);
+        Keep { epochs, ..Keep::default() }
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        let most = self.map.as_ref().map_or(1000, |map| map.most_churn);
+        Bounds { demand: u32::from(most) * 1000, ..Bounds::default() }
     }
 
     fn name_server_names(&self) -> Vec<Vec<String>> {

@@ -13,8 +13,8 @@ use super::inputs::Reader as InputReader;
 use super::{Outside, RunError, Shared};
 use crate::build::{BuildReport, Builder};
 use crate::conditions::{Conditions, Taken, Watch};
-use crate::map::churn::{Bounds, HeldBack, churn};
-use crate::map::publish::{Keep, Publisher, Reader};
+use crate::map::churn::{HeldBack, churn};
+use crate::map::publish::{Publisher, Reader};
 use crate::map::{Epoch, Map};
 use crate::network::Network;
 
@@ -80,6 +80,8 @@ enum Source {
     Inputs { reader: InputReader, builder: Box<Builder>, publisher: Publisher },
     /// Another one does.
     Folder(Reader),
+    /// Nothing is steered.
+    None,
 }
 
 pub struct Keeper {
@@ -103,17 +105,14 @@ impl Keeper {
     /// # Errors
     /// The folder of maps cannot be used.
     pub fn new(config: &Config, outside: Outside) -> Result<Self, RunError> {
-        let folder = config.at(&config.map.folder);
-        let source = match &config.inputs {
-            Some(files) => {
-                let keep = Keep { epochs: config.map.keep, ..Keep::default() };
-                Source::Inputs {
-                    reader: InputReader::new(config, files),
-                    builder: Box::new(Builder::new(config.build_settings())),
-                    publisher: Publisher::open(&folder, keep)?,
-                }
-            }
-            None => Source::Folder(Reader::new(&folder)),
+        let source = match (config.map_folder(), &config.inputs) {
+            (Some(folder), Some(files)) => Source::Inputs {
+                reader: InputReader::new(config, files),
+                builder: Box::new(Builder::new(config.build_settings())),
+                publisher: Publisher::open(&folder, config.kept())?,
+            },
+            (Some(folder), None) => Source::Folder(Reader::new(&folder)),
+            (None, _) => Source::None,
         };
         Ok(Self {
             source,
@@ -242,7 +241,7 @@ impl Keeper {
             Source::Inputs { .. } => {
                 self.config.inputs.as_ref().and_then(|inputs| inputs.every).unwrap_or(LOOK).max(1) * 1000
             }
-            Source::Folder(_) => 0,
+            Source::Folder(_) | Source::None => 0,
         }
     }
 
@@ -250,6 +249,10 @@ impl Keeper {
     fn look(&mut self) -> Result<Option<Arc<Map>>, RunError> {
         self.last_look = Some((self.outside.monotonic)());
         match &mut self.source {
+            Source::None if self.map.is_none() => {
+                Ok(Some(self.take_up(Epoch(0), Arc::default(), Conditions::default())))
+            }
+            Source::None => Ok(None),
             Source::Folder(reader) => {
                 let Some(edition) = reader.poll()? else { return Ok(None) };
                 self.status.trouble = None;
@@ -273,10 +276,8 @@ impl Keeper {
                 if let Some(before) = &self.map {
                     // Of the network only: when servers fail, that is no mistake to be held back.
                     let calm = (Conditions::calm(&before.network), Conditions::calm(&network));
-                    let bounds =
-                        Bounds { demand: u32::from(self.config.map.most_churn) * 1000, ..Bounds::default() };
                     let change = churn((&before.network, &calm.0), (&network, &calm.1));
-                    if let Err(held) = change.admit(&bounds, false) {
+                    if let Err(held) = change.admit(&self.config.bounds(), false) {
                         tracing::warn!("{held}");
                         self.status.held_back = Some(held);
                         self.held = Some(network);
@@ -291,7 +292,7 @@ impl Keeper {
 
     /// The conditions of this second, as a map if they are other ones.
     fn step_conditions(&mut self, now: u64) -> Option<Arc<Map>> {
-        if matches!(self.source, Source::Folder(_)) {
+        if !matches!(self.source, Source::Inputs { .. }) {
             return None;
         }
         let before = self.map.clone()?;

@@ -261,19 +261,18 @@ fn build_network(config: &Config, outside: &Outside) -> Result<crate::build::Bui
 /// It cannot be built or published.
 pub fn build_once(config: &Config, outside: &Outside, accept: bool) -> Result<BuiltOnce, RunError> {
     use crate::conditions::Conditions;
-    use crate::map::churn::{Bounds, churn};
-    use crate::map::publish::{Keep, Publisher, open_current};
+    use crate::map::churn::churn;
+    use crate::map::publish::{Publisher, open_current};
     let built = build_network(config, outside)?;
-    let folder = config.at(&config.map.folder);
-    let mut publisher = Publisher::open(&folder, Keep { epochs: config.map.keep, ..Keep::default() })?;
+    let folder = config.map_folder().unwrap_or_default();
+    let mut publisher = Publisher::open(&folder, config.kept())?;
     let mut outcome = BuiltOnce { epoch: None, churn: None, held_back: None, report: built.report };
     let conditions = Conditions::calm(&built.network);
     if let Some(before) = open_current(&folder)? {
         let calm = Conditions::calm(&before.network);
         let change = churn((&before.network, &calm), (&built.network, &conditions));
         outcome.churn = Some(change);
-        let bounds = Bounds { demand: u32::from(config.map.most_churn) * 1000, ..Bounds::default() };
-        if let Err(held) = change.admit(&bounds, accept) {
+        if let Err(held) = change.admit(&config.bounds(), accept) {
             outcome.held_back = Some(held);
             return Ok(outcome);
         }
