@@ -1,0 +1,492 @@
+//! From inputs to a network, and from one network to the next with as little work as the change needs.
+
+use std::sync::Arc;
+
+use super::as_graph::Distances;
+use super::bgp::Routes;
+use super::clients::{Clients, Evidence, Known};
+use super::demand::Demand;
+use super::geo::Places;
+use super::plant::Plant;
+use super::prefix::{Family, Prefix, flatten};
+use super::probes::{Probe, Probes};
+use super::problem::BadInput;
+use super::rank::{Measured, Ranker, Squares, Trust};
+use super::report::{BuildReport, InputReport};
+use super::score::{WHOLE, faded, measured, weight};
+use super::settings::Settings;
+use super::source::Source;
+use super::stock::{Facts, HAS_SERVERS, Stock, stock};
+use crate::network::{Network, Ranked, UnitId, Units};
+
+/// All that a map is built from. Only the plant must be there.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    pub plant: Arc<Plant>,
+    pub routes: Arc<Routes>,
+    /// The first that knows a place, or a network, is believed.
+    pub places: Vec<Arc<Places>>,
+    pub probes: Arc<Probes>,
+    pub demand: Arc<Demand>,
+    /// Prefixes that are told apart in any case.
+    pub prefixes: Arc<Vec<Prefix>>,
+    /// Inputs that could not be read: reported, and done without.
+    pub problems: Vec<BadInput>,
+}
+
+/// A network and what it rests on.
+#[derive(Clone, Debug)]
+pub struct Built {
+    pub network: Network,
+    pub report: BuildReport,
+}
+
+/// Builds networks, each a function of the time, the inputs and the settings alone: what it remembers saves work and changes
+/// nothing.
+#[derive(Debug)]
+pub struct Builder {
+    settings: Settings,
+    memory: Option<Memory>,
+}
+
+/// What the last build was made of.
+#[derive(Debug)]
+struct Memory {
+    plant: Arc<Plant>,
+    stock: Stock,
+    routes: Arc<Routes>,
+    places: Vec<Arc<Places>>,
+    owns: Vec<Prefix>,
+    demand: Arc<Demand>,
+    clients: Clients,
+    shares: Vec<u32>,
+    distances: Distances,
+    sites_of: Vec<Vec<u32>>,
+    squares: Squares,
+    trust: Trust,
+    /// Groups that had measurements, ascending.
+    warm: Vec<u32>,
+    ranked: Vec<Ranked>,
+    ends: Vec<u32>,
+}
+
+/// The same thing, or equal to it.
+fn same<T: PartialEq>(a: &Arc<T>, b: &Arc<T>) -> bool {
+    Arc::ptr_eq(a, b) || a == b
+}
+
+impl Builder {
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, memory: None }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Builds a network. `now` in seconds since 1970.
+    pub fn build(&mut self, now: u64, inputs: &Inputs) -> Built {
+        let settings = &self.settings;
+        let before = self.memory.take();
+        let mut problems = inputs.problems.clone();
+
+        // Sites and servers.
+        let (stock, old_facts) = match &before {
+            Some(memory) if same(&memory.plant, &inputs.plant) => (memory.stock.clone(), None),
+            Some(memory) => (stock(&inputs.plant), Some(&memory.stock.facts)),
+            None => (stock(&inputs.plant), None),
+        };
+        let facts_stay = before.is_some() && old_facts.is_none_or(|old| *old == stock.facts);
+
+        // Neighbourhoods and what was measured in them.
+        let (owns, measurements, strange_probes) = resolve(now, inputs, &stock.facts, settings);
+
+        // Clients.
+        let evidence_stays = before.as_ref().is_some_and(|memory| {
+            memory.owns == owns
+                && same(&memory.routes, &inputs.routes)
+                && memory.places.len() == inputs.places.len()
+                && memory.places.iter().zip(&inputs.places).all(|(a, b)| same(a, b))
+        });
+        let (mut clients, mut distances, mut sites_of, mut squares) = Default::default();
+        let (mut shares, mut old_ranked, mut warm_before, mut old_trust) = Default::default();
+        if let Some(memory) = before {
+            if evidence_stays {
+                if same(&memory.demand, &inputs.demand) {
+                    shares = Some(memory.shares);
+                }
+                clients = Some(memory.clients);
+                if facts_stay {
+                    squares = Some(memory.squares);
+                    old_ranked = Some((memory.ranked, memory.ends));
+                    warm_before = memory.warm;
+                    old_trust = Some(memory.trust);
+                }
+            }
+            if facts_stay && same(&memory.routes, &inputs.routes) {
+                distances = Some(memory.distances);
+                sites_of = Some(memory.sites_of);
+            }
+        }
+        let clients: Clients = clients.unwrap_or_else(|| {
+            let places: Vec<&Places> = inputs.places.iter().map(Arc::as_ref).collect();
+            let evidence = Evidence { origins: &inputs.routes.origins, places: &places, owns: &owns };
+            Clients::new(&evidence, settings.most_units)
+        });
+        let shares: Vec<u32> = shares.unwrap_or_else(|| demand_shares(&inputs.demand, &clients));
+        let distances: Distances = distances.unwrap_or_else(|| {
+            let from = stock.facts.asn.iter().copied().filter(|asn| *asn != 0).collect();
+            inputs.routes.graph.distances(from, settings.threads)
+        });
+        let sites_of: Vec<Vec<u32>> = sites_of.unwrap_or_else(|| by_network(&stock.facts, &distances));
+        let squares: Squares = squares.unwrap_or_else(|| Squares::new(&stock.facts, &clients, settings));
+        let trust = trust(now, inputs, settings);
+
+        // Rankings.
+        let warm = warm_groups(&clients, &measurements);
+        let ranker = Ranker {
+            settings,
+            facts: &stock.facts,
+            clients: &clients,
+            distances: &distances,
+            trust,
+            measured: &measurements,
+            squares: &squares,
+            sites_of: &sites_of,
+        };
+        let known = old_ranked.filter(|_| old_trust == Some(trust));
+        let (ranked, ends, computed) = match known {
+            Some((old_ranked, old_ends)) => {
+                let groups = union(&warm, &warm_before);
+                let (fresh, fresh_ends) = ranker.rank(&groups);
+                patch(&clients, &groups, (&old_ranked, &old_ends), (&fresh, &fresh_ends))
+            }
+            None => {
+                let groups: Vec<u32> = (0..clients.groups.len() as u32).collect();
+                let (mut ranked, mut ends) =
+                    (ranker.default_ranking(), Vec::with_capacity(clients.units.len()));
+                ends.push(ranked.len() as u32);
+                let (fresh, fresh_ends) = ranker.rank(&groups);
+                let start = ranked.len() as u32;
+                ranked.extend(fresh);
+                ends.extend(fresh_ends.into_iter().map(|end| start + end));
+                let computed = ends.len();
+                (ranked, ends, computed)
+            }
+        };
+
+        problems.extend(unused(inputs, &stock.facts, strange_probes, settings));
+        let report = BuildReport {
+            now,
+            inputs: ages(now, inputs, settings),
+            problems,
+            sites: stock.sites.len(),
+            servers: stock.servers.len(),
+            services: stock.services.len(),
+            sites_without_place: stock.facts.at.iter().filter(|at| at.is_none()).count(),
+            sites_without_servers: stock
+                .facts
+                .offers
+                .iter()
+                .filter(|offers| **offers & HAS_SERVERS == 0)
+                .count(),
+            units: clients.units.len(),
+            grain: clients.grain,
+            measured_units: measured_units(&clients, &measurements),
+            placed_units: count_units(&clients, |group| {
+                group.place.is_some_and(|place| place.known >= Known::Country)
+            }),
+            routed_units: count_units(&clients, |group| distances.to(group.asn).is_some()),
+            runs: clients.prefixes.v4.len() + clients.prefixes.v6.len(),
+            ranked_units: computed,
+            strange_probes,
+        };
+        let network = Network {
+            features: inputs.plant.features.clone(),
+            sites: stock.sites.clone(),
+            servers: stock.servers.clone(),
+            server_names: stock.server_names.clone(),
+            services: stock.services.clone(),
+            units: Units {
+                ranked: ranked.clone(),
+                ends: ends.clone(),
+                keys: clients.keys.clone(),
+                demand: shares.clone(),
+            },
+            prefixes: clients.prefixes.clone(),
+        };
+        self.memory = Some(Memory {
+            plant: Arc::clone(&inputs.plant),
+            stock,
+            routes: Arc::clone(&inputs.routes),
+            places: inputs.places.clone(),
+            owns,
+            demand: Arc::clone(&inputs.demand),
+            clients,
+            shares,
+            distances,
+            sites_of,
+            squares,
+            trust,
+            warm,
+            ranked,
+            ends,
+        });
+        Built { network, report }
+    }
+}
+
+/// Neighbourhoods (measured and named prefixes, sorted), what was measured in each of each site, and how many measurements were of
+/// sites that are not there.
+fn resolve(
+    now: u64,
+    inputs: &Inputs,
+    facts: &Facts,
+    settings: &Settings,
+) -> (Vec<Prefix>, Vec<Measured>, u64) {
+    let sites: Vec<Option<u32>> = inputs
+        .probes
+        .sites
+        .iter()
+        .map(|name| facts.names.binary_search_by(|known| known.as_str().cmp(name)).ok().map(|at| at as u32))
+        .collect();
+    let site = |probe: &Probe| sites.get(probe.site as usize).copied().flatten();
+    let mut owns: Vec<Prefix> =
+        inputs.probes.probes.iter().filter(|probe| site(probe).is_some()).map(|probe| probe.target).collect();
+    owns.extend(inputs.prefixes.iter());
+    owns.sort_unstable();
+    owns.dedup();
+    let numbers: super::keys::QuickMap<Prefix, u32> = owns.iter().copied().zip(0..).collect();
+    let mut strange = 0;
+    let mut measurements = Vec::with_capacity(inputs.probes.probes.len());
+    for probe in &inputs.probes.probes {
+        let Some((site, own)) = site(probe).zip(numbers.get(&probe.target)) else {
+            strange += 1;
+            continue;
+        };
+        let weight = weight(probe, now, settings);
+        if weight > 0 {
+            measurements.push(Measured {
+                own: *own,
+                site,
+                cost: measured(probe.rtt, probe.loss, settings),
+                weight,
+            });
+        }
+    }
+    measurements.sort_unstable();
+    (owns, measurements, strange)
+}
+
+/// Groups with neighbourhoods that have measurements, ascending.
+fn warm_groups(clients: &Clients, measurements: &[Measured]) -> Vec<u32> {
+    let is_measured = |own: &u32| measurements.binary_search_by_key(own, |measured| measured.own).is_ok();
+    let warm = |group: &super::clients::Group| {
+        clients.owns[group.owns.start as usize..group.owns.end as usize].iter().any(is_measured)
+    };
+    clients.groups.iter().zip(0..).filter(|(group, _)| warm(group)).map(|(_, at)| at).collect()
+}
+
+fn union(a: &[u32], b: &[u32]) -> Vec<u32> {
+    let mut all = [a, b].concat();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// The old rankings with those of some groups replaced.
+fn patch(
+    clients: &Clients,
+    groups: &[u32],
+    (old, old_ends): (&[Ranked], &[u32]),
+    (fresh, fresh_ends): (&[Ranked], &[u32]),
+) -> (Vec<Ranked>, Vec<u32>, usize) {
+    let mut ranked: Vec<Ranked> = Vec::with_capacity(old.len() + fresh.len() / 8);
+    let mut ends: Vec<u32> = Vec::with_capacity(old_ends.len());
+    // Up to which unit the old ones were taken over.
+    let mut next = 0_usize;
+    let take_old = |until: usize, next: &mut usize, ranked: &mut Vec<Ranked>, ends: &mut Vec<u32>| {
+        if *next < until {
+            let start = next.checked_sub(1).map_or(0, |before| old_ends[before]);
+            let shift = ranked.len() as u32;
+            ranked.extend_from_slice(&old[start as usize..old_ends[until - 1] as usize]);
+            ends.extend(old_ends[*next..until].iter().map(|end| end - start + shift));
+            *next = until;
+        }
+    };
+    let (mut done, mut from) = (0_usize, 0_usize);
+    for group in groups {
+        let units = &clients.groups[*group as usize].units;
+        take_old(units.start as usize, &mut next, &mut ranked, &mut ends);
+        for _ in units.clone() {
+            let to = fresh_ends[done] as usize;
+            ranked.extend_from_slice(&fresh[from..to]);
+            ends.push(ranked.len() as u32);
+            (done, from) = (done + 1, to);
+        }
+        next = units.end as usize;
+    }
+    take_old(old_ends.len(), &mut next, &mut ranked, &mut ends);
+    (ranked, ends, done)
+}
+
+/// By position in `distances`, the sites of each network.
+fn by_network(facts: &Facts, distances: &Distances) -> Vec<Vec<u32>> {
+    let mut sites: Vec<Vec<u32>> = Vec::new();
+    for (asn, site) in facts.asn.iter().zip(0..) {
+        if let Some(source) = distances.source(*asn) {
+            let source = source as usize;
+            if sites.len() <= source {
+                sites.resize_with(source + 1, Vec::new);
+            }
+            sites[source].push(site);
+        }
+    }
+    sites
+}
+
+/// What share of all queries each unit has, in parts of a million.
+fn demand_shares(demand: &Demand, clients: &Clients) -> Vec<u32> {
+    let mut queries = vec![0_u64; clients.units.len()];
+    for family in [Family::V4, Family::V6] {
+        let own: Vec<(Prefix, u32)> = demand
+            .prefixes
+            .iter()
+            .zip(0..)
+            .filter(|((prefix, _), _)| prefix.family == family)
+            .map(|((prefix, _), at)| (*prefix, at))
+            .collect();
+        if own.is_empty() {
+            continue;
+        }
+        let runs = flatten(family, own);
+        let end = Prefix::new(family, 0, 0).last();
+        let last_of = |at: usize| runs.get(at + 1).map_or(end, |(next, _)| next - 1);
+        let mut spans = vec![0_u128; demand.prefixes.len()];
+        for (at, (start, value)) in runs.iter().enumerate() {
+            if let Some(value) = value {
+                spans[*value as usize] += u128::from(last_of(at) - start) + 1;
+            }
+        }
+        let units: Vec<(u64, UnitId)> = match family {
+            Family::V4 => {
+                clients.prefixes.v4.iter().map(|(start, unit)| (u64::from(*start), *unit)).collect()
+            }
+            Family::V6 => clients.prefixes.v6.clone(),
+        };
+        let mut unit = 0;
+        for (at, (start, value)) in runs.iter().enumerate() {
+            let Some(value) = value else { continue };
+            let last = last_of(at);
+            while units.get(unit + 1).is_some_and(|(next, _)| next <= start) {
+                unit += 1;
+            }
+            // A run may go over several units; the share of each is by its addresses.
+            let mut from = *start;
+            loop {
+                let to = units.get(unit + 1).map_or(end, |(next, _)| next - 1).min(last);
+                let part = u128::from(demand.prefixes[*value as usize].1) * (u128::from(to - from) + 1)
+                    / spans[*value as usize];
+                let sum = &mut queries[units[unit].1.0 as usize];
+                *sum = sum.saturating_add(part as u64);
+                if to >= last {
+                    break;
+                }
+                unit += 1;
+                from = to + 1;
+            }
+        }
+    }
+    let all: u128 = queries.iter().map(|queries| u128::from(*queries)).sum();
+    let share =
+        |queries: u64| if all == 0 { 0 } else { ((u128::from(queries) * 1_000_000 + all / 2) / all) as u32 };
+    queries.into_iter().map(share).collect()
+}
+
+/// How much of the whole trust in a table is left, in whole sixteenths: finer steps would have every ranking computed again for
+/// nothing.
+fn left(now: u64, time: u64, settings: &Settings) -> u32 {
+    faded(WHOLE, now.saturating_sub(time), settings.table_half_life).div_ceil(WHOLE / 16)
+}
+
+fn trust(now: u64, inputs: &Inputs, settings: &Settings) -> Trust {
+    let newest = |sources: &mut dyn Iterator<Item = &Source>| {
+        sources.map(|source| left(now, source.time, settings)).max().unwrap_or(0)
+    };
+    let places = newest(&mut inputs.places.iter().map(|places| &places.source));
+    let routes = newest(&mut inputs.routes.sources.iter());
+    let of = |most: u32, left: u32| (most * left / 16) as u8;
+    Trust { place: of(64, places), country: of(24, places), network: of(12, places), steps: of(32, routes) }
+}
+
+fn ages(now: u64, inputs: &Inputs, settings: &Settings) -> Vec<InputReport> {
+    let mut reports = Vec::new();
+    let mut add = |kind, source: &Source, used_for, half_life| {
+        reports.push(InputReport {
+            kind,
+            file: source.file.clone(),
+            age: now.saturating_sub(source.time),
+            ahead: source.time.saturating_sub(now),
+            lines: source.lines,
+            used: source.used,
+            skipped: source.skipped.clone(),
+            used_for,
+            trust: faded(255, now.saturating_sub(source.time), half_life) as u8,
+        })
+    };
+    for source in &inputs.routes.sources {
+        add("bgp", source, "prefixes, their networks, and steps between networks", settings.table_half_life);
+    }
+    for places in &inputs.places {
+        let located = places.places.iter().any(|place| place.at.is_some());
+        let numbered = places.places.iter().any(|place| place.asn != 0);
+        let used_for = match (located, numbered) {
+            (true, true) => "places of prefixes, and networks of those that BGP does not have",
+            (true, false) => "places of prefixes",
+            _ => "networks of prefixes that BGP does not have",
+        };
+        add("places", &places.source, used_for, settings.table_half_life);
+    }
+    for source in &inputs.probes.sources {
+        add("probes", source, "scores", settings.half_life);
+    }
+    for source in &inputs.demand.sources {
+        add("demand", source, "shares of units", settings.table_half_life);
+    }
+    reports
+}
+
+/// What is configured and has no effect.
+fn unused(inputs: &Inputs, facts: &Facts, strange: u64, settings: &Settings) -> Vec<BadInput> {
+    let mut problems = Vec::new();
+    for name in settings.default_sites.iter().filter(|name| facts.names.binary_search(name).is_err()) {
+        problems.push(
+            BadInput::new("the configuration", format!("default site \"{name}\" is not in the network"))
+                .hint("correct the name, or add the site"),
+        );
+    }
+    if strange > 0 {
+        let unknown = inputs.probes.sites.iter().filter(|name| facts.names.binary_search(name).is_err());
+        let names: Vec<&str> = unknown.take(3).map(String::as_str).collect();
+        problems.push(
+            BadInput::new(
+                "probes",
+                format!(
+                    "{strange} measurements are from sites that are not in the network: {}",
+                    names.join(", ")
+                ),
+            )
+            .hint("name sites in measurements as in the network"),
+        );
+    }
+    problems
+}
+
+fn count_units(clients: &Clients, has: impl Fn(&super::clients::Group) -> bool) -> usize {
+    clients.groups.iter().filter(|group| has(group)).map(|group| group.units.len()).sum()
+}
+
+/// Units that have a measurement of their own or of a neighbour.
+fn measured_units(clients: &Clients, measurements: &[Measured]) -> usize {
+    warm_groups(clients, measurements).iter().map(|group| clients.groups[*group as usize].units.len()).sum()
+}
