@@ -418,7 +418,7 @@ def check(case, server, floor):
         if len(addresses) != len(subnets):
             raise Unable(f"{server.name} answers clients of different subnets alike")
         # A source of 24 bits, and a scope of 1 to 24.
-        if not all(re.search(struct.pack("!H", ECS) + rb"\0\7\0\1\x18[\x01-\x18]", answer, re.S) for answer in answers):
+        if not all(re.search(struct.pack("!H", ECS) + rb"\x00\x07\x00\x01\x18[\x01-\x18]", answer) for answer in answers):
             raise Unable(f"{server.name} does not say for which clients its answers are (RFC 7871)")
 
 
