@@ -33,6 +33,8 @@ const SMALL: u64 = 4;
 const PERIOD: u64 = 1_000;
 /// A server is silent when the chance to lose so many reports in a row is below one in this.
 const CHANCE: u64 = 1_000_000_000;
+/// Of a server's content, so many parts at most are shared: all of it with eight others.
+const MOST_SPREAD: u16 = PARTS as u16 * 8;
 /// What is assumed of a server's losses until they are known, in thousandths.
 const FIRST_LOSS: u16 = 100;
 /// However many are lost, so many in a row are too many.
@@ -298,9 +300,14 @@ impl Watch {
         overloaded.sort_unstable_by_key(|entry| std::cmp::Reverse(*entry));
         let most = serving * usize::from(rules.most_overloaded) / 1000;
         for (at, (_, key)) in overloaded.iter().enumerate() {
-            if let Some(watched) = self.servers.get_mut(key) {
-                watched.stand(now, if at < most { Standing::Overloaded } else { Standing::Serving });
+            let Some(watched) = self.servers.get_mut(key) else { continue };
+            let next = if at < most { Standing::Overloaded } else { Standing::Serving };
+            if next == Standing::Overloaded && watched.now.standing != next {
+                // When it is back it must not have all again that was too much.
+                watched.now.spread = (watched.now.spread + u16::from(PARTS) / 4).min(MOST_SPREAD);
+                (watched.spread_since, watched.pressed) = (now, now);
             }
+            watched.stand(now, next);
         }
     }
 

@@ -47,6 +47,8 @@ pub struct Config {
     #[serde(default)]
     pub build: Build,
     pub load: Option<Load>,
+    #[serde(default, rename = "probe")]
+    pub probes: Vec<Probe>,
     #[serde(default)]
     pub rules: Rules,
     #[serde(default)]
@@ -182,6 +184,61 @@ pub struct Load {
     pub keys: Vec<KeyFile>,
 }
 
+/// What servers are asked as a client would ask, and what they must answer.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Probe {
+    /// Host field of the request: a name that all these servers carry.
+    pub host: String,
+    #[serde(default = "root")]
+    pub path: String,
+    #[serde(default = "http_port")]
+    pub port: u16,
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// Of the content, in hexadecimal; any content if not given.
+    pub sha256: Option<String>,
+    /// Seconds between two rounds.
+    #[serde(default = "probe_every")]
+    pub every: u64,
+    /// Milliseconds for all of it.
+    #[serde(default = "probe_timeout")]
+    pub timeout: u64,
+    /// Probes at once.
+    #[serde(default = "probes_at_once")]
+    pub at_once: usize,
+    /// Only servers of these sites; all if not given.
+    #[serde(default)]
+    pub sites: Vec<String>,
+    /// Only servers with these features.
+    #[serde(default)]
+    pub needs: Vec<String>,
+}
+
+fn root() -> String {
+    "/".into()
+}
+
+fn http_port() -> u16 {
+    80
+}
+
+fn ok() -> u16 {
+    200
+}
+
+fn probe_every() -> u64 {
+    5
+}
+
+fn probe_timeout() -> u64 {
+    2000
+}
+
+fn probes_at_once() -> usize {
+    64
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KeyFile {
@@ -311,6 +368,23 @@ impl Config {
             && (inputs.sites.is_empty() || inputs.servers.is_empty())
         {
             wrong.push("inputs: name the network, or sites and servers".into());
+        }
+        for probe in &config.probes {
+            let at = format!("probe of {}", probe.host);
+            let request = http::Request::get(&probe.path).header("host", &probe.host).body(());
+            if let Err(error) = request {
+                wrong.push(format!("{at}: host and path make no request: {error}"));
+            } else if !probe.path.starts_with('/') {
+                wrong.push(format!("{at}: path begins with /"));
+            }
+            let digits =
+                |text: &String| text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+            if !probe.sha256.as_ref().is_none_or(digits) {
+                wrong.push(format!("{at}: sha256 has 64 hexadecimal digits"));
+            }
+            if config.inputs.is_none() {
+                wrong.push(format!("{at}: probes are for who builds maps; give it [inputs] too"));
+            }
         }
         if config.map.keep == 0 {
             wrong.push("map.keep: at least the map in use is kept".into());

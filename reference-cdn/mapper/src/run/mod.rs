@@ -7,6 +7,8 @@ mod admin;
 pub mod config;
 mod inputs;
 mod keeper;
+mod outside;
+mod probes;
 mod reports;
 
 use std::net::SocketAddr;
@@ -14,6 +16,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+pub use admin::explain_name;
 use arc_swap::ArcSwap;
 pub use config::{Config, ConfigError};
 pub use inputs::Reader as InputReader;
@@ -48,6 +51,8 @@ pub enum RunError {
     Bind { what: &'static str, address: SocketAddr, error: std::io::Error },
     #[error("there is no map in {0} yet: start the mapper that publishes there, or give this one [inputs]")]
     NoMap(String),
+    #[error("the system gives no random octets: cookies cannot be kept secret")]
+    Random,
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
 }
@@ -126,6 +131,9 @@ impl Mapper {
         }
         if let (Some(admin), Some(token)) = (&shared.config.admin, token) {
             addresses.admin = Some(admin::listen(&runtime, admin.listen, token, keys, Arc::clone(&shared))?);
+        }
+        for probe in &shared.config.probes {
+            runtime.spawn(probes::run(probe.clone(), Arc::clone(&shared)));
         }
         let ready = shared.config.ready_answers;
         let make = {
@@ -214,6 +222,107 @@ pub fn open_map(folder: &Path, epoch: Option<u64>) -> Result<crate::map::publish
     match epoch {
         Some(epoch) => Ok(publish::open_epoch(folder, Epoch(epoch))?),
         None => publish::open_current(folder)?.ok_or_else(|| RunError::NoMap(folder.display().to_string())),
+    }
+}
+
+/// What came of one build.
+#[derive(Clone, Debug, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct BuiltOnce {
+    /// Under which epoch it was published, if it was.
+    pub epoch: Option<u64>,
+    pub churn: Option<crate::map::churn::Churn>,
+    pub held_back: Option<crate::map::churn::HeldBack>,
+    pub report: crate::build::BuildReport,
+}
+
+/// The network that a configuration's inputs describe.
+///
+/// # Errors
+/// The inputs describe none.
+pub fn network_of(config: &Config, outside: &Outside) -> Result<Arc<crate::network::Network>, RunError> {
+    Ok(Arc::new(build_network(config, outside)?.network))
+}
+
+fn build_network(config: &Config, outside: &Outside) -> Result<crate::build::Built, RunError> {
+    let Some(files) = &config.inputs else {
+        return Err(ConfigError::one("inputs: this mapper builds no maps; give it [inputs]").into());
+    };
+    let inputs = InputReader::new(config, files).read();
+    let inputs =
+        inputs.map_err(|problems| ConfigError(problems.iter().map(ToString::to_string).collect()))?;
+    Ok(crate::build::Builder::new(config.build_settings())
+        .build((outside.unix)() / 1000, &inputs.unwrap_or_default()))
+}
+
+/// Builds a map and publishes it, unless it changes too much and nobody accepts that.
+///
+/// # Errors
+/// It cannot be built or published.
+pub fn build_once(config: &Config, outside: &Outside, accept: bool) -> Result<BuiltOnce, RunError> {
+    use crate::conditions::Conditions;
+    use crate::map::churn::{Bounds, churn};
+    use crate::map::publish::{Keep, Publisher, open_current};
+    let built = build_network(config, outside)?;
+    let folder = config.at(&config.map.folder);
+    let mut publisher = Publisher::open(&folder, Keep { epochs: config.map.keep, ..Keep::default() })?;
+    let mut outcome = BuiltOnce { epoch: None, churn: None, held_back: None, report: built.report };
+    let conditions = Conditions::calm(&built.network);
+    if let Some(before) = open_current(&folder)? {
+        let calm = Conditions::calm(&before.network);
+        let change = churn((&before.network, &calm), (&built.network, &conditions));
+        outcome.churn = Some(change);
+        let bounds = Bounds { demand: u32::from(config.map.most_churn) * 1000, ..Bounds::default() };
+        if let Err(held) = change.admit(&bounds, accept) {
+            outcome.held_back = Some(held);
+            return Ok(outcome);
+        }
+    }
+    let epoch = publisher.next();
+    publisher.publish(epoch, (outside.unix)(), &Arc::new(built.network), &conditions)?;
+    outcome.epoch = Some(epoch.0);
+    Ok(outcome)
+}
+
+impl BuiltOnce {
+    /// For people.
+    pub fn to_text(&self) -> String {
+        let report = &self.report;
+        let mut text = match (self.epoch, &self.held_back) {
+            (Some(epoch), _) => format!("published as map {epoch}\n"),
+            (None, Some(held)) => format!("{held}\n"),
+            (None, None) => String::new(),
+        };
+        text += &format!(
+            "{} sites, {} servers, {} services; {} units of clients: {} measured, {} placed, {} with BGP paths\n",
+            report.sites,
+            report.servers,
+            report.services,
+            report.units,
+            report.measured_units,
+            report.placed_units,
+            report.routed_units
+        );
+        for input in &report.inputs {
+            let skipped: usize = input.skipped.len();
+            text += &format!(
+                "  {:<8} {}: {} of {} lines used for {}, {} s old, trusted {} %\n",
+                input.kind,
+                input.file,
+                input.used,
+                input.lines,
+                input.used_for,
+                input.age,
+                u32::from(input.trust) * 100 / 255
+            );
+            if skipped > 0 {
+                text += &format!("           {skipped} kinds of lines were skipped; --json lists them\n");
+            }
+        }
+        for problem in &report.problems {
+            text += &format!("  problem: {problem}\n");
+        }
+        text
     }
 }
 

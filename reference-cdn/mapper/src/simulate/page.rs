@@ -104,6 +104,47 @@ pub fn page(outcome: &Outcome, title: &str) -> String {
     )
 }
 
+impl Outcome {
+    /// A summary for people; `wrong` is what does not hold.
+    pub fn to_text(&self, wrong: Option<&String>) -> String {
+        let most = |values: &[u32]| values.iter().max().copied().unwrap_or(0);
+        let peak = self
+            .loads
+            .iter()
+            .enumerate()
+            .flat_map(|(second, loads)| loads.iter().map(move |load| (*load, second)));
+        let (peak, at) =
+            peak.max_by_key(|(load, second)| (*load, std::cmp::Reverse(*second))).unwrap_or((0, 0));
+        let mut text = format!(
+            "{} servers, {} s\nhighest load      {:.0} % of what a server can do, in second {at}\n",
+            self.servers.len(),
+            self.loads.len(),
+            f64::from(peak) / 10.0
+        );
+        text += &match &self.longest_over {
+            (0, _) => "past the second threshold: never\n".to_owned(),
+            (seconds, server) => format!("past the second threshold: {seconds} s at the longest, {server}\n"),
+        };
+        text += &format!(
+            "at once at most   {} extra copies, {} servers overloaded, {} failed\n",
+            most(&self.extra_copies),
+            most(&self.overloaded),
+            most(&self.failed)
+        );
+        let requests = |values: &[u64]| values.iter().sum::<u64>();
+        text += &format!(
+            "requests          {} met a server that was down, {} got no address\n",
+            requests(&self.lost),
+            requests(&self.unanswered)
+        );
+        text += &match wrong {
+            None => "holds\n".to_owned(),
+            Some(wrong) => format!("does not hold: {wrong}\n"),
+        };
+        text
+    }
+}
+
 const STYLE: &str = "\
 body{font:15px/1.5 system-ui,sans-serif;max-width:1200px;margin:2rem auto;padding:0 1rem;color:#222;background:#fff}\
 h1{font-size:1.4rem}h2{font-size:1.05rem;margin:1.5rem 0 0}svg{width:100%;height:auto}\
