@@ -54,7 +54,9 @@ fn try_both(wanted: SocketAddr, threads: usize, config: &Config) -> Result<Bound
     let first = udp(wanted, &config.udp, false).map_err(failed("UDP"))?;
     let address = first.0.local_addr().and_then(socket_address).map_err(failed("UDP"))?;
     let tcp = tcp(address, &config.streams).map_err(failed("TCP"))?;
-    first.0.set_reuse_port(true).map_err(failed("UDP"))?;
+    if threads > 1 {
+        first.0.set_reuse_port(true).map_err(failed("UDP"))?;
+    }
     let mut sockets = vec![Arc::new(first)];
     for _ in 1..threads {
         sockets.push(Arc::new(udp(address, &config.udp, true).map_err(failed("UDP"))?));

@@ -13,7 +13,10 @@
 //!
 //! Why not the same calls through `nix` 0.32: its sendmmsg sends one list of control data with every message, so that
 //! answers of a listener on all addresses could not each have their own source; and its recvmmsg leaves the lengths of names and
-//! control data as the call before left them, so that a short one cuts off what comes next in its place.
+//! control data as the call before left them, so that a short one cuts off what comes next in its place. It costs more, too: in
+//! one experiment (callgrind, batches of 58, the same responder of 130 instructions around both) a loop on nix took 515
+//! instructions for each query, 185 of them to look at what was received; all of a worker's loop on this module, with its checks,
+//! counters and guard against panics, which that loop had not, takes 490.
 //!
 //! Why this is sound: headers point to memory that [`Batch`] owns through raw pointers from the moment it is allocated
 //! until it is dropped, and that nothing moves. The kernel writes only within lengths given here. References into that memory are made

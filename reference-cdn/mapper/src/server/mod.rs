@@ -208,6 +208,12 @@ impl Server {
         self.metrics.clone()
     }
 
+    /// Whether all its threads work. One that is gone leaves queries unanswered, and there is nothing to do then but start the
+    /// server anew.
+    pub fn is_whole(&self) -> bool {
+        !self.threads.iter().any(JoinHandle::is_finished)
+    }
+
     /// Connections open now.
     pub fn connections(&self) -> usize {
         self.streams.connections()

@@ -325,7 +325,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, R: Respond> Connection<S, R> {
             }
         }
         self.forget_pending();
-        if let Poll::Pending = Pin::new(&mut self.stream).poll_flush(cx)? {
+        if Pin::new(&mut self.stream).poll_flush(cx)?.is_pending() {
             self.enter(Phase::Writing);
             return Poll::Pending;
         }
