@@ -143,7 +143,8 @@ fn clients(dice: &mut Dice, cities: &[(i32, i32)]) -> (Routes, Places) {
 }
 
 fn probes(dice: &mut Dice, routes: &Routes) -> Probes {
-    let mut probes = Probes { sources: vec![Source::new("probes", NOW)], ..Probes::default() };
+    let mut probes = Probes::default();
+    probes.sources.push(Source::new("probes", NOW));
     for site in 0..SITES {
         probes.site(&format!("site{site:04}"));
     }

@@ -9,6 +9,8 @@ pub mod churn;
 mod conditions_section;
 pub mod diff;
 pub mod file;
+#[cfg(test)]
+mod file_tests;
 mod network_sections;
 mod octets;
 pub mod publish;
