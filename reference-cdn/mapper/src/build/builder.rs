@@ -66,6 +66,7 @@ struct Memory {
     trust: Trust,
     /// Groups that had measurements, ascending.
     warm: Vec<u32>,
+    largest: Vec<u32>,
     ranked: Vec<Ranked>,
     ends: Vec<u32>,
 }
@@ -109,7 +110,8 @@ impl Builder {
                 && memory.places.iter().zip(&inputs.places).all(|(a, b)| same(a, b))
         });
         let (mut clients, mut distances, mut sites_of, mut squares) = Default::default();
-        let (mut shares, mut old_ranked, mut warm_before, mut old_trust) = Default::default();
+        let (mut shares, mut old_ranked, mut warm_before, mut old_trust, mut old_largest) =
+            Default::default();
         if let Some(memory) = before {
             if evidence_stays {
                 if same(&memory.demand, &inputs.demand) {
@@ -121,6 +123,7 @@ impl Builder {
                     old_ranked = Some((memory.ranked, memory.ends));
                     warm_before = memory.warm;
                     old_trust = Some(memory.trust);
+                    old_largest = memory.largest;
                 }
             }
             if facts_stay && same(&memory.routes, &inputs.routes) {
@@ -147,6 +150,7 @@ impl Builder {
         let ranker = Ranker {
             settings,
             facts: &stock.facts,
+            largest: &stock.largest,
             clients: &clients,
             distances: &distances,
             trust,
@@ -157,9 +161,13 @@ impl Builder {
         let known = old_ranked.filter(|_| old_trust == Some(trust));
         let (ranked, ends, computed) = match known {
             Some((old_ranked, old_ends)) => {
-                let groups = union(&warm, &warm_before);
+                let mut groups = union(&warm, &warm_before);
+                if old_largest != stock.largest {
+                    groups = union(&groups, &ranker.leaning());
+                }
                 let (fresh, fresh_ends) = ranker.rank(&groups);
-                patch(&clients, &groups, (&old_ranked, &old_ends), (&fresh, &fresh_ends))
+                let first = ranker.default_ranking();
+                patch(&clients, &groups, (&old_ranked, &old_ends), (&first, &fresh, &fresh_ends))
             }
             None => {
                 let groups: Vec<u32> = (0..clients.groups.len() as u32).collect();
@@ -215,6 +223,7 @@ impl Builder {
             },
             prefixes: clients.prefixes.clone(),
         };
+        let largest = stock.largest.clone();
         self.memory = Some(Memory {
             plant: Arc::clone(&inputs.plant),
             stock,
@@ -229,6 +238,7 @@ impl Builder {
             squares,
             trust,
             warm,
+            largest,
             ranked,
             ends,
         });
@@ -294,17 +304,19 @@ fn union(a: &[u32], b: &[u32]) -> Vec<u32> {
     all
 }
 
-/// The old rankings with those of some groups replaced.
+/// The old rankings with the first and those of some groups replaced.
 fn patch(
     clients: &Clients,
     groups: &[u32],
     (old, old_ends): (&[Ranked], &[u32]),
-    (fresh, fresh_ends): (&[Ranked], &[u32]),
+    (first, fresh, fresh_ends): (&[Ranked], &[Ranked], &[u32]),
 ) -> (Vec<Ranked>, Vec<u32>, usize) {
     let mut ranked: Vec<Ranked> = Vec::with_capacity(old.len() + fresh.len() / 8);
     let mut ends: Vec<u32> = Vec::with_capacity(old_ends.len());
+    ranked.extend_from_slice(first);
+    ends.push(ranked.len() as u32);
     // Up to which unit the old ones were taken over.
-    let mut next = 0_usize;
+    let mut next = 1_usize;
     let take_old = |until: usize, next: &mut usize, ranked: &mut Vec<Ranked>, ends: &mut Vec<u32>| {
         if *next < until {
             let start = next.checked_sub(1).map_or(0, |before| old_ends[before]);
@@ -347,7 +359,8 @@ fn by_network(facts: &Facts, distances: &Distances) -> Vec<Vec<u32>> {
 
 /// What share of all queries each unit has, in parts of a million.
 fn demand_shares(demand: &Demand, clients: &Clients) -> Vec<u32> {
-    let mut queries = vec![0_u64; clients.units.len()];
+    // With 16 more bits than the inputs, so that small parts add up.
+    let mut queries = vec![0_u128; clients.units.len()];
     for family in [Family::V4, Family::V6] {
         let own: Vec<(Prefix, u32)> = demand
             .prefixes
@@ -385,10 +398,10 @@ fn demand_shares(demand: &Demand, clients: &Clients) -> Vec<u32> {
             let mut from = *start;
             loop {
                 let to = units.get(unit + 1).map_or(end, |(next, _)| next - 1).min(last);
-                let part = u128::from(demand.prefixes[*value as usize].1) * (u128::from(to - from) + 1)
+                let part = (u128::from(demand.prefixes[*value as usize].1) << 16)
+                    * (u128::from(to - from) + 1)
                     / spans[*value as usize];
-                let sum = &mut queries[units[unit].1.0 as usize];
-                *sum = sum.saturating_add(part as u64);
+                queries[units[unit].1.0 as usize] += part;
                 if to >= last {
                     break;
                 }
@@ -397,9 +410,8 @@ fn demand_shares(demand: &Demand, clients: &Clients) -> Vec<u32> {
             }
         }
     }
-    let all: u128 = queries.iter().map(|queries| u128::from(*queries)).sum();
-    let share =
-        |queries: u64| if all == 0 { 0 } else { ((u128::from(queries) * 1_000_000 + all / 2) / all) as u32 };
+    let all: u128 = queries.iter().sum();
+    let share = |queries: u128| if all == 0 { 0 } else { ((queries * 1_000_000 + all / 2) / all) as u32 };
     queries.into_iter().map(share).collect()
 }
 

@@ -13,6 +13,7 @@ use crate::network::{MOST_RANKED, Ranked, SiteId};
 const MOST_ADJACENT: usize = 512;
 /// How many of them, and of the largest sites for clients without a place, are considered.
 const ADJACENT: usize = 12;
+const _: () = assert!(ADJACENT < MOST_RANKED);
 /// Edge of the squares in which the nearest sites are looked for once, in thousandths of a degree.
 const SQUARE: f64 = 1.0;
 
@@ -48,6 +49,8 @@ struct Candidate {
 pub struct Ranker<'a> {
     pub settings: &'a Settings,
     pub facts: &'a Facts,
+    /// The largest sites, for clients of whom too little is known.
+    pub largest: &'a [u32],
     pub clients: &'a Clients,
     pub distances: &'a Distances,
     pub trust: Trust,
@@ -205,7 +208,7 @@ impl Ranker<'_> {
             }
         }
         if sites.len() < MOST_RANKED {
-            sites.extend(self.facts.by_capacity.iter().take(MOST_RANKED * 2));
+            sites.extend(self.largest);
         }
         sites.extend(pool.iter().map(|measured| measured.site).filter(|site| self.has_servers(*site)));
         sites.sort_unstable();
@@ -328,12 +331,22 @@ impl Ranker<'_> {
         (ranked, ends)
     }
 
+    /// Groups whose candidates depend on which sites are the largest.
+    pub fn leaning(&self) -> Vec<u32> {
+        let placed =
+            self.facts.at.iter().zip(0..).filter(|(at, site)| at.is_some() && self.has_servers(*site));
+        let few = placed.take(MOST_RANKED).count() < MOST_RANKED;
+        // Those with a place have that many candidates near it; those without have at most some of neighbouring networks.
+        let groups = self.clients.groups.iter().zip(0..);
+        groups.filter(|(group, _)| few || group.place.is_none()).map(|(_, at)| at).collect()
+    }
+
     /// For clients of whom nothing is known: sites that the settings name, then the largest.
     pub fn default_ranking(&self) -> Vec<Ranked> {
         let named =
             self.settings.default_sites.iter().filter_map(|name| self.facts.names.binary_search(name).ok());
         let mut sites: Vec<u32> = named.map(|at| at as u32).filter(|site| self.has_servers(*site)).collect();
-        for site in &self.facts.by_capacity {
+        for site in self.largest {
             if sites.len() >= MOST_RANKED {
                 break;
             }
