@@ -62,7 +62,7 @@ pub struct Ranker<'a> {
 }
 
 /// The nearest sites of each square of the globe that has clients.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Squares {
     nearest: QuickMap<u32, Vec<u32>>,
 }
@@ -96,31 +96,29 @@ fn middle_of(square: u32) -> Vector {
 }
 
 impl Squares {
-    /// For all places of groups. Cost: squares × sites.
-    pub fn new(facts: &Facts, clients: &Clients, settings: &Settings) -> Self {
+    /// Looks up what is not known yet of the squares of these places. Cost: new squares × sites.
+    pub fn see_to(&mut self, places: impl Iterator<Item = Vector>, facts: &Facts, settings: &Settings) {
         let mut wanted: Vec<u32> =
-            clients.groups.iter().filter_map(|group| group.place).map(|place| square(&place.at)).collect();
+            places.map(|at| square(&at)).filter(|at| !self.nearest.contains_key(at)).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let share = wanted.len().div_ceil(settings.threads.max(1)).max(1);
-        let mut nearest = QuickMap::default();
         std::thread::scope(|scope| {
             let parts: Vec<_> = wanted
                 .chunks(share)
                 .map(|part| {
                     scope.spawn(move || {
                         let mut scratch = Vec::new();
-                        part.iter()
-                            .map(|at| (*at, around(&middle_of(*at), facts, settings, &mut scratch)))
-                            .collect::<Vec<_>>()
+                        let mut find =
+                            |at: &u32| (*at, around(&middle_of(*at), facts, settings, &mut scratch));
+                        part.iter().map(&mut find).collect::<Vec<_>>()
                     })
                 })
                 .collect();
             for part in parts {
-                nearest.extend(part.join().unwrap_or_default());
+                self.nearest.extend(part.join().unwrap_or_default());
             }
         });
-        Self { nearest }
     }
 }
 
@@ -331,14 +329,17 @@ impl Ranker<'_> {
         (ranked, ends)
     }
 
-    /// Groups whose candidates depend on which sites are the largest.
-    pub fn leaning(&self) -> Vec<u32> {
+    /// Whether a group's candidates depend on which sites are the largest.
+    pub fn leans(&self, group: &Group, few: bool) -> bool {
+        // Those with a place have enough candidates near it; those without have at most some of neighbouring networks.
+        few || group.place.is_none()
+    }
+
+    /// Whether there are so few sites that every group's candidates depend on which are the largest.
+    pub fn few(&self) -> bool {
         let placed =
             self.facts.at.iter().zip(0..).filter(|(at, site)| at.is_some() && self.has_servers(*site));
-        let few = placed.take(MOST_RANKED).count() < MOST_RANKED;
-        // Those with a place have that many candidates near it; those without have at most some of neighbouring networks.
-        let groups = self.clients.groups.iter().zip(0..);
-        groups.filter(|(group, _)| few || group.place.is_none()).map(|(_, at)| at).collect()
+        placed.take(MOST_RANKED).count() < MOST_RANKED
     }
 
     /// For clients of whom nothing is known: sites that the settings name, then the largest.
