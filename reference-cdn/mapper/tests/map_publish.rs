@@ -175,6 +175,7 @@ fn a_killed_publisher_leaves_a_whole_map() {
         let (mut maps, mut reads) = (0, 0);
         while maps < 3 || reads % 7 != round % 7 {
             reads += 1;
+            assert!(child.try_wait().unwrap().is_none(), "the publisher stopped by itself");
             if let Some(edition) = reader.poll().unwrap() {
                 maps += 1;
                 assert!(edition.epoch > last, "{:?} after {last:?}", edition.epoch);

@@ -8,6 +8,8 @@ mod steerer;
 pub mod churn;
 mod conditions_section;
 pub mod diff;
+#[cfg(test)]
+mod diff_tests;
 pub mod file;
 #[cfg(test)]
 mod file_tests;
