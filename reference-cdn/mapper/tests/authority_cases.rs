@@ -1,5 +1,7 @@
 //! Queries as text, responses as text: everything that a name server in full standing owes (issue row D8).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod authority_support;
 
 use authority_support::*;
@@ -218,7 +220,8 @@ fn operations_types_and_classes() {
          elsewhere.example A +edns
          com A +subnet=203.0.113.0/24"
     ));
-    let silent = Settings { version: None, hostname: None, nsid: Vec::new(), epoch: false, ..settings(zones_top()) };
+    let silent =
+        Settings { version: None, hostname: None, nsid: Vec::new(), epoch: false, ..settings(zones_top()) };
     snapshot!(
         "nothing_is_told",
         ask_all(

@@ -1,5 +1,7 @@
 //! Whatever comes in: no panic, nothing beyond the limit, no answer to an answer, and responses that two other libraries read alike.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod authority_support;
 
 use authority_support::*;
@@ -90,8 +92,15 @@ fn check(query: &[u8], transport: Transport) {
                 assert!(response.len() <= limit, "{} octets of {limit} for {query:02x?}", response.len());
             }
             let ours = DomainMessage::from_octets(&response).unwrap();
-            let opts = ours.additional().unwrap().filter(|it| it.as_ref().unwrap().rtype() == domain::base::Rtype::OPT);
-            assert_eq!(opts.count(), usize::from(read.edns.is_some()), "OPT in {response:02x?} for {query:02x?}");
+            let opts = ours
+                .additional()
+                .unwrap()
+                .filter(|it| it.as_ref().unwrap().rtype() == domain::base::Rtype::OPT);
+            assert_eq!(
+                opts.count(),
+                usize::from(read.edns.is_some()),
+                "OPT in {response:02x?} for {query:02x?}"
+            );
             assert!(!ours.header().ra() && !ours.header().ad() && !ours.header().z());
             same_in_both(&response);
         }
@@ -112,7 +121,10 @@ fn same_in_both(response: &[u8]) {
             continue;
         }
         let other = theirs.next().unwrap_or_else(|| panic!("hickory sees fewer records\n{text}"));
-        assert_eq!(other.name.to_ascii().trim_end_matches('.').to_lowercase(), record.owner().to_string().to_lowercase());
+        assert_eq!(
+            other.name.to_ascii().trim_end_matches('.').to_lowercase(),
+            record.owner().to_string().to_lowercase()
+        );
         assert_eq!(u16::from(other.record_type()), record.rtype().to_int(), "{text}");
         assert_eq!(other.ttl, record.ttl().as_secs());
         // Names in it may be compressed, so the data are compared as each library writes them on its own.
@@ -269,5 +281,8 @@ fn rates_do_not_hold_back_what_is_asked_over_tcp() {
         assert!(shown(respond(&mut authority, &tcp, NOW)).contains("192.0.3.1"));
     }
     let counters = authority.counters();
-    assert_eq!((counters.rate_slipped.get(), counters.queries_tcp.get(), counters.steered.get()), (1, 10, 11));
+    assert_eq!(
+        (counters.rate_slipped.get(), counters.queries_tcp.get(), counters.steered.get()),
+        (1, 10, 11)
+    );
 }

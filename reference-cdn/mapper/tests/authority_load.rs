@@ -1,5 +1,7 @@
 //! Zone files that cannot be served are refused with file, line and what to do; `$INCLUDE` stays in its folder.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod authority_support;
 
 use authority_support::*;

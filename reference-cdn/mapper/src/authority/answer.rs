@@ -41,7 +41,15 @@ pub(super) struct Answer {
 impl Answer {
     /// Nothing but a response code.
     pub fn bare(rcode: u16) -> Self {
-        Self { rcode, authoritative: false, scope: 0, error: None, kind: rates::Kind::Error, outcome: Outcome::Other, steered: false }
+        Self {
+            rcode,
+            authoritative: false,
+            scope: 0,
+            error: None,
+            kind: rates::Kind::Error,
+            outcome: Outcome::Other,
+            steered: false,
+        }
     }
 
     pub fn with_error(rcode: u16, error: u16) -> Self {
@@ -105,7 +113,8 @@ impl<S: Steering> Work<'_, '_, S> {
             self.answer.kind = rates::Kind::Negative(zone.hash);
         }
         // The common case: nothing of the file is looked at.
-        if zone.role == Role::Low && !zone.has_cuts
+        if zone.role == Role::Low
+            && !zone.has_cuts
             && let Some(found) = self.steering.find(zone.below_apex(name.wire()))
         {
             return self.steered(zone, name, found, None, first);
@@ -136,7 +145,8 @@ impl<S: Steering> Work<'_, '_, S> {
                 let steering = &*self.steering;
                 let exists = |suffix: &[u8]| {
                     let below = zone.below_apex(suffix);
-                    zone.role == Role::Low && (steering.find(below).is_some() || steering.is_above_names(below))
+                    zone.role == Role::Low
+                        && (steering.find(below).is_some() || steering.is_above_names(below))
                 };
                 match zone.wildcard(name, exists) {
                     // Random names below a wildcard count as one for rate limiting.
@@ -188,7 +198,15 @@ impl<S: Steering> Work<'_, '_, S> {
     }
 
     /// A whole RRset, or nothing and TC (RFC 2181 section 9).
-    pub fn put(&mut self, _zone: &Zone, section: Section, owner: &[u8], rtype: u16, ttl: u32, data: Data<'_>) -> Result<(), Full> {
+    pub fn put(
+        &mut self,
+        _zone: &Zone,
+        section: Section,
+        owner: &[u8],
+        rtype: u16,
+        ttl: u32,
+        data: Data<'_>,
+    ) -> Result<(), Full> {
         let mark = self.writer.mark();
         let done = data.each(|rdata| self.writer.record(section, owner, rtype, ttl, rdata));
         if done.is_err() {
@@ -223,7 +241,14 @@ impl<S: Steering> Work<'_, '_, S> {
     }
 
     fn soa(&mut self, zone: &Zone) -> Result<(), Full> {
-        self.put(zone, Section::Authority, &zone.apex, rtype::SOA, zone.negative_ttl, Data::Many(&zone.soa.records))
+        self.put(
+            zone,
+            Section::Authority,
+            &zone.apex,
+            rtype::SOA,
+            zone.negative_ttl,
+            Data::Many(&zone.soa.records),
+        )
     }
 
     /// The name is there, but not with this type. `types` are those that it has.
@@ -241,7 +266,14 @@ impl<S: Steering> Work<'_, '_, S> {
         Ok(Next::Done)
     }
 
-    fn referral(&mut self, zone: &Zone, owner: &[u8], node: &Node, name: &Name, first: bool) -> Result<Next, Full> {
+    fn referral(
+        &mut self,
+        zone: &Zone,
+        owner: &[u8],
+        node: &Node,
+        name: &Name,
+        first: bool,
+    ) -> Result<Next, Full> {
         // An alias that leads here is our own answer, what follows is not (RFC 1034 section 4.3.2).
         if first {
             self.answer.authoritative = false;

@@ -81,7 +81,8 @@ struct Files {
 /// Loads a zone from its file. `$INCLUDE` reaches files in the same folder and below it.
 pub fn load(file: &Path, apex: &str, plan: &Plan) -> Result<Zone, LoadError> {
     let zone_error = |what: String| LoadError::Zone { apex: apex.to_owned(), what };
-    let wire = name::from_text(apex).map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
+    let wire =
+        name::from_text(apex).map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
     let mut files = Files::default();
     let origin = domain::base::Name::from_octets(bytes_of(&wire))
         .map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
@@ -96,7 +97,8 @@ pub fn load(file: &Path, apex: &str, plan: &Plan) -> Result<Zone, LoadError> {
 /// Loads a zone from text. `$INCLUDE` is refused; `file` is what errors name.
 pub fn parse(text: &str, file: &Path, apex: &str, plan: &Plan) -> Result<Zone, LoadError> {
     let zone_error = |what: String| LoadError::Zone { apex: apex.to_owned(), what };
-    let wire = name::from_text(apex).map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
+    let wire =
+        name::from_text(apex).map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
     let origin = domain::base::Name::from_octets(bytes_of(&wire))
         .map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
     let mut files = Files::default();
@@ -115,7 +117,9 @@ fn syntax(error: &str, lines: usize) -> String {
     let mut parts = error.splitn(3, ':');
     let (line, column, what) = (parts.next(), parts.next(), parts.next());
     let number = |text: Option<&str>| text.and_then(|text| text.trim().parse::<usize>().ok());
-    let (Some(line), Some(column), Some(what)) = (number(line), number(column), what) else { return error.to_owned() };
+    let (Some(line), Some(column), Some(what)) = (number(line), number(column), what) else {
+        return error.to_owned();
+    };
     // At the beginning of a line it is what came before that was wrong.
     let line = if column == 1 { line - 1 } else { line }.clamp(1, lines.max(1));
     let advice = match what {
@@ -143,7 +147,10 @@ impl Files {
         let wrong = |line, what: String| LoadError::Wrong { file: file.to_owned(), line, what };
         self.octets += text.len();
         if self.octets > MOST_OCTETS || self.paths.len() >= MOST_FILES {
-            return Err(wrong(1, format!("the zone has more than {MOST_FILES} files or {} MiB; split it", MOST_OCTETS >> 20)));
+            return Err(wrong(
+                1,
+                format!("the zone has more than {MOST_FILES} files or {} MiB; split it", MOST_OCTETS >> 20),
+            ));
         }
         let at = self.paths.len();
         self.paths.push(file.to_owned());
@@ -156,9 +163,10 @@ impl Files {
         let (mut line, mut counted) = (1, 0);
         let lines = text.trim_ascii_end().split(|octet| *octet == b'\n').count();
         loop {
-            let entry = zonefile
-                .next_entry()
-                .map_err(|error| LoadError::Syntax { file: file.to_owned(), error: syntax(&error.to_string(), lines) })?;
+            let entry = zonefile.next_entry().map_err(|error| LoadError::Syntax {
+                file: file.to_owned(),
+                error: syntax(&error.to_string(), lines),
+            })?;
             // The line that the record ends in: its own end of line may be read already or not.
             let upto = text[..zonefile.current_offset().min(text.len())].trim_ascii_end().len().max(counted);
             line += text[counted..upto].iter().filter(|octet| **octet == b'\n').count();
@@ -167,7 +175,10 @@ impl Files {
                 None => return Ok(()),
                 Some(Entry::Record(record)) => {
                     if record.class().to_int() != class::IN {
-                        return Err(wrong(line, format!("class {} is not served; leave it out or say IN", record.class())));
+                        return Err(wrong(
+                            line,
+                            format!("class {} is not served; leave it out or say IN", record.class()),
+                        ));
                     }
                     let mut rdata = Vec::new();
                     // Writing to a vector does not fail.
@@ -184,20 +195,37 @@ impl Files {
                         line,
                     });
                     if self.records.len() > MOST_RECORDS {
-                        return Err(wrong(line, format!("the zone has more than {MOST_RECORDS} records; split it")));
+                        return Err(wrong(
+                            line,
+                            format!("the zone has more than {MOST_RECORDS} records; split it"),
+                        ));
                     }
                 }
                 Some(Entry::Include { path, origin }) => {
                     let Some(folder) = folder else {
-                        return Err(wrong(line, "$INCLUDE has no folder to read from here; put the records in place".into()));
+                        return Err(wrong(
+                            line,
+                            "$INCLUDE has no folder to read from here; put the records in place".into(),
+                        ));
                     };
                     if depth == DEEPEST_INCLUDE {
-                        return Err(wrong(line, format!("files include each other more than {DEEPEST_INCLUDE} deep; is one including itself?")));
+                        return Err(wrong(
+                            line,
+                            format!(
+                                "files include each other more than {DEEPEST_INCLUDE} deep; is one including itself?"
+                            ),
+                        ));
                     }
                     let unreadable = |error| LoadError::Unreadable { file: folder.join(&*path), error };
                     let included = folder.join(&*path).canonicalize().map_err(unreadable)?;
                     if !included.starts_with(folder) {
-                        return Err(wrong(line, format!("$INCLUDE {} leads out of the zone's folder; move the file there", &*path)));
+                        return Err(wrong(
+                            line,
+                            format!(
+                                "$INCLUDE {} leads out of the zone's folder; move the file there",
+                                &*path
+                            ),
+                        ));
                     }
                     let text = std::fs::read(&included).map_err(unreadable)?;
                     let origin = match origin {
@@ -246,7 +274,9 @@ fn refused(rtype: u16) -> Option<&'static str> {
         rtype::RRSIG | rtype::NSEC | rtype::NSEC3 | rtype::NSEC3PARAM => {
             "signatures and denials are made by the server; load the unsigned zone and give it keys"
         }
-        rtype::DNSKEY | rtype::CDS | rtype::CDNSKEY => "keys come from the zone's key files; leave this record out",
+        rtype::DNSKEY | rtype::CDS | rtype::CDNSKEY => {
+            "keys come from the zone's key files; leave this record out"
+        }
         0 | rtype::OPT | 128..=255 => "this type is only for messages; leave this record out",
         _ => return None,
     })
@@ -269,14 +299,25 @@ impl Builder<'_> {
         let place = (read.file, read.line);
         let shown = || format!("{} {}", name::show(&read.owner), Self::show_type(read.rtype));
         if !name::is_within(&read.owner, &self.apex) {
-            let what = format!("{} is outside of {}; it belongs to another zone's file", shown(), name::show(&self.apex));
+            let what = format!(
+                "{} is outside of {}; it belongs to another zone's file",
+                shown(),
+                name::show(&self.apex)
+            );
             return Err(self.wrong(place, what));
         }
         if let Some(why) = refused(read.rtype) {
             return Err(self.wrong(place, format!("{}: {why}", shown())));
         }
         if read.ttl > LONGEST_TTL {
-            return Err(self.wrong(place, format!("{}: a lifetime of {} s is above {LONGEST_TTL} s (RFC 2181 section 8)", shown(), read.ttl)));
+            return Err(self.wrong(
+                place,
+                format!(
+                    "{}: a lifetime of {} s is above {LONGEST_TTL} s (RFC 2181 section 8)",
+                    shown(),
+                    read.ttl
+                ),
+            ));
         }
         let what = shown();
         let sets = self.names.entry(read.owner).or_default();
@@ -300,7 +341,9 @@ impl Builder<'_> {
     fn check(&mut self) -> Result<(), LoadError> {
         let apex = self.apex.clone();
         let Some(at_apex) = self.names.get(&apex) else {
-            return Err(self.zone("its file has no record at the zone's own name; is it the file of another zone?"));
+            return Err(
+                self.zone("its file has no record at the zone's own name; is it the file of another zone?")
+            );
         };
         match at_apex.get(&rtype::SOA).map(|set| set.records.len()) {
             Some(1) => {}
@@ -330,7 +373,8 @@ impl Builder<'_> {
             if owner.len() > apex.len()
                 && let Some(soa) = sets.get(&rtype::SOA)
             {
-                let what = format!("{} SOA is below the zone's own name; that is another zone", name::show(owner));
+                let what =
+                    format!("{} SOA is below the zone's own name; that is another zone", name::show(owner));
                 return Err(self.wrong((soa.file, soa.line), what));
             }
             if let Some(alias) = sets.get(&rtype::CNAME) {
@@ -344,7 +388,8 @@ impl Builder<'_> {
                     return Err(self.wrong(place, what));
                 }
                 if alias.records.len() > 1 {
-                    return Err(self.wrong(place, format!("{} has several CNAME records; keep one", name::show(owner))));
+                    return Err(self
+                        .wrong(place, format!("{} has several CNAME records; keep one", name::show(owner))));
                 }
             }
         }
@@ -374,7 +419,9 @@ impl Builder<'_> {
             )));
         }
         if names.is_empty() || names.len() > MOST_NAMES {
-            return Err(self.zone(format!("the cut has {} name servers; name 1 to {MOST_NAMES}", names.len())));
+            return Err(
+                self.zone(format!("the cut has {} name servers; name 1 to {MOST_NAMES}", names.len()))
+            );
         }
         let cut = self.config_name(cut, "the cut")?;
         let mut wires = Vec::new();
@@ -389,15 +436,15 @@ impl Builder<'_> {
                 return Err(self.zone(format!("the name server \"{text}\" is named twice")));
             }
             if let Some(set) = self.names.get(&wire).and_then(|sets| sets.values().next()) {
-                let what = format!(
-                    "{} has its addresses from the map; remove its records",
-                    name::show(&wire)
-                );
+                let what =
+                    format!("{} has its addresses from the map; remove its records", name::show(&wire));
                 return Err(self.wrong((set.file, set.line), what));
             }
             wires.push(wire);
         }
-        if let Some((rtype, set)) = self.names.get(&cut).and_then(|sets| sets.iter().find(|(it, _)| **it != rtype::DS)) {
+        if let Some((rtype, set)) =
+            self.names.get(&cut).and_then(|sets| sets.iter().find(|(it, _)| **it != rtype::DS))
+        {
             let what = format!(
                 "{} {} is at the cut; what the parent says there are DS records alone, its name servers come from the map",
                 name::show(&cut),
@@ -418,7 +465,8 @@ impl Builder<'_> {
                 && steered != Some(owner)
                 && (labels == 0 || !sets.contains_key(&rtype::NS))
             {
-                let what = format!("{} DS is at no delegation; it belongs beside NS records", name::show(owner));
+                let what =
+                    format!("{} DS is at no delegation; it belongs beside NS records", name::show(owner));
                 return Err(self.wrong((ds.file, ds.line), what));
             }
             if labels == 0 {
@@ -427,9 +475,17 @@ impl Builder<'_> {
             if let Some(ns) = sets.get(&rtype::NS) {
                 let place = (ns.file, ns.line);
                 if owner.starts_with(b"\x01*") {
-                    return Err(self.wrong(place, format!("{} NS: a wildcard cannot be delegated (RFC 4592 section 4.2)", name::show(owner))));
+                    return Err(self.wrong(
+                        place,
+                        format!(
+                            "{} NS: a wildcard cannot be delegated (RFC 4592 section 4.2)",
+                            name::show(owner)
+                        ),
+                    ));
                 }
-                if let Some(other) = sets.keys().find(|it| !matches!(**it, rtype::NS | rtype::DS | rtype::A | rtype::AAAA)) {
+                if let Some(other) =
+                    sets.keys().find(|it| !matches!(**it, rtype::NS | rtype::DS | rtype::A | rtype::AAAA))
+                {
                     let what = format!(
                         "{} is delegated and has {}, which would never be answered; put it into the delegated zone",
                         name::show(owner),
@@ -473,8 +529,11 @@ impl Builder<'_> {
                     continue;
                 }
                 let has = |rtype| self.names.get(&target[..]).is_some_and(|sets| sets.contains_key(&rtype));
-                let below_cut = (1..name::count(&target).saturating_sub(name::count(owner)))
-                    .any(|skipped| self.names.get(name::skip(&target, skipped)).is_some_and(|sets| sets.contains_key(&rtype::NS)));
+                let below_cut = (1..name::count(&target).saturating_sub(name::count(owner))).any(|skipped| {
+                    self.names
+                        .get(name::skip(&target, skipped))
+                        .is_some_and(|sets| sets.contains_key(&rtype::NS))
+                });
                 if !has(rtype::A) && !has(rtype::AAAA) && !below_cut {
                     let what = format!(
                         "{} is a name server of {} but has no address here; add an A or AAAA record",

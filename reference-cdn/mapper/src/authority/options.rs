@@ -57,7 +57,9 @@ impl Reply<'_> {
         if self.edns.dnssec_ok && self.edns.compact_ok {
             flags |= 0x4000;
         }
-        writer.opt(self.settings.payload, (rcode >> 4) as u8, flags, |options| self.options(options, scope, error));
+        writer.opt(self.settings.payload, (rcode >> 4) as u8, flags, |options| {
+            self.options(options, scope, error)
+        });
     }
 
     fn options(&self, options: &mut Options<'_>, scope: u8, error: Option<u16>) {

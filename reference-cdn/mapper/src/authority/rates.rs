@@ -108,9 +108,10 @@ impl Limiter {
             Kind::Error => (4, 0),
         };
         let network = match client {
-            IpAddr::V4(v4) => {
-                u64::from(u32::from(v4) & u32::MAX.checked_shl(32 - u32::from(self.rates.prefix_v4.min(32))).unwrap_or(0))
-            }
+            IpAddr::V4(v4) => u64::from(
+                u32::from(v4)
+                    & u32::MAX.checked_shl(32 - u32::from(self.rates.prefix_v4.min(32))).unwrap_or(0),
+            ),
             IpAddr::V6(v6) => {
                 let upper = (u128::from(v6) >> 64) as u64;
                 upper & u64::MAX.checked_shl(64 - u32::from(self.rates.prefix_v6.min(64))).unwrap_or(0)
@@ -148,7 +149,9 @@ impl Limiter {
                 // The one that was quiet for longest has least to forget.
                 let mut oldest = 0;
                 for way in 0..WAYS {
-                    let quiet = |bucket: &Bucket| if bucket.tag == 0 { u32::MAX } else { now.wrapping_sub(bucket.last) };
+                    let quiet = |bucket: &Bucket| {
+                        if bucket.tag == 0 { u32::MAX } else { now.wrapping_sub(bucket.last) }
+                    };
                     if quiet(&row[way]) > quiet(&row[oldest]) {
                         oldest = way;
                     }

@@ -82,7 +82,8 @@ impl<S: Steering> Work<'_, '_, S> {
                 } else {
                     let rtype = if matches!(data, Data::V4(_)) { rtype::A } else { rtype::AAAA };
                     let mark = self.writer.mark();
-                    let done = data.each(|rdata| self.writer.record(Section::Answer, name.wire(), rtype, ttl, rdata));
+                    let done = data
+                        .each(|rdata| self.writer.record(Section::Answer, name.wire(), rtype, ttl, rdata));
                     if done.is_err() {
                         self.writer.back_to(mark);
                         self.writer.truncate();
@@ -138,7 +139,13 @@ impl<S: Steering> Work<'_, '_, S> {
 
     /// Refers to the low-level name servers near the resolver. What is chosen depends on the resolver alone, so the scope stays 0
     /// (RFC 7871 section 7.2.1: referrals are not tailored to the client).
-    pub fn steered_referral(&mut self, zone: &Zone, owner: &[u8], node: &Node, _name: &Name) -> Result<Next, Full> {
+    pub fn steered_referral(
+        &mut self,
+        zone: &Zone,
+        owner: &[u8],
+        node: &Node,
+        _name: &Name,
+    ) -> Result<Next, Full> {
         let Role::Top { names, ttl, .. } = &zone.role else { return Ok(Next::Done) };
         let servers = self.steering.name_servers(self.resolver);
         let has_address = |server: &crate::network::NameServer| server.v4.is_some() || server.v6.is_some();
@@ -152,12 +159,16 @@ impl<S: Steering> Work<'_, '_, S> {
         }
         if named == 0 {
             let before = self.answer;
-            self.answer = Answer { kind: before.kind, ..Answer::with_error(rcode::SERVFAIL, error::NO_REACHABLE_AUTHORITY) };
+            self.answer = Answer {
+                kind: before.kind,
+                ..Answer::with_error(rcode::SERVFAIL, error::NO_REACHABLE_AUTHORITY)
+            };
             return Ok(Next::Done);
         }
         self.delegation(zone, owner, node)?;
         // The family that the resolver came with goes first: if not all fit, it has what it can use.
-        let families = if self.resolver.is_ipv6() { [rtype::AAAA, rtype::A] } else { [rtype::A, rtype::AAAA] };
+        let families =
+            if self.resolver.is_ipv6() { [rtype::AAAA, rtype::A] } else { [rtype::A, rtype::AAAA] };
         let servers = self.steering.name_servers(self.resolver);
         let mut given = 0;
         'families: for family in families {
@@ -195,7 +206,11 @@ fn hints(params: &mut Vec<u8>, v4: &[std::net::Ipv4Addr], v6: &[std::net::Ipv6Ad
     let mut at = 0;
     let mut pending = [(IPV4_HINT, true), (IPV6_HINT, true)];
     loop {
-        let head = if at + 4 <= old { Some([params[at], params[at + 1], params[at + 2], params[at + 3]]) } else { None };
+        let head = if at + 4 <= old {
+            Some([params[at], params[at + 1], params[at + 2], params[at + 3]])
+        } else {
+            None
+        };
         let key = head.map_or(u16::MAX, |head| u16::from_be_bytes([head[0], head[1]]));
         for (hint, due) in &mut pending {
             if *due && (head.is_none() || key >= *hint) {
@@ -242,7 +257,10 @@ mod tests {
                 [param(1, b"\x02h2"), param(5, b"ech"), param(7, b"/q")].concat(),
                 [param(1, b"\x02h2"), four.clone(), param(5, b"ech"), six.clone(), param(7, b"/q")].concat(),
             ),
-            ([param(4, b"abcd"), param(9, b"")].concat(), [four.clone(), six.clone(), param(9, b"")].concat()),
+            (
+                [param(4, b"abcd"), param(9, b"")].concat(),
+                [four.clone(), six.clone(), param(9, b"")].concat(),
+            ),
         ] {
             let mut params = before;
             hints(&mut params, &v4, &v6);

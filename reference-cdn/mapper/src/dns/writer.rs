@@ -80,7 +80,12 @@ pub struct Mark {
 impl<'b> Writer<'b> {
     /// Begins a response of at most `limit` octets, of which `reserved` are kept for [`Self::opt`]. A buffer that is too
     /// small for header, question and what is reserved gives none.
-    pub fn new(buffer: &'b mut [u8], limit: usize, reserved: usize, question: Option<&Question<'_>>) -> Option<Self> {
+    pub fn new(
+        buffer: &'b mut [u8],
+        limit: usize,
+        reserved: usize,
+        question: Option<&Question<'_>>,
+    ) -> Option<Self> {
         let limit = limit.min(buffer.len());
         let buffer = &mut buffer[..limit];
         let question = question.map_or(&[][..], |question| question.wire);
@@ -168,7 +173,14 @@ impl<'b> Writer<'b> {
     }
 
     /// One record of class IN.
-    pub fn record(&mut self, section: Section, owner: &[u8], rtype: u16, ttl: u32, rdata: &[u8]) -> Result<(), Full> {
+    pub fn record(
+        &mut self,
+        section: Section,
+        owner: &[u8],
+        rtype: u16,
+        ttl: u32,
+        rdata: &[u8],
+    ) -> Result<(), Full> {
         self.record_of(section, owner, rtype, class::IN, ttl, rdata)
     }
 
@@ -321,8 +333,7 @@ impl<'b> Writer<'b> {
     /// The header, and the length of the whole.
     pub fn finish(self, id: u16, flags: u16) -> usize {
         let flags = if self.truncated { flags | flag::TC } else { flags };
-        let words =
-            [id, flags, u16::from(self.has_question), self.counts[0], self.counts[1], self.counts[2]];
+        let words = [id, flags, u16::from(self.has_question), self.counts[0], self.counts[1], self.counts[2]];
         for (to, word) in self.buffer[..HEADER].chunks_exact_mut(2).zip(words) {
             to.copy_from_slice(&word.to_be_bytes());
         }

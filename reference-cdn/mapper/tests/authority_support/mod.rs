@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use domain::base::Message;
 use domain::base::iana::{Class, Rtype};
 use domain::base::opt::AllOptData;
-use domain::base::Message;
 use domain::rdata::AllRecordData;
 use mapper::authority::load::{Plan, name_servers_of, parse};
 use mapper::authority::zone::Zones;
@@ -41,8 +41,16 @@ impl World {
     }
 }
 
-const SERVICES: &[&[u8]] =
-    &[b"\x02a1", b"\x04four", b"\x04down", b"\x04back", b"\x05moved", b"\x04deep\x02er", b"\x04many", b"\x02aa"];
+const SERVICES: &[&[u8]] = &[
+    b"\x02a1",
+    b"\x04four",
+    b"\x04down",
+    b"\x04back",
+    b"\x05moved",
+    b"\x04deep\x02er",
+    b"\x04many",
+    b"\x02aa",
+];
 
 impl Steering for World {
     fn find(&self, labels: &[u8]) -> Option<Steerable> {
@@ -70,7 +78,8 @@ impl Steering for World {
         }
         let count = if name.service.0 == 6 { 8 } else { 2 };
         self.v4 = (1..=count).map(|at| Ipv4Addr::new(192, 0, 2 + half, at)).collect();
-        self.v6 = (1..=count).map(|at| Ipv6Addr::new(0x2001, 0xdb8, 0, half.into(), 0, 0, 0, at.into())).collect();
+        self.v6 =
+            (1..=count).map(|at| Ipv6Addr::new(0x2001, 0xdb8, 0, half.into(), 0, 0, 0, at.into())).collect();
         if name.service.0 == 1 {
             self.v6.clear();
         }
@@ -94,7 +103,8 @@ impl Steering for World {
         self.servers = (0..9)
             .map(|at| NameServer {
                 v4: (site != 255 && at != 1 && at != 2).then(|| Ipv4Addr::new(198, 51, 100 + site, at)),
-                v6: (site != 255 && at != 2).then(|| Ipv6Addr::new(0x2001, 0xdb8, 0xf, site.into(), 0, 0, 0, at.into())),
+                v6: (site != 255 && at != 2)
+                    .then(|| Ipv6Addr::new(0x2001, 0xdb8, 0xf, site.into(), 0, 0, 0, at.into())),
             })
             .collect();
         &self.servers
@@ -282,7 +292,8 @@ pub fn show(response: Option<&[u8]>) -> String {
             text.push_str(" do");
         }
         let additional = message.additional().unwrap();
-        let opts: Vec<_> = additional.map(Result::unwrap).filter(|record| record.rtype() == Rtype::OPT).collect();
+        let opts: Vec<_> =
+            additional.map(Result::unwrap).filter(|record| record.rtype() == Rtype::OPT).collect();
         assert_eq!(opts.len(), 1);
         if opts[0].ttl().as_secs() & 0x4000 != 0 {
             text.push_str(" co");
@@ -297,14 +308,27 @@ pub fn show(response: Option<&[u8]>) -> String {
             };
             match option {
                 AllOptData::ClientSubnet(it) => {
-                    write!(text, " subnet {}/{} scope {}", it.addr(), it.source_prefix_len(), it.scope_prefix_len()).unwrap();
+                    write!(
+                        text,
+                        " subnet {}/{} scope {}",
+                        it.addr(),
+                        it.source_prefix_len(),
+                        it.scope_prefix_len()
+                    )
+                    .unwrap();
                 }
-                AllOptData::Nsid(it) => write!(text, " nsid {}", String::from_utf8_lossy(it.as_slice())).unwrap(),
+                AllOptData::Nsid(it) => {
+                    write!(text, " nsid {}", String::from_utf8_lossy(it.as_slice())).unwrap()
+                }
                 AllOptData::ExtendedError(it) => write!(text, " error {}", it.code().to_int()).unwrap(),
                 AllOptData::Cookie(it) => write!(text, " cookie {it}").unwrap(),
-                AllOptData::TcpKeepalive(it) => write!(text, " keepalive {:?}", it.timeout().map(u16::from)).unwrap(),
+                AllOptData::TcpKeepalive(it) => {
+                    write!(text, " keepalive {:?}", it.timeout().map(u16::from)).unwrap()
+                }
                 AllOptData::Padding(it) => write!(text, " padding {}", it.as_slice().len()).unwrap(),
-                AllOptData::Other(it) => write!(text, " option {} {:?}", it.code().to_int(), it.as_slice()).unwrap(),
+                AllOptData::Other(it) => {
+                    write!(text, " option {} {:?}", it.code().to_int(), it.as_slice()).unwrap()
+                }
                 other => write!(text, " {other:?}").unwrap(),
             }
         }
@@ -320,9 +344,17 @@ pub fn show(response: Option<&[u8]>) -> String {
                 continue;
             }
             let parsed = record.to_any_record::<AllRecordData<_, _>>().unwrap();
-            let class = if record.class() == Class::IN { String::new() } else { format!(" {}", record.class()) };
-            writeln!(text, "  {mark} {} {}{class} {} {}", record.owner(), record.ttl().as_secs(), record.rtype(), parsed.data())
-                .unwrap();
+            let class =
+                if record.class() == Class::IN { String::new() } else { format!(" {}", record.class()) };
+            writeln!(
+                text,
+                "  {mark} {} {}{class} {} {}",
+                record.owner(),
+                record.ttl().as_secs(),
+                record.rtype(),
+                parsed.data()
+            )
+            .unwrap();
         }
     }
     assert_eq!(seen, counts.ancount() + counts.nscount() + counts.arcount());
