@@ -78,7 +78,7 @@ fn authority(rates: Option<Rates>) -> Option<Authority<Prepared>> {
     Some(Authority::new(
         Current::new(arc_swap::ArcSwap::from_pointee(settings)),
         Prepared { names, answers },
-        1,
+        [1; 16],
     ))
 }
 

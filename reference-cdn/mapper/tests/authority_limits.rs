@@ -149,7 +149,7 @@ fn each_kind_has_its_rate() {
 #[test]
 fn new_settings_are_taken_while_queries_come() {
     let current = Current::new(arc_swap::ArcSwap::from_pointee(settings(zones_low())));
-    let mut authority = Authority::new(current.clone(), World::new(), 7);
+    let mut authority = Authority::new(current.clone(), World::new(), [7; 16]);
     let query = asking("plain.test SOA");
     assert!(shown(&mut authority, &query).starts_with("  REFUSED"));
     current.store(std::sync::Arc::new(settings(zones_top())));

@@ -181,8 +181,8 @@ impl Files {
                         ));
                     }
                     let mut rdata = Vec::new();
-                    // Writing to a vector does not fail.
-                    _ = record.data().compose_rdata(&mut rdata);
+                    // As it is signed (RFC 4034 section 6.2): names in lower case. Writing to a vector does not fail.
+                    _ = record.data().compose_canonical_rdata(&mut rdata);
                     let owner: domain::base::Name<Vec<u8>> = record.owner().to_name();
                     let mut owner = owner.into_octets();
                     owner.make_ascii_lowercase();
@@ -602,6 +602,7 @@ impl Builder<'_> {
             soa,
             has_cuts,
             has_wildcards,
+            signer: None,
             apex,
         })
     }

@@ -6,6 +6,7 @@
 mod answer;
 pub mod cookies;
 pub mod counters;
+pub mod dnssec;
 pub mod load;
 mod options;
 pub mod rates;
@@ -25,7 +26,7 @@ use crate::dns::query::{self, Query, Question};
 use crate::dns::writer::{Data, Section, Writer};
 use crate::respond::{Asked, LONGEST_MESSAGE, Respond, Transport};
 use crate::steer::{Client, Steering};
-use answer::{Answer, Outcome, Work};
+use answer::{Answer, Out, Outcome, Work};
 use cookies::Standing;
 use rates::{Limiter, Verdict};
 
@@ -44,12 +45,16 @@ pub struct Authority<S> {
     /// Which millisecond newest map and settings were looked for in.
     refreshed: Option<u64>,
     scratch: Vec<u8>,
+    signatures: dnssec::Cache,
+    secret: [u8; 16],
 }
 
 impl<S: Steering> Authority<S> {
     /// `seed` is random and differs from thread to thread.
-    pub fn new(source: Current, steering: S, seed: u64) -> Self {
+    pub fn new(source: Current, steering: S, seed: [u8; 16]) -> Self {
         let settings = source.load_full();
+        let signatures = dnssec::Cache::new(room(&settings), seed);
+        let (secret, seed) = (seed, u128::from_le_bytes(seed) as u64);
         let limiter = settings.rates.map(|rates| Limiter::new(rates, seed));
         Self {
             source,
@@ -60,7 +65,9 @@ impl<S: Steering> Authority<S> {
             seed,
             turn: seed as u32,
             refreshed: None,
-            scratch: Vec::with_capacity(512),
+            scratch: Vec::with_capacity(1024),
+            signatures,
+            secret,
         }
     }
 
@@ -74,12 +81,21 @@ impl<S: Steering> Authority<S> {
         self.steering.refresh();
         let newest = self.source.load();
         if !Arc::ptr_eq(&newest, &self.settings) {
+            if room(&newest) != room(&self.settings) {
+                self.signatures = dnssec::Cache::new(room(&newest), self.secret);
+            }
             self.settings = Arc::clone(&newest);
             if self.settings.rates.as_ref() != self.limiter.as_ref().map(Limiter::rates) {
                 self.limiter = self.settings.rates.map(|rates| Limiter::new(rates, self.seed));
             }
         }
     }
+}
+
+/// How many signatures to keep: none where no zone is signed.
+fn room(settings: &Settings) -> usize {
+    let signs = settings.zones.all().iter().any(|zone| zone.signer.is_some());
+    if signs { settings.signatures } else { 0 }
 }
 
 /// What comes before any zone is looked at; `None`, the question is for a zone.
@@ -106,7 +122,9 @@ fn before_zones(query: &Query<'_>, cookie: Option<Standing>) -> Option<Answer> {
         }));
     };
     match question.qtype {
-        rtype::OPT | rtype::TSIG => Some(Answer::with_error(rcode::FORMERR, error::INVALID_QUERY_TYPE)),
+        rtype::OPT | rtype::TSIG | rtype::NXNAME => {
+            Some(Answer::with_error(rcode::FORMERR, error::INVALID_QUERY_TYPE))
+        }
         rtype::TKEY => Some(Answer::bare(rcode::NOTIMP)),
         rtype::AXFR | rtype::IXFR => Some(Answer::with_error(rcode::REFUSED, error::PROHIBITED)),
         _ => None,
@@ -215,7 +233,7 @@ impl<S: Steering> Respond for Authority<S> {
             return None;
         };
         // Parts that are borrowed apart from each other: counting references to what all threads share would cost more than the rest.
-        let Self { settings, steering, counters, limiter, turn, scratch, .. } = self;
+        let Self { settings, steering, counters, limiter, turn, scratch, signatures, .. } = self;
         let (settings, counters): (&Settings, &Counters) = (settings, counters);
         counters.query(asked.transport);
         let resolver = asked.peer.ip().to_canonical();
@@ -258,7 +276,14 @@ impl<S: Steering> Respond for Authority<S> {
                     let mut work = Work {
                         settings,
                         steering,
-                        writer: &mut writer,
+                        out: Out {
+                            writer: &mut writer,
+                            signing: query.edns.is_some_and(|edns| edns.dnssec_ok).then_some(
+                                dnssec::Signing { cache: signatures, counters, now: asked.now.unix },
+                            ),
+                        },
+                        compact_ok: query.edns.is_some_and(|edns| edns.compact_ok),
+                        now: asked.now.unix,
                         qtype,
                         resolver,
                         client: client_of(&query, resolver),

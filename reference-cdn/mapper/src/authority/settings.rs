@@ -30,6 +30,8 @@ pub struct Settings {
     pub rates: Option<Rates>,
     /// What clients on streams are told that they may keep a connection idle, in units of 100 ms (RFC 7828).
     pub keepalive: u16,
+    /// Signatures that each thread keeps, about 120 octets each.
+    pub signatures: usize,
 }
 
 /// How a UDP query is treated that has a client cookie but no valid server cookie.
@@ -85,6 +87,7 @@ impl Settings {
             without_cookie: WithoutCookie::default(),
             rates: None,
             keepalive: 100,
+            signatures: 1 << 15,
         }
     }
 }
