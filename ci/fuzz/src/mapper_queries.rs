@@ -7,7 +7,7 @@ use std::sync::Arc;
 use domain::base::{Message, Rtype};
 use mapper::authority::load::{Plan, name_servers_of, parse};
 use mapper::authority::zone::Zones;
-use mapper::authority::{Authority, Current, Settings};
+use mapper::authority::{Authority, Settings};
 use mapper::dns::Name;
 use mapper::dns::query;
 use mapper::network::{NameServer, ServiceId};
@@ -63,7 +63,7 @@ fn authority() -> Authority<Two> {
     ]);
     let address = Ipv4Addr::new(192, 0, 2, 1);
     let server = NameServer { v4: Some(address), v6: None };
-    Authority::new(Current::from_pointee(Settings::new(both)), Two([address; 2], [server; 9]), [1; 16])
+    Authority::new(Arc::new(arc_swap::ArcSwap::from_pointee(Settings::new(both))), Two([address; 2], [server; 9]), [1; 16])
 }
 
 thread_local! {

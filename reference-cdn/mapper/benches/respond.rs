@@ -5,8 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
+use aws_lc_rs::encoding::{AsBigEndian, EcPrivateKeyBin};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use criterion::{Criterion, criterion_group, criterion_main};
+use domain::utils::base64;
 use mapper::authority::cookies::Secrets;
+use mapper::authority::dnssec::{Key, Signer};
 use mapper::authority::load::{Plan, parse};
 use mapper::authority::rates::Rates;
 use mapper::authority::zone::Zones;
@@ -60,8 +64,9 @@ impl Steering for Prepared {
     fn refresh(&mut self) {}
 }
 
-fn authority(rates: Option<Rates>) -> Option<Authority<Prepared>> {
+fn authority(rates: Option<Rates>, signed: bool) -> Option<Authority<Prepared>> {
     let zone = parse(ZONE, Path::new("bench.zone"), "g.cdn.test.", &Plan::Low).ok()?;
+    let zone = if signed { zone.signed(signer()?) } else { zone };
     let settings = Settings {
         rates,
         cookies: Some(Secrets { current: [7; 16], others: Vec::new() }),
@@ -82,14 +87,28 @@ fn authority(rates: Option<Rates>) -> Option<Authority<Prepared>> {
     ))
 }
 
+/// A key made for this run.
+fn signer() -> Option<Signer> {
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).ok()?;
+    let secret = AsBigEndian::<EcPrivateKeyBin<'_>>::as_be_bytes(&pair.private_key()).ok()?;
+    let private = format!("PrivateKey: {}\n", base64::encode_string(secret.as_ref()));
+    let public = format!(
+        "g.cdn.test. IN DNSKEY 257 3 13 {}\n",
+        base64::encode_string(&pair.public_key().as_ref()[1..])
+    );
+    let apex = name::from_text("g.cdn.test.").ok()?;
+    let key = Key::parse(&private, &public, &apex, Path::new("K")).ok()?;
+    Some(Signer::new(&apex, vec![key], 7 * 86_400, 3600))
+}
+
 /// A query for a name, with these options in its OPT record.
-fn query(name: &str, options: &[u8]) -> Vec<u8> {
+fn query(name: &str, options: &[u8], flags: u8) -> Vec<u8> {
     let mut query = vec![1, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1];
     for label in name.split('.') {
         query.push(label.len() as u8);
         query.extend_from_slice(label.as_bytes());
     }
-    query.extend_from_slice(&[0, 0, 1, 0, 1, 0, 0, 41, 4, 208, 0, 0, 0, 0, 0, options.len() as u8]);
+    query.extend_from_slice(&[0, 0, 1, 0, 1, 0, 0, 41, 4, 208, 0, 0, flags, 0, 0, options.len() as u8]);
     query.extend_from_slice(options);
     query
 }
@@ -98,20 +117,34 @@ fn run(criterion: &mut Criterion) {
     let by_subnet: Vec<_> = (0..QUERIES)
         .map(|at| {
             let subnet = [0, 8, 0, 7, 0, 1, 24, 0, 10 + (at % 100) as u8, (at / 100) as u8, 7];
-            query(&format!("a{}.g.cdn.test", at * 7 % NAMES), &subnet)
+            query(&format!("a{}.g.cdn.test", at * 7 % NAMES), &subnet, 0)
+        })
+        .collect();
+    let signed: Vec<_> = by_subnet
+        .iter()
+        .map(|query| {
+            let mut query = query.clone();
+            let flags_at = query.len() - 11 - 4;
+            query[flags_at] = 0x80;
+            query
         })
         .collect();
     let plain: Vec<_> =
-        (0..QUERIES).map(|at| query(&format!("a{}.g.cdn.test", at * 7 % NAMES), &[])).collect();
+        (0..QUERIES).map(|at| query(&format!("a{}.g.cdn.test", at * 7 % NAMES), &[], 0)).collect();
     let cookie: Vec<_> = (0..QUERIES)
         .map(|at| {
-            query(&format!("a{}.g.cdn.test", at * 7 % NAMES), &[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, at as u8])
+            query(
+                &format!("a{}.g.cdn.test", at * 7 % NAMES),
+                &[0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, at as u8],
+                0,
+            )
         })
         .collect();
-    let alias = vec![query("local.g.cdn.test", &[])];
-    let missing = vec![query("missing.g.cdn.test", &[])];
+    let alias = vec![query("local.g.cdn.test", &[], 0)];
+    let missing = vec![query("missing.g.cdn.test", &[], 0)];
     let cases = [
         ("a with subnet", &by_subnet, None),
+        ("a with subnet, signed", &signed, None),
         ("a with subnet, rates limited", &by_subnet, Some(Rates { positive: 1 << 20, ..Rates::default() })),
         ("a", &plain, None),
         ("a with cookie", &cookie, None),
@@ -119,7 +152,7 @@ fn run(criterion: &mut Criterion) {
         ("no such name", &missing, None),
     ];
     for (case, queries, rates) in cases {
-        let Some(mut authority) = authority(rates) else { return };
+        let Some(mut authority) = authority(rates, case.ends_with("signed")) else { return };
         let mut response = vec![0; 4096];
         let mut at = 0;
         criterion.bench_function(case, |bencher| {

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use super::dnssec::cache::Kind as Kept;
 use super::dnssec::denial::{Types, nsec};
 use super::dnssec::{Signer, Signing};
 use super::rates;
@@ -81,7 +80,6 @@ impl Out<'_, '_> {
     }
 
     /// A whole RRset with its signatures, or nothing and TC (RFC 2181 section 9).
-    #[expect(clippy::too_many_arguments, reason = "an RRset has that many parts")]
     pub fn put(
         &mut self,
         zone: &Zone,
@@ -90,12 +88,11 @@ impl Out<'_, '_> {
         rtype: u16,
         ttl: u32,
         data: Data<'_>,
-        kept: Kept,
     ) -> Result<(), Full> {
         let mark = self.writer.mark();
         let done = data
             .each(|rdata| self.writer.record(section, owner, rtype, ttl, rdata))
-            .and_then(|()| self.sign(zone, section, owner, rtype, ttl, data, kept));
+            .and_then(|()| self.sign(zone, section, owner, rtype, ttl, data));
         if done.is_err() {
             self.writer.back_to(mark);
             self.writer.truncate();
@@ -103,7 +100,6 @@ impl Out<'_, '_> {
         done
     }
 
-    #[expect(clippy::too_many_arguments, reason = "an RRset has that many parts")]
     pub fn sign(
         &mut self,
         zone: &Zone,
@@ -112,11 +108,10 @@ impl Out<'_, '_> {
         rtype: u16,
         ttl: u32,
         data: Data<'_>,
-        kept: Kept,
     ) -> Result<(), Full> {
         match (&mut self.signing, &zone.signer) {
             (Some(signing), Some(signer)) => {
-                signing.add(self.writer, signer, section, owner, rtype, ttl, data, kept)
+                signing.add(self.writer, signer, section, owner, rtype, ttl, data)
             }
             _ => Ok(()),
         }
@@ -207,7 +202,7 @@ impl<S: Steering> Work<'_, '_, S> {
                 }
                 match node.kind {
                     Kind::NameServer(at) => self.name_server(zone, name, at, first),
-                    _ => self.data(zone, name, node, name::hash(name.wire()), Kept::Steady, first),
+                    _ => self.data(zone, name, node, name::hash(name.wire()), first),
                 }
             }
             Found::Nothing => {
@@ -217,7 +212,7 @@ impl<S: Steering> Work<'_, '_, S> {
                         return self.steered(zone, name, found, None, first);
                     }
                     if self.steering.is_above_names(below) {
-                        return self.no_data(zone, name, Has::default(), Kept::Steady);
+                        return self.no_data(zone, name, Has::default());
                     }
                 }
                 let steering = &*self.steering;
@@ -230,7 +225,7 @@ impl<S: Steering> Work<'_, '_, S> {
                     // Random names below a wildcard count as one for rate limiting.
                     Some(node) => {
                         let hash = std::ptr::from_ref(node) as u64;
-                        self.data(zone, name, node, hash, Kept::Fleeting, first)
+                        self.data(zone, name, node, hash, first)
                     }
                     None => self.no_name(zone, name),
                 }
@@ -239,15 +234,7 @@ impl<S: Steering> Work<'_, '_, S> {
     }
 
     /// What the file says at a name; `hash` is what rate limiting counts it by.
-    fn data(
-        &mut self,
-        zone: &Zone,
-        name: &Name,
-        node: &Node,
-        hash: u64,
-        kept: Kept,
-        first: bool,
-    ) -> Result<Next, Full> {
+    fn data(&mut self, zone: &Zone, name: &Name, node: &Node, hash: u64, first: bool) -> Result<Next, Full> {
         if matches!(self.qtype, rtype::DNSKEY | rtype::CDS | rtype::CDNSKEY)
             && *name.wire() == *zone.apex
             && let Some(set) = zone.signer.as_ref().and_then(|signer| signer.set(self.qtype, self.now))
@@ -256,7 +243,7 @@ impl<S: Steering> Work<'_, '_, S> {
             if first {
                 self.answer.kind = rates::Kind::Positive(hash);
             }
-            self.set(zone, Section::Answer, name.wire(), &set, kept)?;
+            self.set(zone, Section::Answer, name.wire(), &set)?;
             return Ok(Next::Done);
         }
         let wanted = if self.qtype == rtype::ANY {
@@ -271,7 +258,7 @@ impl<S: Steering> Work<'_, '_, S> {
                 self.answer.kind = rates::Kind::Positive(hash);
             }
             self.answer.outcome = Outcome::Positive;
-            self.set(zone, Section::Answer, name.wire(), set, kept)?;
+            self.set(zone, Section::Answer, name.wire(), set)?;
             if self.qtype == rtype::NS {
                 self.addresses_of(zone, set);
             }
@@ -282,25 +269,18 @@ impl<S: Steering> Work<'_, '_, S> {
                 self.answer.kind = rates::Kind::Positive(hash);
             }
             self.answer.outcome = Outcome::Positive;
-            self.set(zone, Section::Answer, name.wire(), alias, kept)?;
+            self.set(zone, Section::Answer, name.wire(), alias)?;
             return Ok(alias.records.first().map_or(Next::Done, |target| {
                 self.target.set(target);
                 Next::Alias
             }));
         }
-        self.no_data(zone, name, Has { node: Some(node), ..Has::default() }, kept)
+        self.no_data(zone, name, Has { node: Some(node), ..Has::default() })
     }
 
     /// Records of the file.
-    fn set(
-        &mut self,
-        zone: &Zone,
-        section: Section,
-        owner: &[u8],
-        set: &RrSet,
-        kept: Kept,
-    ) -> Result<(), Full> {
-        self.out.put(zone, section, owner, set.rtype, set.ttl, Data::Many(&set.records), kept)
+    fn set(&mut self, zone: &Zone, section: Section, owner: &[u8], set: &RrSet) -> Result<(), Full> {
+        self.out.put(zone, section, owner, set.rtype, set.ttl, Data::Many(&set.records))
     }
 
     /// The addresses of name servers that the zone itself has.
@@ -319,21 +299,21 @@ impl<S: Steering> Work<'_, '_, S> {
 
     fn soa(&mut self, zone: &Zone) -> Result<(), Full> {
         let data = Data::Many(&zone.soa.records);
-        self.out.put(zone, Section::Authority, &zone.apex, rtype::SOA, zone.negative_ttl, data, Kept::Steady)
+        self.out.put(zone, Section::Authority, &zone.apex, rtype::SOA, zone.negative_ttl, data)
     }
 
     /// The name is there, but not with this type.
-    pub fn no_data(&mut self, zone: &Zone, name: &Name, has: Has<'_>, kept: Kept) -> Result<Next, Full> {
+    pub fn no_data(&mut self, zone: &Zone, name: &Name, has: Has<'_>) -> Result<Next, Full> {
         // What the name has is itself a record, for those who ask for it.
         if self.qtype == rtype::NSEC && zone.signer.is_some() {
             self.answer.outcome = Outcome::Positive;
-            self.nsec(zone, Section::Answer, name.wire(), has, None, kept)?;
+            self.nsec(zone, Section::Answer, name.wire(), has, None)?;
             return Ok(Next::Done);
         }
         self.answer.outcome = Outcome::NoData;
         self.soa(zone)?;
         if self.out.signer(zone).is_some() {
-            self.nsec(zone, Section::Authority, name.wire(), has, None, kept)?;
+            self.nsec(zone, Section::Authority, name.wire(), has, None)?;
         }
         Ok(Next::Done)
     }
@@ -349,7 +329,7 @@ impl<S: Steering> Work<'_, '_, S> {
         self.soa(zone)?;
         if compact {
             let missing = Some(rtype::NXNAME);
-            self.nsec(zone, Section::Authority, name.wire(), Has::default(), missing, Kept::Fleeting)?;
+            self.nsec(zone, Section::Authority, name.wire(), Has::default(), missing)?;
         }
         Ok(Next::Done)
     }
@@ -361,14 +341,12 @@ impl<S: Steering> Work<'_, '_, S> {
         owner: &[u8],
         has: Has<'_>,
         more: Option<u16>,
-        kept: Kept,
     ) -> Result<(), Full> {
         let mut types = has.types(zone, owner, self.now);
         types.extend(more);
         let mut rdata = std::mem::take(self.scratch);
         nsec(owner, types, &mut rdata);
-        let done =
-            self.out.put(zone, section, owner, rtype::NSEC, zone.negative_ttl, Data::One(&rdata), kept);
+        let done = self.out.put(zone, section, owner, rtype::NSEC, zone.negative_ttl, Data::One(&rdata));
         *self.scratch = rdata;
         done
     }
@@ -421,10 +399,10 @@ impl<S: Steering> Work<'_, '_, S> {
             return Ok(());
         }
         match node.set(rtype::DS) {
-            Some(ds) => self.set(zone, Section::Authority, owner, ds, Kept::Steady),
+            Some(ds) => self.set(zone, Section::Authority, owner, ds),
             None => {
                 let has = Has { node: Some(node), ..Has::default() };
-                self.nsec(zone, Section::Authority, owner, has, None, Kept::Steady)
+                self.nsec(zone, Section::Authority, owner, has, None)
             }
         }
     }

@@ -279,7 +279,12 @@ impl<S: Steering> Respond for Authority<S> {
                         out: Out {
                             writer: &mut writer,
                             signing: query.edns.is_some_and(|edns| edns.dnssec_ok).then_some(
-                                dnssec::Signing { cache: signatures, counters, now: asked.now.unix },
+                                dnssec::Signing {
+                                    cache: signatures,
+                                    counters,
+                                    now: asked.now.unix,
+                                    failed: false,
+                                },
                             ),
                         },
                         compact_ok: query.edns.is_some_and(|edns| edns.compact_ok),
@@ -293,7 +298,12 @@ impl<S: Steering> Respond for Authority<S> {
                         answer: Answer::bare(rcode::NOERROR),
                     };
                     work.run(&mut name);
-                    work.answer
+                    if work.out.signing.as_ref().is_some_and(|signing| signing.failed) {
+                        writer = Writer::new(response, limit, reserved, query.question.as_ref())?;
+                        Answer::with_error(rcode::SERVFAIL, error::OTHER)
+                    } else {
+                        work.answer
+                    }
                 }
                 _ => Answer::bare(rcode::REFUSED),
             },

@@ -1,17 +1,23 @@
 //! Answers that depend on who asks.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use super::answer::{Answer, Has, Next, Outcome, Work};
-use super::dnssec::cache::Kind as Kept;
+use super::dnssec::sign::sorted;
 use super::rates;
 use super::zone::{Node, Role, Zone};
 use crate::dns::codes::{error, rcode, rtype};
 use crate::dns::name::Name;
 use crate::dns::writer::{Data, Full, Section};
+use crate::network::MOST_ADDRESSES;
 use crate::steer::{Client, Steerable, Steered, Steering};
 
 /// SvcParamKeys of address hints (RFC 9460 section 14.3.2).
 const IPV4_HINT: u16 = 4;
 const IPV6_HINT: u16 = 6;
+
+const UNORDERED_V4: [Ipv4Addr; MOST_ADDRESSES] = [Ipv4Addr::UNSPECIFIED; MOST_ADDRESSES];
+const UNORDERED_V6: [Ipv6Addr; MOST_ADDRESSES] = [Ipv6Addr::UNSPECIFIED; MOST_ADDRESSES];
 
 /// For whom to choose.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +52,7 @@ impl<S: Steering> Work<'_, '_, S> {
                 self.answer.kind = rates::Kind::Positive(found.content);
             }
             let data = Data::Many(&set.records);
-            self.out.put(zone, Section::Answer, name.wire(), qtype, set.ttl, data, Kept::Steady)?;
+            self.out.put(zone, Section::Answer, name.wire(), qtype, set.ttl, data)?;
             return Ok(Next::Done);
         }
         let has_https = if qtype == rtype::HTTPS {
@@ -65,7 +71,13 @@ impl<S: Steering> Work<'_, '_, S> {
                     rtype::ANY if v4.is_empty() => (rtype::AAAA, Data::V6(v6)),
                     rtype::ANY => (rtype::A, Data::V4(v4)),
                     rtype::HTTPS if has_https => {
-                        hints(self.scratch, v4, v6);
+                        if self.out.signer(zone).is_some() {
+                            // One order, so that one signature is enough; those who use hints choose among them themselves.
+                            let (mut four, mut six) = (UNORDERED_V4, UNORDERED_V6);
+                            hints(self.scratch, sorted(&mut four, v4), sorted(&mut six, v6));
+                        } else {
+                            hints(self.scratch, v4, v6);
+                        }
                         (qtype, Data::One(self.scratch))
                     }
                     _ => (qtype, Data::V4(&[])),
@@ -77,7 +89,7 @@ impl<S: Steering> Work<'_, '_, S> {
                         (!v6.is_empty()).then_some(rtype::AAAA),
                         has_https.then_some(rtype::HTTPS),
                     ];
-                    return self.no_data(zone, name, Has { node, chosen, steered: true }, Kept::Steady);
+                    return self.no_data(zone, name, Has { node, chosen, steered: true });
                 }
                 (self.answer.outcome, self.answer.steered) = (Outcome::Positive, true);
                 if first {
@@ -90,14 +102,14 @@ impl<S: Steering> Work<'_, '_, S> {
                         return Err(Full);
                     }
                 } else {
-                    self.out.put(zone, Section::Answer, name.wire(), rtype, ttl, data, Kept::Steady)?;
+                    self.out.put(zone, Section::Answer, name.wire(), rtype, ttl, data)?;
                 }
                 Ok(Next::Done)
             }
             // An alias has no place beside SOA and NS (RFC 1034 section 3.6.2).
             Steered::Alias { scope, .. } if name.labels() == zone.labels => {
                 self.answer.scope = self.answer.scope.max(scope);
-                self.no_data(zone, name, Has { node, chosen: [None; 3], steered: true }, Kept::Steady)
+                self.no_data(zone, name, Has { node, chosen: [None; 3], steered: true })
             }
             Steered::Alias { target, ttl, scope } => {
                 self.answer.scope = self.answer.scope.max(scope);
@@ -107,7 +119,7 @@ impl<S: Steering> Work<'_, '_, S> {
                 }
                 self.target.set(target);
                 let data = Data::One(self.target.wire());
-                self.out.put(zone, Section::Answer, name.wire(), rtype::CNAME, ttl, data, Kept::Steady)?;
+                self.out.put(zone, Section::Answer, name.wire(), rtype::CNAME, ttl, data)?;
                 Ok(if matches!(qtype, rtype::CNAME | rtype::ANY) { Next::Done } else { Next::Alias })
             }
         }
@@ -119,7 +131,7 @@ impl<S: Steering> Work<'_, '_, S> {
         let v4 = server.and_then(|server| server.v4);
         let v6 = server.and_then(|server| server.v6);
         let has = Has { chosen: [v4.map(|_| rtype::A), v6.map(|_| rtype::AAAA), None], ..Has::default() };
-        let Role::Top { ttl, .. } = zone.role else { return self.no_data(zone, name, has, Kept::Steady) };
+        let Role::Top { ttl, .. } = zone.role else { return self.no_data(zone, name, has) };
         let (v4, v6) = (v4.as_slice(), v6.as_slice());
         let (rtype, data) = match self.qtype {
             rtype::A => (rtype::A, Data::V4(v4)),
@@ -128,13 +140,13 @@ impl<S: Steering> Work<'_, '_, S> {
             _ => (rtype::A, Data::V4(&[])),
         };
         if data.is_empty() {
-            return self.no_data(zone, name, has, Kept::Steady);
+            return self.no_data(zone, name, has);
         }
         if first {
             self.answer.kind = rates::Kind::Positive(crate::dns::name::hash(name.wire()));
         }
         (self.answer.outcome, self.answer.steered) = (Outcome::Positive, true);
-        self.out.put(zone, Section::Answer, name.wire(), rtype, ttl, data, Kept::Steady)?;
+        self.out.put(zone, Section::Answer, name.wire(), rtype, ttl, data)?;
         Ok(Next::Done)
     }
 
@@ -200,7 +212,7 @@ impl<S: Steering> Work<'_, '_, S> {
 
 /// Makes SvcParams the data of an HTTPS record in ServiceMode, for the owner itself, with the chosen addresses as hints. Keys stay in
 /// ascending order (RFC 9460 section 2.2).
-fn hints(params: &mut Vec<u8>, v4: &[std::net::Ipv4Addr], v6: &[std::net::Ipv6Addr]) {
+fn hints(params: &mut Vec<u8>, v4: &[Ipv4Addr], v6: &[Ipv6Addr]) {
     // What is there goes behind the new data, and is cut off at the end: one vector, no allocation once it has grown.
     let old = params.len();
     params.extend_from_slice(&[0, 1, 0]);
@@ -244,7 +256,6 @@ fn hints(params: &mut Vec<u8>, v4: &[std::net::Ipv4Addr], v6: &[std::net::Ipv6Ad
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
 
     #[test]
     fn hints_come_in_the_order_of_keys() {

@@ -44,19 +44,13 @@ impl Rows {
     }
 }
 
-/// How long what is signed will be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Names of the zone and of the map: as many as there are.
-    Steady,
-    /// Names that anybody can make up: they must not displace the others.
-    Fleeting,
-}
-
 /// The signatures of one thread.
+///
+/// A new one is on trial, and stays when it is asked for again: names that somebody makes up are asked for once, and displace none but each
+/// other.
 pub struct Cache {
     steady: Rows,
-    fleeting: Rows,
+    trial: Rows,
     hasher: SipHasher13,
     turn: u32,
     /// What is being signed.
@@ -66,12 +60,12 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// Room for `entries` signatures, some 120 octets each, and a quarter as many for names that do not exist. `secret` is random: who
+    /// Room for `entries` signatures, some 120 octets each, and a quarter as many on trial. `secret` is random: who
     /// does not know it cannot make two things that are taken for the same.
     pub fn new(entries: usize, secret: [u8; 16]) -> Self {
         Self {
             steady: Rows::new(entries),
-            fleeting: Rows::new(entries / 4),
+            trial: Rows::new(entries / 4),
             hasher: SipHasher13::new_with_key(&secret),
             turn: 0,
             message: Vec::with_capacity(1024),
@@ -88,59 +82,79 @@ impl Cache {
         hasher.finish128().as_u128() | 1
     }
 
-    pub(super) fn find(&mut self, kind: Kind, key: u128, now: u64) -> Option<Signature> {
+    pub(super) fn find(&mut self, key: u128, now: u64) -> Option<Signature> {
         self.turn = self.turn.wrapping_add(1);
         let turn = self.turn;
-        let rows = if kind == Kind::Steady { &mut self.steady } else { &mut self.fleeting };
-        let entry = rows.row(key).iter_mut().find(|entry| entry.key == key)?;
         // A clock that was set back makes a signature that is not good yet.
-        if now >= entry.renew || now < u64::from(entry.signature.inception) {
+        let good = |entry: &Entry| now < entry.renew && now >= u64::from(entry.signature.inception);
+        if let Some(entry) = self.steady.row(key).iter_mut().find(|entry| entry.key == key) {
+            entry.used = turn;
+            return good(entry).then_some(entry.signature);
+        }
+        let entry = self.trial.row(key).iter_mut().find(|entry| entry.key == key)?;
+        if !good(entry) {
             return None;
         }
-        entry.used = turn;
-        Some(entry.signature)
+        let found = std::mem::replace(entry, FREE);
+        place(self.steady.row(key), turn, found);
+        Some(found.signature)
     }
 
-    /// Keeps a signature until `renew`, in the place of the same one or of the one that was not used for longest.
-    pub(super) fn keep(&mut self, kind: Kind, key: u128, renew: u64, signature: Signature) {
-        let turn = self.turn;
-        let rows = if kind == Kind::Steady { &mut self.steady } else { &mut self.fleeting };
-        let row = rows.row(key);
-        let at = row.iter().position(|entry| entry.key == key).unwrap_or_else(|| {
-            let age = |entry: &Entry| if entry.key == 0 { u32::MAX } else { turn.wrapping_sub(entry.used) };
-            (0..WAYS).max_by_key(|at| age(&row[*at])).unwrap_or(0)
-        });
-        row[at] = Entry { key, renew, used: turn, signature };
+    /// Keeps a signature until `renew`.
+    pub(super) fn keep(&mut self, key: u128, renew: u64, signature: Signature) {
+        let entry = Entry { key, renew, used: self.turn, signature };
+        match self.steady.row(key).iter_mut().find(|entry| entry.key == key) {
+            Some(old) => *old = entry,
+            None => place(self.trial.row(key), self.turn, entry),
+        }
     }
+}
+
+/// Puts an entry in the place of the same one, or of the one that was not used for longest.
+fn place(row: &mut [Entry; WAYS], turn: u32, entry: Entry) {
+    let at = row.iter().position(|old| old.key == entry.key).unwrap_or_else(|| {
+        let age = |entry: &Entry| if entry.key == 0 { u32::MAX } else { turn.wrapping_sub(entry.used) };
+        (0..WAYS).max_by_key(|at| age(&row[*at])).unwrap_or(0)
+    });
+    row[at] = Entry { used: turn, ..entry };
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const SOME: Signature = Signature { inception: 100, expiration: 900, octets: [3; SIGNATURE] };
+
     #[test]
     fn signatures_are_found_until_they_are_due() {
         let mut cache = Cache::new(8, [1; 16]);
-        let signature = Signature { inception: 100, expiration: 900, octets: [3; SIGNATURE] };
         let key = cache.key(&[b"a", b"b"]);
         assert_ne!(key, Cache::new(8, [2; 16]).key(&[b"a", b"b"]));
-        cache.keep(Kind::Steady, key, 500, signature);
-        assert_eq!(cache.find(Kind::Steady, key, 499).map(|it| it.expiration), Some(900));
-        assert!(cache.find(Kind::Steady, key, 500).is_none());
-        assert!(cache.find(Kind::Steady, key, 99).is_none());
-        assert!(cache.find(Kind::Fleeting, key, 499).is_none());
+        cache.keep(key, 500, SOME);
+        for _ in 0..2 {
+            assert!(cache.find(key, 500).is_none());
+            assert!(cache.find(key, 99).is_none());
+            assert_eq!(cache.find(key, 499).map(|it| it.expiration), Some(900));
+        }
+        cache.keep(key, 600, SOME);
+        assert!(cache.find(key, 599).is_some());
     }
 
     #[test]
-    fn what_is_used_stays() {
+    fn what_is_asked_for_once_displaces_nothing_that_is_asked_for_again() {
         let mut cache = Cache::new(4, [1; 16]);
-        let signature = Signature { inception: 0, expiration: 900, octets: [3; SIGNATURE] };
         let keys: Vec<_> = (0..200_u8).map(|at| cache.key(&[&[at]])).collect();
-        for key in &keys {
-            cache.keep(Kind::Steady, *key, 500, signature);
-            assert!(cache.find(Kind::Steady, keys[0], 1).is_some());
+        for key in &keys[..4] {
+            cache.keep(*key, 500, SOME);
+            assert!(cache.find(*key, 100).is_some());
         }
-        let left = keys.iter().filter(|key| cache.find(Kind::Steady, **key, 1).is_some()).count();
+        for key in &keys[4..] {
+            cache.keep(*key, 500, SOME);
+        }
+        let left = keys[..4].iter().filter(|key| cache.find(**key, 100).is_some()).count();
         assert_eq!(left, 4);
+        // There is room for the last of the others alone.
+        assert!(cache.find(keys[199], 100).is_some());
+        assert!(cache.find(keys[100], 100).is_none());
     }
 }

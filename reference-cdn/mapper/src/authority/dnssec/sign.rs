@@ -2,7 +2,7 @@
 
 use aws_lc_rs::rand::SystemRandom;
 
-use super::cache::{Cache, Kind, Signature};
+use super::cache::{Cache, Signature};
 use super::keys::{ALGORITHM, Key};
 use crate::authority::counters::Counters;
 use crate::authority::zone::RrSet;
@@ -90,6 +90,8 @@ pub struct Signing<'w> {
     pub counters: &'w Counters,
     /// Seconds since 1970.
     pub now: u64,
+    /// A signature could not be made.
+    pub failed: bool,
 }
 
 impl Signing<'_> {
@@ -105,7 +107,6 @@ impl Signing<'_> {
         rtype: u16,
         ttl: u32,
         data: Data<'_>,
-        kind: Kind,
     ) -> Result<(), Full> {
         let purpose = match rtype {
             rtype::DNSKEY | rtype::CDS | rtype::CDNSKEY => Use::Keys,
@@ -126,7 +127,10 @@ impl Signing<'_> {
             labels -= 1;
         }
         for key in signer.signing(self.now, purpose) {
-            let signature = self.signature(signer, key, owner, labels, rtype, ttl, data, kind).ok_or(Full)?;
+            let Some(signature) = self.signature(signer, key, owner, labels, rtype, ttl, data) else {
+                self.failed = true;
+                return Err(Full);
+            };
             let rdata = &mut self.cache.rdata;
             rdata.clear();
             head(rdata, signer, key, labels, rtype, ttl, &signature);
@@ -146,7 +150,6 @@ impl Signing<'_> {
         rtype: u16,
         ttl: u32,
         data: Data<'_>,
-        kind: Kind,
     ) -> Option<Signature> {
         // What is signed but for the times, without ambiguity: names end by themselves, each record tells its length.
         let message = &mut self.cache.message;
@@ -165,7 +168,7 @@ impl Signing<'_> {
         let message = std::mem::take(&mut self.cache.message);
         let found = self.cache.key(&[&message]);
         self.cache.message = message;
-        if let Some(signature) = self.cache.find(kind, found, self.now) {
+        if let Some(signature) = self.cache.find(found, self.now) {
             self.counters.signatures_ready.one();
             return Some(signature);
         }
@@ -191,12 +194,13 @@ impl Signing<'_> {
         let made = key.pair.sign(&SystemRandom::new(), message).ok()?;
         signature.octets = made.as_ref().try_into().ok()?;
         // Made again when half of its time is over, so that no resolver is left with one that ends before its record does.
-        self.cache.keep(kind, found, self.now + signer.validity / 2, signature);
+        self.cache.keep(found, self.now + signer.validity / 2, signature);
         Some(signature)
     }
 }
 
-fn sorted<'a, T: Copy + Ord>(room: &'a mut [T; MOST_ADDRESSES], all: &[T]) -> &'a [T] {
+/// Addresses in canonical order, up to [`MOST_ADDRESSES`].
+pub fn sorted<'a, T: Copy + Ord>(room: &'a mut [T; MOST_ADDRESSES], all: &[T]) -> &'a [T] {
     let room = &mut room[..all.len().min(MOST_ADDRESSES)];
     room.copy_from_slice(&all[..room.len()]);
     room.sort_unstable();
