@@ -63,7 +63,11 @@ fn authority() -> Authority<Two> {
     ]);
     let address = Ipv4Addr::new(192, 0, 2, 1);
     let server = NameServer { v4: Some(address), v6: None };
-    Authority::new(Arc::new(arc_swap::ArcSwap::from_pointee(Settings::new(both))), Two([address; 2], [server; 9]), [1; 16])
+    Authority::new(
+        Arc::new(arc_swap::ArcSwap::from_pointee(Settings::new(both))),
+        Two([address; 2], [server; 9]),
+        [1; 16],
+    )
 }
 
 thread_local! {

@@ -21,10 +21,10 @@ use domain::base::rdata::ComposeRecordData as _;
 use domain::base::{Message, Rtype};
 use domain::rdata::AllRecordData;
 use domain::utils::base64;
+use mapper::authority::Authority;
 use mapper::authority::dnssec::{Key, Signer, keys};
 use mapper::authority::load::{Plan, name_servers_of, parse};
 use mapper::authority::zone::{Zone, Zones};
-use mapper::authority::Authority;
 use mapper::dns::name;
 use mapper::respond::{Asked, Now, Respond as _, Transport};
 

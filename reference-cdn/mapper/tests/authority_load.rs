@@ -108,6 +108,12 @@ fn included_files() {
 }
 
 #[test]
+fn errors_hold_no_control_characters() {
+    let error = error("$TTL\u{15}300\n", &Plan::Static);
+    assert!(error.contains("\\u{15}") && !error.chars().any(char::is_control), "{error:?}");
+}
+
+#[test]
 fn usual_names() {
     assert_eq!(name_servers_of("z.test.")[8], "n8g.z.test.");
     assert_eq!(zones_top().all().len() + zones_low().all().len(), 3);
