@@ -134,9 +134,9 @@ impl Keeper {
     /// # Errors
     /// There is none to be had.
     pub fn first(&mut self) -> Result<Arc<Map>, RunError> {
-        let map = self
-            .look()?
-            .ok_or_else(|| RunError::NoMap(self.config.at(&self.config.map.folder).display().to_string()))?;
+        let map = self.look()?.ok_or_else(|| {
+            RunError::NoMap(self.config.map_folder().unwrap_or_default().display().to_string())
+        })?;
         self.note();
         Ok(map)
     }

@@ -140,8 +140,14 @@ impl Mapper {
             let shared = Arc::clone(&shared);
             move |number: usize| {
                 let steerer = Steerer::new(Arc::clone(&shared.published), ready);
-                let seed = crate::decide::mix(seed ^ (number as u64).rotate_left(32));
-                let authority = Authority::new(Arc::clone(&shared.authority), steerer, seed);
+                // Another one for each thread, and none follows from another.
+                let mut own = seed;
+                for (octet, other) in own.iter_mut().zip((number as u64).to_be_bytes()) {
+                    *octet ^= other;
+                }
+                let own = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &own);
+                let own = own.as_ref().first_chunk().copied().unwrap_or(seed);
+                let authority = Authority::new(Arc::clone(&shared.authority), steerer, own);
                 let counters = authority.counters();
                 shared.counters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(counters);
                 authority
@@ -205,12 +211,12 @@ impl Shared {
     }
 }
 
-fn secrets(secret: &[u8; 32]) -> ([u8; 16], u64) {
-    let mut cookie = [0; 16];
-    let mut seed = [0; 8];
-    cookie.copy_from_slice(&secret[..16]);
-    seed.copy_from_slice(&secret[16..24]);
-    (cookie, u64::from_le_bytes(seed))
+/// The secret of cookies, and the seed of the threads.
+fn secrets(secret: &[u8; 32]) -> ([u8; 16], [u8; 16]) {
+    let mut halves = ([0; 16], [0; 16]);
+    halves.0.copy_from_slice(&secret[..16]);
+    halves.1.copy_from_slice(&secret[16..]);
+    halves
 }
 
 /// Reads a map as an operator names it: a folder of maps with an epoch, or without one the map in force.
