@@ -9,9 +9,8 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::config::Config;
-use super::inputs::Reader as InputReader;
 use super::{Outside, RunError, Shared};
-use crate::build::{BuildReport, Builder};
+use crate::build::{BuildReport, Builder, InputReader, Inputs};
 use crate::conditions::{Conditions, Taken, Watch};
 use crate::map::churn::{HeldBack, churn};
 use crate::map::publish::{Publisher, Reader};
@@ -22,6 +21,9 @@ use crate::network::Network;
 const STEP: u64 = 1000;
 /// Between two looks at the inputs, in seconds, if the configuration does not say.
 const LOOK: u64 = 10;
+
+/// After so many milliseconds maps are built again though no input changed: measurements are worth less as they age.
+const REBUILD: u64 = 60_000;
 
 /// What others ask of the keeper.
 #[derive(Debug)]
@@ -93,6 +95,8 @@ pub struct Keeper {
     /// Positions of servers by name in the map's network.
     by_name: HashMap<String, u64>,
     last_look: Option<u64>,
+    /// When the last build was, and of what.
+    built: Option<(u64, Inputs)>,
     status: Status,
     /// A network that changes too much.
     held: Option<Arc<Network>>,
@@ -105,9 +109,9 @@ impl Keeper {
     /// # Errors
     /// The folder of maps cannot be used.
     pub fn new(config: &Config, outside: Outside) -> Result<Self, RunError> {
-        let source = match (config.map_folder(), &config.inputs) {
+        let source = match (config.map_folder(), config.input_files()) {
             (Some(folder), Some(files)) => Source::Inputs {
-                reader: InputReader::new(config, files),
+                reader: InputReader::new(files),
                 builder: Box::new(Builder::new(config.build_settings())),
                 publisher: Publisher::open(&folder, config.kept())?,
             },
@@ -122,6 +126,7 @@ impl Keeper {
             map: None,
             by_name: HashMap::new(),
             last_look: None,
+            built: None,
             status: Status::default(),
             held: None,
             accepted: None,
@@ -259,19 +264,27 @@ impl Keeper {
                 Ok(Some(self.take_up(edition.epoch, edition.network, edition.conditions)))
             }
             Source::Inputs { reader, builder, .. } => {
-                let inputs = match reader.read() {
-                    Ok(Some(inputs)) => inputs,
-                    Ok(None) => return Ok(None),
-                    Err(problems) => {
-                        let problems = problems.iter().map(ToString::to_string).collect();
-                        return Err(super::ConfigError(problems).into());
-                    }
-                };
+                let inputs = reader.read().map_err(|problems| {
+                    super::ConfigError(problems.iter().map(ToString::to_string).collect())
+                })?;
+                let now = (self.outside.monotonic)();
+                let same = self.built.as_ref().is_some_and(|(when, before)| {
+                    now.saturating_sub(*when) < REBUILD && unchanged(before, &inputs)
+                });
+                if same {
+                    return Ok(None);
+                }
                 let built = builder.build((self.outside.unix)() / 1000, &inputs);
-                for problem in &built.report.problems {
+                let known = self.status.build.as_ref().map_or(&[][..], |build| &build.problems);
+                for problem in built.report.problems.iter().filter(|problem| !known.contains(problem)) {
                     tracing::warn!("{problem}");
                 }
                 self.status.build = Some(built.report);
+                self.built = Some((now, inputs));
+                if self.map.as_ref().is_some_and(|before| *before.network == built.network) {
+                    (self.status.held_back, self.held) = (None, None);
+                    return Ok(None);
+                }
                 let network = Arc::new(built.network);
                 if let Some(before) = &self.map {
                     // Of the network only: when servers fail, that is no mistake to be held back.
@@ -365,4 +378,16 @@ impl Keeper {
         };
         status.reports = self.taken.iter().map(|(taken, count)| (name(taken), *count)).collect();
     }
+}
+
+/// Whether a reader read nothing new.
+fn unchanged(before: &Inputs, now: &Inputs) -> bool {
+    Arc::ptr_eq(&before.plant, &now.plant)
+        && Arc::ptr_eq(&before.routes, &now.routes)
+        && Arc::ptr_eq(&before.probes, &now.probes)
+        && Arc::ptr_eq(&before.demand, &now.demand)
+        && Arc::ptr_eq(&before.prefixes, &now.prefixes)
+        && before.problems == now.problems
+        && before.places.len() == now.places.len()
+        && before.places.iter().zip(&now.places).all(|(a, b)| Arc::ptr_eq(a, b))
 }

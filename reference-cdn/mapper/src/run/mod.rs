@@ -5,7 +5,6 @@
 
 mod admin;
 pub mod config;
-mod inputs;
 mod keeper;
 mod outside;
 mod probes;
@@ -19,11 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use admin::explain_name;
 use arc_swap::ArcSwap;
 pub use config::{Config, ConfigError};
-pub use inputs::Reader as InputReader;
 pub use keeper::{Keeper, Order, Status};
 use tokio::sync::mpsc;
 
 use crate::authority::{Authority, Current};
+use crate::build::InputReader;
 use crate::map::{Published, Steerer};
 use crate::server::{self, Server, StartError};
 
@@ -251,14 +250,13 @@ pub fn network_of(config: &Config, outside: &Outside) -> Result<Arc<crate::netwo
 }
 
 fn build_network(config: &Config, outside: &Outside) -> Result<crate::build::Built, RunError> {
-    let Some(files) = &config.inputs else {
+    let Some(files) = config.input_files() else {
         return Err(ConfigError::one("inputs: this mapper builds no maps; give it [inputs]").into());
     };
-    let inputs = InputReader::new(config, files).read();
+    let inputs = InputReader::new(files).read();
     let inputs =
         inputs.map_err(|problems| ConfigError(problems.iter().map(ToString::to_string).collect()))?;
-    Ok(crate::build::Builder::new(config.build_settings())
-        .build((outside.unix)() / 1000, &inputs.unwrap_or_default()))
+    Ok(crate::build::Builder::new(config.build_settings()).build((outside.unix)() / 1000, &inputs))
 }
 
 /// Builds a map and publishes it, unless it changes too much and nobody accepts that.
