@@ -79,7 +79,7 @@ pub struct Status {
 /// Where maps come from.
 enum Source {
     /// This mapper makes them.
-    Inputs { reader: InputReader, builder: Box<Builder>, publisher: Publisher },
+    Inputs { reader: Box<InputReader>, builder: Box<Builder>, publisher: Box<Publisher> },
     /// Another one does.
     Folder(Reader),
     /// Nothing is steered.
@@ -111,9 +111,9 @@ impl Keeper {
     pub fn new(config: &Config, outside: Outside) -> Result<Self, RunError> {
         let source = match (config.map_folder(), config.input_files()) {
             (Some(folder), Some(files)) => Source::Inputs {
-                reader: InputReader::new(files),
+                reader: Box::new(InputReader::new(files)),
                 builder: Box::new(Builder::new(config.build_settings())),
-                publisher: Publisher::open(&folder, config.kept())?,
+                publisher: Box::new(Publisher::open(&folder, config.kept())?),
             },
             (Some(folder), None) => Source::Folder(Reader::new(&folder)),
             (None, _) => Source::None,
