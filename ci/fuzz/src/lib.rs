@@ -18,6 +18,7 @@ mod edge_http1;
 mod edge_http2;
 mod edge_purge;
 mod input;
+mod mapper_queries;
 mod report_forms;
 mod seeds;
 mod settings_files;
@@ -119,6 +120,13 @@ pub const TARGETS: &[Target] = &[
     Target { name: "purge_orders", seeds: edge_purge::order_seeds, run: edge_purge::orders, smoke: 3000 },
     Target { name: "purge_log", seeds: edge_purge::log_seeds, run: edge_purge::log, smoke: 600 },
     Target { name: "purge_tokens", seeds: edge_purge::token_seeds, run: edge_purge::tokens, smoke: 2000 },
+    Target { name: "mapper_queries", seeds: mapper_queries::seeds, run: mapper_queries::run, smoke: 8000 },
+    Target {
+        name: "mapper_zone_file",
+        seeds: mapper_queries::zone_seeds,
+        run: mapper_queries::zone_file,
+        smoke: 3000,
+    },
     Target { name: "tool_files", seeds: tool_files::seeds, run: tool_files::run, smoke: 200 },
 ];
 

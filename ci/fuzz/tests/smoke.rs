@@ -163,5 +163,7 @@ smoke! {
     purge_orders
     purge_log
     purge_tokens
+    mapper_queries
+    mapper_zone_file
     tool_files
 }

@@ -1,5 +1,7 @@
 //! Whatever comes in: no panic, nothing beyond the limit, no answer to an answer, and responses that two other libraries read alike.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod authority_support;
 
 use authority_support::*;

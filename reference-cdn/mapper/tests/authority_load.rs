@@ -1,5 +1,7 @@
 //! Zone files that cannot be served are refused with file, line and what to do; `$INCLUDE` stays in its folder.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod authority_support;
 
 use authority_support::*;
@@ -103,6 +105,12 @@ fn included_files() {
     assert!(load_it().unwrap_err().contains("check the path"));
     write("same.zone", "\nx A 192.0.2\n");
     assert!(load_it().unwrap_err().contains("same.zone:2:"));
+}
+
+#[test]
+fn errors_hold_no_control_characters() {
+    let error = error("$TTL\u{15}300\n", &Plan::Static);
+    assert!(error.contains("\\u{15}") && !error.chars().any(char::is_control), "{error:?}");
 }
 
 #[test]

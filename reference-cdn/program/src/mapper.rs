@@ -61,11 +61,9 @@ fn check(config: &Config) -> ExitCode {
     wrong.extend(config.zones().err().map(|error| error.to_string()));
     wrong.extend(config.admin_token().err().map(|error| error.to_string()));
     wrong.extend(config.report_keys().err().map(|error| error.to_string()));
-    if let Some(files) = &config.inputs {
-        match mapper::run::InputReader::new(config, files).read() {
-            Ok(inputs) => {
-                wrong.extend(inputs.iter().flat_map(|inputs| &inputs.problems).map(ToString::to_string))
-            }
+    if let Some(files) = config.input_files() {
+        match mapper::build::InputReader::new(files).read() {
+            Ok(inputs) => wrong.extend(inputs.problems.iter().map(ToString::to_string)),
             Err(problems) => wrong.extend(problems.iter().map(ToString::to_string)),
         }
     }

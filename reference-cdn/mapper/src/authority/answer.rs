@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::dnssec::denial::{Types, nsec};
+use super::dnssec::{Signer, Signing};
 use super::rates;
 use super::settings::Settings;
 use super::steered::Choice;
@@ -64,11 +66,77 @@ pub(super) enum Next {
     Alias,
 }
 
+/// Where records go, apart from what they are chosen from.
+pub(super) struct Out<'w, 'b> {
+    pub writer: &'w mut Writer<'b>,
+    /// None, the client did not ask for signatures.
+    pub signing: Option<Signing<'w>>,
+}
+
+impl Out<'_, '_> {
+    /// The keys of a zone, if it has some and the client wants to see what they sign.
+    pub fn signer<'z>(&self, zone: &'z Zone) -> Option<&'z Signer> {
+        self.signing.as_ref().and(zone.signer.as_deref())
+    }
+
+    /// A whole RRset with its signatures, or nothing and TC (RFC 2181 section 9).
+    pub fn put(
+        &mut self,
+        zone: &Zone,
+        section: Section,
+        owner: &[u8],
+        rtype: u16,
+        ttl: u32,
+        data: Data<'_>,
+    ) -> Result<(), Full> {
+        let mark = self.writer.mark();
+        let done = data
+            .each(|rdata| self.writer.record(section, owner, rtype, ttl, rdata))
+            .and_then(|()| self.sign(zone, section, owner, rtype, ttl, data));
+        if done.is_err() {
+            self.writer.back_to(mark);
+            self.writer.truncate();
+        }
+        done
+    }
+
+    pub fn sign(
+        &mut self,
+        zone: &Zone,
+        section: Section,
+        owner: &[u8],
+        rtype: u16,
+        ttl: u32,
+        data: Data<'_>,
+    ) -> Result<(), Full> {
+        match (&mut self.signing, &zone.signer) {
+            (Some(signing), Some(signer)) => {
+                signing.add(self.writer, signer, section, owner, rtype, ttl, data)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Additional records, as long as there is room: nobody needs them.
+    pub fn put_if_room(&mut self, owner: &[u8], rtype: u16, ttl: u32, data: Data<'_>) -> bool {
+        let mark = self.writer.mark();
+        let done = data.each(|rdata| self.writer.record(Section::Additional, owner, rtype, ttl, rdata));
+        if done.is_err() {
+            self.writer.back_to(mark);
+        }
+        done.is_ok()
+    }
+}
+
 /// One question being answered.
 pub(super) struct Work<'w, 'b, S> {
     pub settings: &'w Settings,
     pub steering: &'w mut S,
-    pub writer: &'w mut Writer<'b>,
+    pub out: Out<'w, 'b>,
+    /// The client knows that NXNAME means NXDOMAIN (RFC 9824 section 5.1).
+    pub compact_ok: bool,
+    /// Seconds since 1970.
+    pub now: u64,
     pub qtype: u16,
     /// The resolver.
     pub resolver: IpAddr,
@@ -93,6 +161,11 @@ impl<S: Steering> Work<'_, '_, S> {
                 }
                 return;
             };
+            // Signatures are made for what they cover; none is there by itself to be had.
+            if self.qtype == rtype::RRSIG && zone.signer.is_some() {
+                self.answer = Answer::with_error(rcode::REFUSED, error::NOT_SUPPORTED);
+                return;
+            }
             match self.at(zone, name, step == 0) {
                 Ok(Next::Alias) => {}
                 // What does not fit is left out, and TC says so.
@@ -139,7 +212,7 @@ impl<S: Steering> Work<'_, '_, S> {
                         return self.steered(zone, name, found, None, first);
                     }
                     if self.steering.is_above_names(below) {
-                        return self.no_data(zone, name, &[]);
+                        return self.no_data(zone, name, Has::default());
                     }
                 }
                 let steering = &*self.steering;
@@ -150,7 +223,10 @@ impl<S: Steering> Work<'_, '_, S> {
                 };
                 match zone.wildcard(name, exists) {
                     // Random names below a wildcard count as one for rate limiting.
-                    Some(node) => self.data(zone, name, node, std::ptr::from_ref(node) as u64, first),
+                    Some(node) => {
+                        let hash = std::ptr::from_ref(node) as u64;
+                        self.data(zone, name, node, hash, first)
+                    }
                     None => self.no_name(zone, name),
                 }
             }
@@ -159,6 +235,17 @@ impl<S: Steering> Work<'_, '_, S> {
 
     /// What the file says at a name; `hash` is what rate limiting counts it by.
     fn data(&mut self, zone: &Zone, name: &Name, node: &Node, hash: u64, first: bool) -> Result<Next, Full> {
+        if matches!(self.qtype, rtype::DNSKEY | rtype::CDS | rtype::CDNSKEY)
+            && *name.wire() == *zone.apex
+            && let Some(set) = zone.signer.as_ref().and_then(|signer| signer.set(self.qtype, self.now))
+        {
+            self.answer.outcome = Outcome::Positive;
+            if first {
+                self.answer.kind = rates::Kind::Positive(hash);
+            }
+            self.set(zone, Section::Answer, name.wire(), &set)?;
+            return Ok(Next::Done);
+        }
         let wanted = if self.qtype == rtype::ANY {
             // One RRset that really is there (RFC 8482 section 4.1), on any transport: small, true, and in accordance with what denials
             // say of the name's types; a made-up HINFO would not be.
@@ -188,42 +275,12 @@ impl<S: Steering> Work<'_, '_, S> {
                 Next::Alias
             }));
         }
-        let types: Vec<u16> = Vec::new();
-        self.no_data(zone, name, &types)
+        self.no_data(zone, name, Has { node: Some(node), ..Has::default() })
     }
 
     /// Records of the file.
     fn set(&mut self, zone: &Zone, section: Section, owner: &[u8], set: &RrSet) -> Result<(), Full> {
-        self.put(zone, section, owner, set.rtype, set.ttl, Data::Many(&set.records))
-    }
-
-    /// A whole RRset, or nothing and TC (RFC 2181 section 9).
-    pub fn put(
-        &mut self,
-        _zone: &Zone,
-        section: Section,
-        owner: &[u8],
-        rtype: u16,
-        ttl: u32,
-        data: Data<'_>,
-    ) -> Result<(), Full> {
-        let mark = self.writer.mark();
-        let done = data.each(|rdata| self.writer.record(section, owner, rtype, ttl, rdata));
-        if done.is_err() {
-            self.writer.back_to(mark);
-            self.writer.truncate();
-        }
-        done
-    }
-
-    /// Additional records, as long as there is room: nobody needs them.
-    pub fn put_if_room(&mut self, owner: &[u8], rtype: u16, ttl: u32, data: Data<'_>) -> bool {
-        let mark = self.writer.mark();
-        let done = data.each(|rdata| self.writer.record(Section::Additional, owner, rtype, ttl, rdata));
-        if done.is_err() {
-            self.writer.back_to(mark);
-        }
-        done.is_ok()
+        self.out.put(zone, section, owner, set.rtype, set.ttl, Data::Many(&set.records))
     }
 
     /// The addresses of name servers that the zone itself has.
@@ -234,36 +291,64 @@ impl<S: Steering> Work<'_, '_, S> {
             let Some(node) = zone.nodes.get(name.wire()) else { continue };
             for rtype in [rtype::A, rtype::AAAA] {
                 if let Some(set) = node.set(rtype) {
-                    self.put_if_room(name.wire(), rtype, set.ttl, Data::Many(&set.records));
+                    self.out.put_if_room(name.wire(), rtype, set.ttl, Data::Many(&set.records));
                 }
             }
         }
     }
 
     fn soa(&mut self, zone: &Zone) -> Result<(), Full> {
-        self.put(
-            zone,
-            Section::Authority,
-            &zone.apex,
-            rtype::SOA,
-            zone.negative_ttl,
-            Data::Many(&zone.soa.records),
-        )
+        let data = Data::Many(&zone.soa.records);
+        self.out.put(zone, Section::Authority, &zone.apex, rtype::SOA, zone.negative_ttl, data)
     }
 
-    /// The name is there, but not with this type. `types` are those that it has.
-    pub fn no_data(&mut self, zone: &Zone, _name: &Name, _types: &[u16]) -> Result<Next, Full> {
+    /// The name is there, but not with this type.
+    pub fn no_data(&mut self, zone: &Zone, name: &Name, has: Has<'_>) -> Result<Next, Full> {
+        // What the name has is itself a record, for those who ask for it.
+        if self.qtype == rtype::NSEC && zone.signer.is_some() {
+            self.answer.outcome = Outcome::Positive;
+            self.nsec(zone, Section::Answer, name.wire(), has, None)?;
+            return Ok(Next::Done);
+        }
         self.answer.outcome = Outcome::NoData;
         self.soa(zone)?;
+        if self.out.signer(zone).is_some() {
+            self.nsec(zone, Section::Authority, name.wire(), has, None)?;
+        }
         Ok(Next::Done)
     }
 
-    fn no_name(&mut self, zone: &Zone, _name: &Name) -> Result<Next, Full> {
+    fn no_name(&mut self, zone: &Zone, name: &Name) -> Result<Next, Full> {
         self.answer.outcome = Outcome::NoName;
-        // Of a chain, the response code belongs to its last name (RFC 6604 section 3).
-        self.answer.rcode = rcode::NXDOMAIN;
+        let compact = self.out.signer(zone).is_some();
+        // Of a chain, the response code belongs to its last name (RFC 6604 section 3). A validator that does not know of compact denials
+        // would not believe NXDOMAIN (RFC 9824 section 5).
+        if !compact || self.compact_ok {
+            self.answer.rcode = rcode::NXDOMAIN;
+        }
         self.soa(zone)?;
+        if compact {
+            let missing = Some(rtype::NXNAME);
+            self.nsec(zone, Section::Authority, name.wire(), Has::default(), missing)?;
+        }
         Ok(Next::Done)
+    }
+
+    fn nsec(
+        &mut self,
+        zone: &Zone,
+        section: Section,
+        owner: &[u8],
+        has: Has<'_>,
+        more: Option<u16>,
+    ) -> Result<(), Full> {
+        let mut types = has.types(zone, owner, self.now);
+        types.extend(more);
+        let mut rdata = std::mem::take(self.scratch);
+        nsec(owner, types, &mut rdata);
+        let done = self.out.put(zone, section, owner, rtype::NSEC, zone.negative_ttl, Data::One(&rdata));
+        *self.scratch = rdata;
+        done
     }
 
     fn referral(
@@ -285,8 +370,8 @@ impl<S: Steering> Work<'_, '_, S> {
         }
         let Some(servers) = node.set(rtype::NS) else { return Ok(Next::Done) };
         for record in &servers.records {
-            if self.writer.record(Section::Authority, owner, rtype::NS, servers.ttl, record).is_err() {
-                self.writer.truncate();
+            if self.out.writer.record(Section::Authority, owner, rtype::NS, servers.ttl, record).is_err() {
+                self.out.writer.truncate();
                 return Err(Full);
             }
         }
@@ -297,10 +382,10 @@ impl<S: Steering> Work<'_, '_, S> {
             let Some(glue) = zone.nodes.get(server.wire()) else { continue };
             for rtype in [rtype::A, rtype::AAAA] {
                 let Some(set) = glue.set(rtype) else { continue };
-                let fits = self.put_if_room(server.wire(), rtype, set.ttl, Data::Many(&set.records));
+                let fits = self.out.put_if_room(server.wire(), rtype, set.ttl, Data::Many(&set.records));
                 // Without the addresses of what is below the cut nobody gets there (RFC 9471 section 3.1).
                 if !fits && name::is_within(server.wire(), owner) {
-                    self.writer.truncate();
+                    self.out.writer.truncate();
                     return Err(Full);
                 }
             }
@@ -308,12 +393,54 @@ impl<S: Steering> Work<'_, '_, S> {
         Ok(Next::Done)
     }
 
-    /// What a referral proves of the zone below, for those who ask.
-    pub fn delegation(&mut self, _zone: &Zone, _owner: &[u8], _node: &Node) -> Result<(), Full> {
-        Ok(())
+    /// What a referral proves of the zone below, for those who ask: its DS records, or that it has none (RFC 4035 section 3.1.4).
+    pub fn delegation(&mut self, zone: &Zone, owner: &[u8], node: &Node) -> Result<(), Full> {
+        if self.out.signer(zone).is_none() {
+            return Ok(());
+        }
+        match node.set(rtype::DS) {
+            Some(ds) => self.set(zone, Section::Authority, owner, ds),
+            None => {
+                let has = Has { node: Some(node), ..Has::default() };
+                self.nsec(zone, Section::Authority, owner, has, None)
+            }
+        }
     }
 
     pub fn choice(&self) -> Choice {
         Choice { client: self.client, turn: self.turn }
+    }
+}
+
+/// What a name has, for denials.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Has<'n> {
+    /// Records of the file.
+    pub node: Option<&'n Node>,
+    /// Of what is chosen, which types there are now.
+    pub chosen: [Option<u16>; 3],
+    /// What is chosen takes the place of addresses and HTTPS records of the file.
+    pub steered: bool,
+}
+
+impl Has<'_> {
+    fn types(&self, zone: &Zone, owner: &[u8], now: u64) -> Types {
+        let mut types = Types::new(self.chosen.into_iter().flatten());
+        if let Some(node) = self.node {
+            let delegated = matches!(node.kind, Kind::Cut | Kind::SteeredCut);
+            types.extend(node.sets.iter().map(|set| set.rtype).filter(|rtype| match *rtype {
+                rtype::A | rtype::AAAA => !delegated && !self.steered,
+                rtype::HTTPS | rtype::CNAME => !self.steered,
+                _ => true,
+            }));
+            types.extend((node.kind == Kind::SteeredCut).then_some(rtype::NS));
+        }
+        if *owner == *zone.apex
+            && let Some(signer) = &zone.signer
+        {
+            let of_keys = [rtype::DNSKEY, rtype::CDS, rtype::CDNSKEY];
+            types.extend(of_keys.into_iter().filter(|rtype| signer.set(*rtype, now).is_some()));
+        }
+        types
     }
 }

@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(one.check(&cookie, address, 0x5cf7_9f11 + 3601), Standing::Invalid);
         assert_eq!(one.check(&cookie, "198.51.100.101".parse().unwrap(), 0x5cf7_9f11), Standing::Invalid);
 
-        let two = secrets("dd3bdf9344b678b185a6f5cb60fca715", &["445536bcd2513298075a5d379663c962"]);
+        let two = secrets("445536bcd2513298075a5d379663c962", &["dd3bdf9344b678b185a6f5cb60fca715"]);
         let six: IpAddr = "2001:db8:220:1:59de:d0f4:8769:82b8".parse().unwrap();
         let old = hex("22681ab97d52c298010000005cf7c57926556bd0934c72f8");
         assert_eq!(two.check(&old, six, 0x5cf7_c609), Standing::Valid);
@@ -129,9 +129,7 @@ mod tests {
         for at in 0..cookie.len() {
             let mut other = cookie;
             other[at] ^= 1;
-            let expected =
-                if at == 15 { [Standing::Invalid; 2] } else { [Standing::Invalid, Standing::Invalid] };
-            assert!(expected.contains(&secrets.check(&other, address, 1000)), "octet {at}");
+            assert_eq!(secrets.check(&other, address, 1000), Standing::Invalid, "octet {at}");
         }
         assert_eq!(secrets.check(&cookie[..23], address, 1000), Standing::Invalid);
         assert_eq!(secrets.check(&cookie, address, 1000 - 301), Standing::Invalid);

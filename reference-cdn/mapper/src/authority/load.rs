@@ -112,6 +112,16 @@ fn bytes_of(wire: &[u8]) -> Octets {
     Octets::copy_from_slice(wire)
 }
 
+/// A character, or what stands for one that cannot be seen.
+fn shown(character: char) -> impl Iterator<Item = char> {
+    let (plain, escaped) = if character.is_control() {
+        (None, Some(character.escape_default()))
+    } else {
+        (Some(character), None)
+    };
+    plain.into_iter().chain(escaped.into_iter().flatten())
+}
+
 /// The reader's terse message, with the line that the record ends in and what a person can do about it.
 fn syntax(error: &str, lines: usize) -> String {
     let mut parts = error.splitn(3, ':');
@@ -132,6 +142,8 @@ fn syntax(error: &str, lines: usize) -> String {
         what if what.contains("different class") => "; only IN is served",
         _ => "",
     };
+    // It quotes the file: nothing of that may move a terminal's cursor.
+    let what: String = what.chars().take(200).flat_map(shown).collect();
     format!("{line}:{what}{advice}")
 }
 
@@ -181,8 +193,8 @@ impl Files {
                         ));
                     }
                     let mut rdata = Vec::new();
-                    // Writing to a vector does not fail.
-                    _ = record.data().compose_rdata(&mut rdata);
+                    // As it is signed (RFC 4034 section 6.2): names in lower case. Writing to a vector does not fail.
+                    _ = record.data().compose_canonical_rdata(&mut rdata);
                     let owner: domain::base::Name<Vec<u8>> = record.owner().to_name();
                     let mut owner = owner.into_octets();
                     owner.make_ascii_lowercase();
@@ -223,7 +235,7 @@ impl Files {
                             line,
                             format!(
                                 "$INCLUDE {} leads out of the zone's folder; move the file there",
-                                &*path
+                                path.escape_debug()
                             ),
                         ));
                     }
@@ -602,6 +614,7 @@ impl Builder<'_> {
             soa,
             has_cuts,
             has_wildcards,
+            signer: None,
             apex,
         })
     }

@@ -6,6 +6,7 @@
 mod answer;
 pub mod cookies;
 pub mod counters;
+pub mod dnssec;
 pub mod load;
 mod options;
 pub mod rates;
@@ -25,7 +26,7 @@ use crate::dns::query::{self, Query, Question};
 use crate::dns::writer::{Data, Section, Writer};
 use crate::respond::{Asked, LONGEST_MESSAGE, Respond, Transport};
 use crate::steer::{Client, Steering};
-use answer::{Answer, Outcome, Work};
+use answer::{Answer, Out, Outcome, Work};
 use cookies::Standing;
 use rates::{Limiter, Verdict};
 
@@ -44,12 +45,16 @@ pub struct Authority<S> {
     /// Which millisecond newest map and settings were looked for in.
     refreshed: Option<u64>,
     scratch: Vec<u8>,
+    signatures: dnssec::Cache,
+    secret: [u8; 16],
 }
 
 impl<S: Steering> Authority<S> {
     /// `seed` is random and differs from thread to thread.
-    pub fn new(source: Current, steering: S, seed: u64) -> Self {
+    pub fn new(source: Current, steering: S, seed: [u8; 16]) -> Self {
         let settings = source.load_full();
+        let signatures = dnssec::Cache::new(room(&settings), seed);
+        let (secret, seed) = (seed, u128::from_le_bytes(seed) as u64);
         let limiter = settings.rates.map(|rates| Limiter::new(rates, seed));
         Self {
             source,
@@ -60,7 +65,9 @@ impl<S: Steering> Authority<S> {
             seed,
             turn: seed as u32,
             refreshed: None,
-            scratch: Vec::with_capacity(512),
+            scratch: Vec::with_capacity(1024),
+            signatures,
+            secret,
         }
     }
 
@@ -74,92 +81,109 @@ impl<S: Steering> Authority<S> {
         self.steering.refresh();
         let newest = self.source.load();
         if !Arc::ptr_eq(&newest, &self.settings) {
+            if room(&newest) != room(&self.settings) {
+                self.signatures = dnssec::Cache::new(room(&newest), self.secret);
+            }
             self.settings = Arc::clone(&newest);
             if self.settings.rates.as_ref() != self.limiter.as_ref().map(Limiter::rates) {
                 self.limiter = self.settings.rates.map(|rates| Limiter::new(rates, self.seed));
             }
         }
     }
+}
 
-    /// What comes before any zone is looked at; `None`, the question is for a zone.
-    fn before_zones(&self, query: &Query<'_>, cookie: Option<Standing>) -> Option<Answer> {
-        match query.opcode() {
-            opcode::QUERY => {}
-            opcode::NOTIFY | opcode::UPDATE => {
-                return Some(Answer::with_error(rcode::REFUSED, error::NOT_SUPPORTED));
-            }
-            // Whatever is in it: another operation may have another form (RFC 8906 section 3.1.4).
-            _ => return Some(Answer::bare(rcode::NOTIMP)),
-        }
-        if query.fault.is_some() {
-            return Some(Answer::bare(rcode::FORMERR));
-        }
-        if query.edns.is_some_and(|edns| edns.version > 0) {
-            return Some(Answer::bare(rcode::BADVERS));
-        }
-        let Some(question) = query.question else {
-            return Some(Answer::bare(match cookie {
-                Some(Standing::New | Standing::Valid) => rcode::NOERROR,
-                Some(Standing::Invalid) => rcode::BADCOOKIE,
-                None => rcode::FORMERR,
-            }));
-        };
-        match question.qtype {
-            rtype::OPT | rtype::TSIG => Some(Answer::with_error(rcode::FORMERR, error::INVALID_QUERY_TYPE)),
-            rtype::TKEY => Some(Answer::bare(rcode::NOTIMP)),
-            rtype::AXFR | rtype::IXFR => Some(Answer::with_error(rcode::REFUSED, error::PROHIBITED)),
-            _ => None,
-        }
-    }
+/// How many signatures to keep: none where no zone is signed.
+fn room(settings: &Settings) -> usize {
+    let signs = settings.zones.all().iter().any(|zone| zone.signer.is_some());
+    if signs { settings.signatures } else { 0 }
+}
 
-    /// Who this server is (RFC 4892), as far as it is configured to tell.
-    fn identity(&self, writer: &mut Writer<'_>, name: &Name, qtype: u16) -> Answer {
-        let text = match name.wire() {
-            b"\x07version\x04bind\x00" | b"\x07version\x06server\x00" => &self.settings.version,
-            b"\x08hostname\x04bind\x00" | b"\x02id\x06server\x00" => &self.settings.hostname,
-            _ => &None,
-        };
-        let Some(text) = text.as_ref().filter(|_| matches!(qtype, rtype::TXT | rtype::ANY)) else {
-            return Answer::bare(rcode::REFUSED);
-        };
-        self.counters.identity.one();
-        let mut rdata = Vec::with_capacity(text.len() + 1);
-        let text = &text.as_bytes()[..text.len().min(255)];
-        rdata.push(text.len() as u8);
-        rdata.extend_from_slice(text);
-        if Data::One(&rdata)
-            .each(|rdata| writer.record_of(Section::Answer, name.wire(), rtype::TXT, class::CH, 0, rdata))
-            .is_err()
-        {
-            writer.truncate();
+/// What comes before any zone is looked at; `None`, the question is for a zone.
+fn before_zones(query: &Query<'_>, cookie: Option<Standing>) -> Option<Answer> {
+    match query.opcode() {
+        opcode::QUERY => {}
+        opcode::NOTIFY | opcode::UPDATE => {
+            return Some(Answer::with_error(rcode::REFUSED, error::NOT_SUPPORTED));
         }
-        Answer { authoritative: true, ..Answer::bare(rcode::NOERROR) }
+        // Whatever is in it: another operation may have another form (RFC 8906 section 3.1.4).
+        _ => return Some(Answer::bare(rcode::NOTIMP)),
     }
+    if query.fault.is_some() {
+        return Some(Answer::bare(rcode::FORMERR));
+    }
+    if query.edns.is_some_and(|edns| edns.version > 0) {
+        return Some(Answer::bare(rcode::BADVERS));
+    }
+    let Some(question) = query.question else {
+        return Some(Answer::bare(match cookie {
+            Some(Standing::New | Standing::Valid) => rcode::NOERROR,
+            Some(Standing::Invalid) => rcode::BADCOOKIE,
+            None => rcode::FORMERR,
+        }));
+    };
+    match question.qtype {
+        rtype::OPT | rtype::TSIG | rtype::NXNAME => {
+            Some(Answer::with_error(rcode::FORMERR, error::INVALID_QUERY_TYPE))
+        }
+        rtype::TKEY => Some(Answer::bare(rcode::NOTIMP)),
+        rtype::AXFR | rtype::IXFR => Some(Answer::with_error(rcode::REFUSED, error::PROHIBITED)),
+        _ => None,
+    }
+}
 
-    fn count(&self, query: &Query<'_>, answer: &Answer, truncated: bool) {
-        match answer.outcome {
-            Outcome::Positive => self.counters.positive.one(),
-            Outcome::Referral => self.counters.referral.one(),
-            Outcome::NoData => self.counters.nodata.one(),
-            Outcome::NoName => self.counters.nxdomain.one(),
-            Outcome::Other => {}
-        }
-        if answer.steered {
-            self.counters.steered.one();
-            let by_subnet = query.edns.and_then(|edns| edns.subnet).is_some_and(|subnet| subnet.source > 0);
-            self.counters.steered_by_subnet.add(u64::from(by_subnet));
-        }
-        match answer.rcode {
-            rcode::FORMERR => self.counters.formerr.one(),
-            rcode::SERVFAIL => self.counters.servfail.one(),
-            rcode::NOTIMP => self.counters.notimp.one(),
-            rcode::REFUSED => self.counters.refused.one(),
-            rcode::BADVERS => self.counters.badvers.one(),
-            rcode::BADCOOKIE => self.counters.badcookie.one(),
-            _ => {}
-        }
-        self.counters.truncated.add(u64::from(truncated));
+/// Who this server is (RFC 4892), as far as it is configured to tell.
+fn identity(
+    settings: &Settings,
+    counters: &Counters,
+    writer: &mut Writer<'_>,
+    name: &Name,
+    qtype: u16,
+) -> Answer {
+    let text = match name.wire() {
+        b"\x07version\x04bind\x00" | b"\x07version\x06server\x00" => &settings.version,
+        b"\x08hostname\x04bind\x00" | b"\x02id\x06server\x00" => &settings.hostname,
+        _ => &None,
+    };
+    let Some(text) = text.as_ref().filter(|_| matches!(qtype, rtype::TXT | rtype::ANY)) else {
+        return Answer::bare(rcode::REFUSED);
+    };
+    counters.identity.one();
+    let mut rdata = Vec::with_capacity(text.len() + 1);
+    let text = &text.as_bytes()[..text.len().min(255)];
+    rdata.push(text.len() as u8);
+    rdata.extend_from_slice(text);
+    if Data::One(&rdata)
+        .each(|rdata| writer.record_of(Section::Answer, name.wire(), rtype::TXT, class::CH, 0, rdata))
+        .is_err()
+    {
+        writer.truncate();
     }
+    Answer { authoritative: true, ..Answer::bare(rcode::NOERROR) }
+}
+
+fn count(counters: &Counters, query: &Query<'_>, answer: &Answer, truncated: bool) {
+    match answer.outcome {
+        Outcome::Positive => counters.positive.one(),
+        Outcome::Referral => counters.referral.one(),
+        Outcome::NoData => counters.nodata.one(),
+        Outcome::NoName => counters.nxdomain.one(),
+        Outcome::Other => {}
+    }
+    if answer.steered {
+        counters.steered.one();
+        let by_subnet = query.edns.and_then(|edns| edns.subnet).is_some_and(|subnet| subnet.source > 0);
+        counters.steered_by_subnet.add(u64::from(by_subnet));
+    }
+    match answer.rcode {
+        rcode::FORMERR => counters.formerr.one(),
+        rcode::SERVFAIL => counters.servfail.one(),
+        rcode::NOTIMP => counters.notimp.one(),
+        rcode::REFUSED => counters.refused.one(),
+        rcode::BADVERS => counters.badvers.one(),
+        rcode::BADCOOKIE => counters.badcookie.one(),
+        _ => {}
+    }
+    counters.truncated.add(u64::from(truncated));
 }
 
 /// For whom addresses are chosen: the client, if the query tells something of it, or else the resolver.
@@ -177,6 +201,26 @@ fn flags_of(query: &Query<'_>, answer: &Answer) -> u16 {
     flag::QR | query.flags & (flag::OPCODE | flag::RD | flag::CD) | authoritative | answer.rcode & 0xf
 }
 
+/// What the query's cookie is worth, and the cookie of the response.
+fn cookie_of(
+    settings: &Settings,
+    counters: &Counters,
+    query: &Query<'_>,
+    resolver: IpAddr,
+    now: u64,
+) -> (Option<Standing>, Option<[u8; cookies::WHOLE]>) {
+    let (Some(secrets), Some(theirs)) = (&settings.cookies, query.edns.and_then(|edns| edns.cookie)) else {
+        return (None, None);
+    };
+    let standing = secrets.check(theirs, resolver, now);
+    match standing {
+        Standing::New => counters.cookie_new.one(),
+        Standing::Valid => counters.cookie_valid.one(),
+        Standing::Invalid => counters.cookie_invalid.one(),
+    }
+    (Some(standing), Some(secrets.make(theirs, resolver, now)))
+}
+
 impl<S: Steering> Respond for Authority<S> {
     fn respond(&mut self, asked: &Asked<'_>, response: &mut [u8]) -> Option<usize> {
         if self.refreshed != Some(asked.now.monotonic) {
@@ -188,20 +232,22 @@ impl<S: Steering> Respond for Authority<S> {
             self.counters.dropped_silently.one();
             return None;
         };
-        self.counters.query(asked.transport);
+        // Parts that are borrowed apart from each other: counting references to what all threads share would cost more than the rest.
+        let Self { settings, steering, counters, limiter, turn, scratch, signatures, .. } = self;
+        let (settings, counters): (&Settings, &Counters) = (settings, counters);
+        counters.query(asked.transport);
         let resolver = asked.peer.ip().to_canonical();
-        let (cookie, fresh) = self.cookie(&query, resolver, asked.now.unix);
-        let settings = Arc::clone(&self.settings);
+        let (cookie, fresh) = cookie_of(settings, counters, &query, resolver, asked.now.unix);
         let reply = query.edns.as_ref().map(|edns| {
-            self.counters.with_edns.one();
-            self.counters.with_dnssec_ok.add(u64::from(edns.dnssec_ok));
-            self.counters.with_subnet.add(u64::from(edns.subnet.is_some()));
+            counters.with_edns.one();
+            counters.with_dnssec_ok.add(u64::from(edns.dnssec_ok));
+            counters.with_subnet.add(u64::from(edns.subnet.is_some()));
             options::Reply {
                 edns,
-                settings: &settings,
+                settings,
                 transport: asked.transport,
                 cookie: fresh,
-                epoch: self.steering.epoch(),
+                epoch: steering.epoch(),
             }
         });
         let limit = match (asked.transport, query.edns) {
@@ -213,7 +259,7 @@ impl<S: Steering> Respond for Authority<S> {
         };
         let reserved = reply.as_ref().map_or(0, options::Reply::size);
         let mut writer = Writer::new(response, limit, reserved, query.question.as_ref())?;
-        let mut answer = match self.before_zones(&query, cookie) {
+        let mut answer = match before_zones(&query, cookie) {
             Some(answer) => answer,
             None if asked.transport == Transport::Udp
                 && settings.without_cookie == WithoutCookie::Challenge
@@ -222,98 +268,78 @@ impl<S: Steering> Respond for Authority<S> {
                 Answer::bare(rcode::BADCOOKIE)
             }
             None => match query.question {
-                Some(Question { qclass: class::CH, qtype, .. }) => self.identity(&mut writer, &name, qtype),
+                Some(Question { qclass: class::CH, qtype, .. }) => {
+                    identity(settings, counters, &mut writer, &name, qtype)
+                }
                 Some(Question { qclass: class::IN, qtype, .. }) => {
-                    self.of_zones(&settings, &mut writer, &query, &mut name, qtype, resolver)
+                    *turn = turn.wrapping_add(1);
+                    let mut work = Work {
+                        settings,
+                        steering,
+                        out: Out {
+                            writer: &mut writer,
+                            signing: query.edns.is_some_and(|edns| edns.dnssec_ok).then_some(
+                                dnssec::Signing {
+                                    cache: signatures,
+                                    counters,
+                                    now: asked.now.unix,
+                                    failed: false,
+                                },
+                            ),
+                        },
+                        compact_ok: query.edns.is_some_and(|edns| edns.compact_ok),
+                        now: asked.now.unix,
+                        qtype,
+                        resolver,
+                        client: client_of(&query, resolver),
+                        turn: *turn,
+                        scratch,
+                        target: Name::default(),
+                        answer: Answer::bare(rcode::NOERROR),
+                    };
+                    work.run(&mut name);
+                    if work.out.signing.as_ref().is_some_and(|signing| signing.failed) {
+                        writer = Writer::new(response, limit, reserved, query.question.as_ref())?;
+                        Answer::with_error(rcode::SERVFAIL, error::OTHER)
+                    } else {
+                        work.answer
+                    }
                 }
                 _ => Answer::bare(rcode::REFUSED),
             },
         };
         if asked.transport == Transport::Udp
             && cookie != Some(Standing::Valid)
-            && let Some(limiter) = &mut self.limiter
+            && let Some(limiter) = limiter
         {
             let verdict = limiter.take(resolver, answer.kind, asked.now.monotonic);
             let challenged =
                 settings.without_cookie == WithoutCookie::ChallengeWhenLimited && cookie.is_some();
             if verdict != Verdict::Send {
-                drop(writer);
                 // Larger than the query by no more than the cookie.
                 writer = Writer::new(response, limit, reserved, query.question.as_ref())?;
                 if challenged {
-                    answer = Answer { rcode: rcode::BADCOOKIE, ..Answer::bare(rcode::BADCOOKIE) };
+                    answer = Answer::bare(rcode::BADCOOKIE);
                 } else if verdict == Verdict::Slip {
-                    self.counters.rate_slipped.one();
-                    answer = Answer { rcode: answer.rcode & 0xf, ..Answer::bare(rcode::NOERROR) };
-                    if answer.rcode == rcode::NXDOMAIN {
-                        answer.rcode = rcode::NOERROR;
-                    }
+                    counters.rate_slipped.one();
+                    answer = Answer::bare(answer.rcode);
                     writer.truncate();
                     if let Some(reply) = &reply {
                         reply.write(&mut writer, answer.rcode, 0, None);
                     }
-                    self.counters.response(asked.transport);
+                    counters.response(asked.transport);
                     return Some(writer.finish(query.id, flags_of(&query, &answer)));
                 } else {
-                    self.counters.rate_dropped.one();
+                    counters.rate_dropped.one();
                     return None;
                 }
             }
         }
-        self.count(&query, &answer, writer.is_truncated());
+        count(counters, &query, &answer, writer.is_truncated());
         if let Some(reply) = &reply {
             reply.write(&mut writer, answer.rcode, answer.scope, answer.error);
         }
-        self.counters.response(asked.transport);
+        counters.response(asked.transport);
         Some(writer.finish(query.id, flags_of(&query, &answer)))
-    }
-}
-
-impl<S: Steering> Authority<S> {
-    /// What the query's cookie is worth, and the cookie of the response.
-    fn cookie(
-        &self,
-        query: &Query<'_>,
-        resolver: IpAddr,
-        now: u64,
-    ) -> (Option<Standing>, Option<[u8; cookies::WHOLE]>) {
-        let (Some(secrets), Some(theirs)) = (&self.settings.cookies, query.edns.and_then(|edns| edns.cookie))
-        else {
-            return (None, None);
-        };
-        let standing = secrets.check(theirs, resolver, now);
-        match standing {
-            Standing::New => self.counters.cookie_new.one(),
-            Standing::Valid => self.counters.cookie_valid.one(),
-            Standing::Invalid => self.counters.cookie_invalid.one(),
-        }
-        (Some(standing), Some(secrets.make(theirs, resolver, now)))
-    }
-
-    fn of_zones(
-        &mut self,
-        settings: &Settings,
-        writer: &mut Writer<'_>,
-        query: &Query<'_>,
-        name: &mut Name,
-        qtype: u16,
-        resolver: IpAddr,
-    ) -> Answer {
-        let client = client_of(query, resolver);
-        self.turn = self.turn.wrapping_add(1);
-        let mut work = Work {
-            settings,
-            steering: &mut self.steering,
-            writer,
-            qtype,
-            resolver,
-            client,
-            turn: self.turn,
-            scratch: &mut self.scratch,
-            target: Name::default(),
-            answer: Answer::bare(rcode::NOERROR),
-        };
-        work.run(name);
-        work.answer
     }
 }

@@ -6,6 +6,9 @@ use super::cookies::Secrets;
 use super::rates::Rates;
 use super::zone::Zones;
 
+/// Longest NSID that has room in every response.
+pub const LONGEST_NSID: usize = 128;
+
 /// Everything that all threads share and no query changes. A new one takes the place of the old as a whole.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -27,6 +30,8 @@ pub struct Settings {
     pub rates: Option<Rates>,
     /// What clients on streams are told that they may keep a connection idle, in units of 100 ms (RFC 7828).
     pub keepalive: u16,
+    /// Signatures that each thread keeps, about 120 octets each.
+    pub signatures: usize,
 }
 
 /// How a UDP query is treated that has a client cookie but no valid server cookie.
@@ -43,6 +48,32 @@ pub enum WithoutCookie {
 }
 
 impl Settings {
+    /// What is wrong with it, and what to do.
+    pub fn check(&self) -> Result<(), String> {
+        if !(512..=4096).contains(&self.payload) {
+            return Err(format!(
+                "payload {} must be 512 to 4096 octets; 1232 passes everywhere",
+                self.payload
+            ));
+        }
+        // Question, OPT record and all options have room in the shortest response.
+        if self.nsid.len() > LONGEST_NSID {
+            return Err(format!("nsid has {} octets; shorten it to {LONGEST_NSID}", self.nsid.len()));
+        }
+        for (key, text) in [("version", &self.version), ("hostname", &self.hostname)] {
+            if text.as_ref().is_some_and(|text| text.len() > 255) {
+                return Err(format!("{key} is longer than the 255 octets of a TXT string; shorten it"));
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        match self.zones.all().iter().find(|zone| !seen.insert(&zone.apex)) {
+            Some(zone) => {
+                Err(format!("zone {} is there twice; keep one", crate::dns::name::show(&zone.apex)))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Zones, and for the rest what most want.
     pub fn new(zones: Zones) -> Self {
         Self {
@@ -56,6 +87,7 @@ impl Settings {
             without_cookie: WithoutCookie::default(),
             rates: None,
             keepalive: 100,
+            signatures: 1 << 15,
         }
     }
 }

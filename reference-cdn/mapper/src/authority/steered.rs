@@ -1,16 +1,23 @@
 //! Answers that depend on who asks.
 
-use super::answer::{Answer, Next, Outcome, Work};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::answer::{Answer, Has, Next, Outcome, Work};
+use super::dnssec::sign::sorted;
 use super::rates;
 use super::zone::{Node, Role, Zone};
 use crate::dns::codes::{error, rcode, rtype};
 use crate::dns::name::Name;
 use crate::dns::writer::{Data, Full, Section};
+use crate::network::MOST_ADDRESSES;
 use crate::steer::{Client, Steerable, Steered, Steering};
 
 /// SvcParamKeys of address hints (RFC 9460 section 14.3.2).
 const IPV4_HINT: u16 = 4;
 const IPV6_HINT: u16 = 6;
+
+const UNORDERED_V4: [Ipv4Addr; MOST_ADDRESSES] = [Ipv4Addr::UNSPECIFIED; MOST_ADDRESSES];
+const UNORDERED_V6: [Ipv6Addr; MOST_ADDRESSES] = [Ipv6Addr::UNSPECIFIED; MOST_ADDRESSES];
 
 /// For whom to choose.
 #[derive(Clone, Copy, Debug)]
@@ -31,81 +38,88 @@ impl<S: Steering> Work<'_, '_, S> {
     ) -> Result<Next, Full> {
         let qtype = self.qtype;
         let chosen = matches!(qtype, rtype::A | rtype::AAAA | rtype::HTTPS | rtype::ANY);
+        let node = if chosen && self.out.signing.is_none() {
+            node
+        } else {
+            node.or_else(|| zone.nodes.get(name.wire()))
+        };
         if !chosen
-            && let Some(set) = node.or_else(|| zone.nodes.get(name.wire())).and_then(|node| node.set(qtype))
             && qtype != rtype::CNAME
+            && let Some(set) = node.and_then(|node| node.set(qtype))
         {
-            self.answer.kind = rates::Kind::Positive(found.content);
             self.answer.outcome = Outcome::Positive;
-            self.put(zone, Section::Answer, name.wire(), qtype, set.ttl, Data::Many(&set.records))?;
+            if first {
+                self.answer.kind = rates::Kind::Positive(found.content);
+            }
+            let data = Data::Many(&set.records);
+            self.out.put(zone, Section::Answer, name.wire(), qtype, set.ttl, data)?;
             return Ok(Next::Done);
         }
         let has_https = if qtype == rtype::HTTPS {
             self.scratch.clear();
             self.steering.https(found).map(|params| self.scratch.extend_from_slice(params)).is_some()
         } else {
-            false
+            // For denials alone.
+            zone.signer.is_some() && self.steering.https(found).is_some()
         };
         let Choice { client, turn } = self.choice();
         match self.steering.steer(found, client, turn) {
             Steered::Addresses { v4, v6, ttl, scope } => {
-                let data = match qtype {
-                    rtype::A => Data::V4(v4),
-                    rtype::AAAA => Data::V6(v6),
-                    rtype::ANY if v4.is_empty() => Data::V6(v6),
-                    rtype::ANY => Data::V4(v4),
+                let (rtype, data) = match qtype {
+                    rtype::A => (qtype, Data::V4(v4)),
+                    rtype::AAAA => (qtype, Data::V6(v6)),
+                    rtype::ANY if v4.is_empty() => (rtype::AAAA, Data::V6(v6)),
+                    rtype::ANY => (rtype::A, Data::V4(v4)),
                     rtype::HTTPS if has_https => {
-                        hints(self.scratch, v4, v6);
-                        Data::One(&[])
+                        if self.out.signer(zone).is_some() {
+                            // One order, so that one signature is enough; those who use hints choose among them themselves.
+                            let (mut four, mut six) = (UNORDERED_V4, UNORDERED_V6);
+                            hints(self.scratch, sorted(&mut four, v4), sorted(&mut six, v6));
+                        } else {
+                            hints(self.scratch, v4, v6);
+                        }
+                        (qtype, Data::One(self.scratch))
                     }
-                    _ => Data::V4(&[]),
+                    _ => (qtype, Data::V4(&[])),
                 };
                 self.answer.scope = self.answer.scope.max(scope);
                 if data.is_empty() {
-                    return self.no_data(zone, name, &[]);
+                    let chosen = [
+                        (!v4.is_empty()).then_some(rtype::A),
+                        (!v6.is_empty()).then_some(rtype::AAAA),
+                        has_https.then_some(rtype::HTTPS),
+                    ];
+                    return self.no_data(zone, name, Has { node, chosen, steered: true });
                 }
                 (self.answer.outcome, self.answer.steered) = (Outcome::Positive, true);
                 if first {
                     self.answer.kind = rates::Kind::Positive(found.content);
                 }
-                if qtype == rtype::HTTPS {
-                    let data = std::mem::take(self.scratch);
-                    let done = self.put(zone, Section::Answer, name.wire(), qtype, ttl, Data::One(&data));
-                    *self.scratch = data;
-                    done?;
-                } else if first {
-                    // Owner and question are the same.
-                    if self.writer.addresses(data, ttl).is_err() {
-                        self.writer.truncate();
+                // Owner and question are the same, which is written fastest.
+                if first && self.out.signing.is_none() && qtype != rtype::HTTPS {
+                    if self.out.writer.addresses(data, ttl).is_err() {
+                        self.out.writer.truncate();
                         return Err(Full);
                     }
                 } else {
-                    let rtype = if matches!(data, Data::V4(_)) { rtype::A } else { rtype::AAAA };
-                    let mark = self.writer.mark();
-                    let done = data
-                        .each(|rdata| self.writer.record(Section::Answer, name.wire(), rtype, ttl, rdata));
-                    if done.is_err() {
-                        self.writer.back_to(mark);
-                        self.writer.truncate();
-                        return Err(Full);
-                    }
+                    self.out.put(zone, Section::Answer, name.wire(), rtype, ttl, data)?;
                 }
                 Ok(Next::Done)
             }
             // An alias has no place beside SOA and NS (RFC 1034 section 3.6.2).
             Steered::Alias { scope, .. } if name.labels() == zone.labels => {
                 self.answer.scope = self.answer.scope.max(scope);
-                self.no_data(zone, name, &[])
+                self.no_data(zone, name, Has { node, chosen: [None; 3], steered: true })
             }
             Steered::Alias { target, ttl, scope } => {
                 self.answer.scope = self.answer.scope.max(scope);
-                self.target.set(target);
                 (self.answer.outcome, self.answer.steered) = (Outcome::Positive, true);
                 if first {
                     self.answer.kind = rates::Kind::Positive(found.content);
                 }
-                let target = self.target.clone();
-                self.put(zone, Section::Answer, name.wire(), rtype::CNAME, ttl, Data::One(target.wire()))?;
+                self.target.set(target);
+                let data = Data::One(self.target.wire());
+                self.out.put(zone, Section::Answer, name.wire(), rtype::CNAME, ttl, data)?;
                 Ok(if matches!(qtype, rtype::CNAME | rtype::ANY) { Next::Done } else { Next::Alias })
             }
         }
@@ -113,27 +127,26 @@ impl<S: Steering> Work<'_, '_, S> {
 
     /// The top level's own answer for the address of a low-level name server: the same as in its referrals.
     pub fn name_server(&mut self, zone: &Zone, name: &Name, at: usize, first: bool) -> Result<Next, Full> {
-        let Role::Top { ttl, .. } = zone.role else { return self.no_data(zone, name, &[]) };
         let server = self.steering.name_servers(self.resolver).get(at).copied();
         let v4 = server.and_then(|server| server.v4);
         let v6 = server.and_then(|server| server.v6);
+        let has = Has { chosen: [v4.map(|_| rtype::A), v6.map(|_| rtype::AAAA), None], ..Has::default() };
+        let Role::Top { ttl, .. } = zone.role else { return self.no_data(zone, name, has) };
         let (v4, v6) = (v4.as_slice(), v6.as_slice());
-        let data = match self.qtype {
-            rtype::A => Data::V4(v4),
-            rtype::AAAA => Data::V6(v6),
-            rtype::ANY if v4.is_empty() => Data::V6(v6),
-            rtype::ANY => Data::V4(v4),
-            _ => Data::V4(&[]),
+        let (rtype, data) = match self.qtype {
+            rtype::A => (rtype::A, Data::V4(v4)),
+            rtype::ANY if !v4.is_empty() => (rtype::A, Data::V4(v4)),
+            rtype::AAAA | rtype::ANY => (rtype::AAAA, Data::V6(v6)),
+            _ => (rtype::A, Data::V4(&[])),
         };
         if data.is_empty() {
-            return self.no_data(zone, name, &[]);
+            return self.no_data(zone, name, has);
         }
         if first {
             self.answer.kind = rates::Kind::Positive(crate::dns::name::hash(name.wire()));
         }
         (self.answer.outcome, self.answer.steered) = (Outcome::Positive, true);
-        let rtype = if matches!(data, Data::V4(_)) { rtype::A } else { rtype::AAAA };
-        self.put(zone, Section::Answer, name.wire(), rtype, ttl, data)?;
+        self.out.put(zone, Section::Answer, name.wire(), rtype, ttl, data)?;
         Ok(Next::Done)
     }
 
@@ -152,8 +165,8 @@ impl<S: Steering> Work<'_, '_, S> {
         let mut named = 0;
         for (name, _) in names.iter().zip(servers).filter(|(_, server)| has_address(server)) {
             named += 1;
-            if self.writer.record(Section::Authority, owner, rtype::NS, *ttl, name).is_err() {
-                self.writer.truncate();
+            if self.out.writer.record(Section::Authority, owner, rtype::NS, *ttl, name).is_err() {
+                self.out.writer.truncate();
                 return Err(Full);
             }
         }
@@ -175,10 +188,10 @@ impl<S: Steering> Work<'_, '_, S> {
             for (name, server) in names.iter().zip(servers) {
                 let done = match (family, server.v4, server.v6) {
                     (rtype::A, Some(v4), _) => {
-                        self.writer.record(Section::Additional, name, family, *ttl, &v4.octets())
+                        self.out.writer.record(Section::Additional, name, family, *ttl, &v4.octets())
                     }
                     (rtype::AAAA, _, Some(v6)) => {
-                        self.writer.record(Section::Additional, name, family, *ttl, &v6.octets())
+                        self.out.writer.record(Section::Additional, name, family, *ttl, &v6.octets())
                     }
                     _ => continue,
                 };
@@ -190,7 +203,7 @@ impl<S: Steering> Work<'_, '_, S> {
         }
         // These names are ours and can be asked for, so a part will do; none at all would cost a round trip more than TC.
         if given == 0 {
-            self.writer.truncate();
+            self.out.writer.truncate();
             return Err(Full);
         }
         Ok(Next::Done)
@@ -199,7 +212,7 @@ impl<S: Steering> Work<'_, '_, S> {
 
 /// Makes SvcParams the data of an HTTPS record in ServiceMode, for the owner itself, with the chosen addresses as hints. Keys stay in
 /// ascending order (RFC 9460 section 2.2).
-fn hints(params: &mut Vec<u8>, v4: &[std::net::Ipv4Addr], v6: &[std::net::Ipv6Addr]) {
+fn hints(params: &mut Vec<u8>, v4: &[Ipv4Addr], v6: &[Ipv6Addr]) {
     // What is there goes behind the new data, and is cut off at the end: one vector, no allocation once it has grown.
     let old = params.len();
     params.extend_from_slice(&[0, 1, 0]);
@@ -243,7 +256,6 @@ fn hints(params: &mut Vec<u8>, v4: &[std::net::Ipv4Addr], v6: &[std::net::Ipv6Ad
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{Ipv4Addr, Ipv6Addr};
 
     #[test]
     fn hints_come_in_the_order_of_keys() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::dnssec::Signer;
 use crate::dns::codes::rtype;
 use crate::dns::name::{Name, Table};
 
@@ -73,6 +74,8 @@ pub struct Zone {
     pub negative_ttl: u32,
     pub has_cuts: bool,
     pub has_wildcards: bool,
+    /// Its keys; none, it is not signed.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// What is at a name, steered ones apart.
@@ -85,6 +88,11 @@ pub enum Found<'z> {
 }
 
 impl Zone {
+    /// The same zone, signed.
+    pub fn signed(self, signer: Signer) -> Self {
+        Self { signer: Some(Arc::new(signer)), ..self }
+    }
+
     /// What is at a name of this zone. For DS, a cut is not a cut but a name on the parent's side (RFC 4035 section 3.1.4.1).
     pub fn find(&self, name: &Name, qtype: u16) -> Found<'_> {
         if self.has_cuts {

@@ -17,7 +17,7 @@ use super::score::{WHOLE, faded, measured, weight};
 use super::settings::Settings;
 use super::source::Source;
 use super::stock::{Facts, HAS_SERVERS, Stock, stock};
-use crate::network::{Network, Ranked, UnitId, Units};
+use crate::network::{MOST_RANKED, Network, Ranked, UnitId, Units};
 
 /// All that a map is built from. Only the plant must be there.
 #[derive(Clone, Debug, Default)]
@@ -58,7 +58,7 @@ struct Memory {
     places: Vec<Arc<Places>>,
     owns: Vec<Prefix>,
     demand: Arc<Demand>,
-    clients: Clients,
+    clients: Arc<Clients>,
     shares: Vec<u32>,
     distances: Distances,
     sites_of: Vec<Vec<u32>>,
@@ -66,6 +66,7 @@ struct Memory {
     trust: Trust,
     /// Groups that had measurements, ascending.
     warm: Vec<u32>,
+    largest: Vec<u32>,
     ranked: Vec<Ranked>,
     ends: Vec<u32>,
 }
@@ -102,36 +103,32 @@ impl Builder {
         let (owns, measurements, strange_probes) = resolve(now, inputs, &stock.facts, settings);
 
         // Clients.
-        let evidence_stays = before.as_ref().is_some_and(|memory| {
-            memory.owns == owns
-                && same(&memory.routes, &inputs.routes)
-                && memory.places.len() == inputs.places.len()
-                && memory.places.iter().zip(&inputs.places).all(|(a, b)| same(a, b))
-        });
-        let (mut clients, mut distances, mut sites_of, mut squares) = Default::default();
-        let (mut shares, mut old_ranked, mut warm_before, mut old_trust) = Default::default();
-        if let Some(memory) = before {
-            if evidence_stays {
+        let (mut old, mut clients, mut shares, mut distances, mut sites_of) = Default::default();
+        let mut squares = Squares::default();
+        if let Some(mut memory) = before {
+            let routes_stay = same(&memory.routes, &inputs.routes);
+            let places_stay = memory.places.len() == inputs.places.len()
+                && memory.places.iter().zip(&inputs.places).all(|(a, b)| same(a, b));
+            if facts_stay {
+                squares = std::mem::take(&mut memory.squares);
+                if routes_stay {
+                    distances = Some(std::mem::take(&mut memory.distances));
+                    sites_of = Some(std::mem::take(&mut memory.sites_of));
+                }
+            }
+            if routes_stay && places_stay && memory.owns == owns {
+                clients = Some(Arc::clone(&memory.clients));
                 if same(&memory.demand, &inputs.demand) {
-                    shares = Some(memory.shares);
-                }
-                clients = Some(memory.clients);
-                if facts_stay {
-                    squares = Some(memory.squares);
-                    old_ranked = Some((memory.ranked, memory.ends));
-                    warm_before = memory.warm;
-                    old_trust = Some(memory.trust);
+                    shares = Some(std::mem::take(&mut memory.shares));
                 }
             }
-            if facts_stay && same(&memory.routes, &inputs.routes) {
-                distances = Some(memory.distances);
-                sites_of = Some(memory.sites_of);
-            }
+            // A group is ranked by its place, its network and the sites: rankings stay where these do.
+            old = Some(memory).filter(|_| facts_stay && routes_stay);
         }
-        let clients: Clients = clients.unwrap_or_else(|| {
+        let clients: Arc<Clients> = clients.unwrap_or_else(|| {
             let places: Vec<&Places> = inputs.places.iter().map(Arc::as_ref).collect();
             let evidence = Evidence { origins: &inputs.routes.origins, places: &places, owns: &owns };
-            Clients::new(&evidence, settings.most_units)
+            Arc::new(Clients::new(&evidence, settings.most_units))
         });
         let shares: Vec<u32> = shares.unwrap_or_else(|| demand_shares(&inputs.demand, &clients));
         let distances: Distances = distances.unwrap_or_else(|| {
@@ -139,41 +136,45 @@ impl Builder {
             inputs.routes.graph.distances(from, settings.threads)
         });
         let sites_of: Vec<Vec<u32>> = sites_of.unwrap_or_else(|| by_network(&stock.facts, &distances));
-        let squares: Squares = squares.unwrap_or_else(|| Squares::new(&stock.facts, &clients, settings));
         let trust = trust(now, inputs, settings);
 
         // Rankings.
         let warm = warm_groups(&clients, &measurements);
-        let ranker = Ranker {
+        let old = old.filter(|memory| memory.trust == trust && memory.clients.grain == clients.grain);
+        let moved = old.as_ref().is_none_or(|memory| memory.largest != stock.largest);
+        let mut ranker = Ranker {
             settings,
             facts: &stock.facts,
+            largest: &stock.largest,
             clients: &clients,
             distances: &distances,
             trust,
             measured: &measurements,
-            squares: &squares,
+            squares: &Squares::default(),
             sites_of: &sites_of,
         };
-        let known = old_ranked.filter(|_| old_trust == Some(trust));
-        let (ranked, ends, computed) = match known {
-            Some((old_ranked, old_ends)) => {
-                let groups = union(&warm, &warm_before);
-                let (fresh, fresh_ends) = ranker.rank(&groups);
-                patch(&clients, &groups, (&old_ranked, &old_ends), (&fresh, &fresh_ends))
-            }
-            None => {
-                let groups: Vec<u32> = (0..clients.groups.len() as u32).collect();
-                let (mut ranked, mut ends) =
-                    (ranker.default_ranking(), Vec::with_capacity(clients.units.len()));
-                ends.push(ranked.len() as u32);
-                let (fresh, fresh_ends) = ranker.rank(&groups);
-                let start = ranked.len() as u32;
-                ranked.extend(fresh);
-                ends.extend(fresh_ends.into_iter().map(|end| start + end));
-                let computed = ends.len();
-                (ranked, ends, computed)
-            }
+        let few = ranker.few();
+        let known = old
+            .as_ref()
+            .map(|memory| matches(&clients, &memory.clients, &warm, &memory.warm))
+            .unwrap_or_default();
+        let known = |group: u32| {
+            let leans = moved && ranker.leans(&clients.groups[group as usize], few);
+            known.get(group as usize).copied().flatten().filter(|_| !leans)
         };
+        let matched: Vec<Option<u32>> = (0..clients.groups.len() as u32).map(known).collect();
+        let groups: Vec<u32> =
+            matched.iter().zip(0..).filter(|(known, _)| known.is_none()).map(|(_, at)| at).collect();
+        let places =
+            groups.iter().filter_map(|group| clients.groups[*group as usize].place).map(|place| place.at);
+        squares.see_to(places, &stock.facts, settings);
+        ranker.squares = &squares;
+        let fresh = ranker.rank(&groups);
+        let old_rankings =
+            old.as_ref().map(|memory| (memory.clients.as_ref(), &memory.ranked[..], &memory.ends[..]));
+        let (ranked, ends) = assemble(&clients, ranker.default_ranking(), &matched, old_rankings, fresh);
+        let computed =
+            groups.iter().map(|group| clients.groups[*group as usize].units.len()).sum::<usize>() + 1;
 
         problems.extend(unused(inputs, &stock.facts, strange_probes, settings));
         let report = BuildReport {
@@ -215,6 +216,7 @@ impl Builder {
             },
             prefixes: clients.prefixes.clone(),
         };
+        let largest = stock.largest.clone();
         self.memory = Some(Memory {
             plant: Arc::clone(&inputs.plant),
             stock,
@@ -229,6 +231,7 @@ impl Builder {
             squares,
             trust,
             warm,
+            largest,
             ranked,
             ends,
         });
@@ -287,47 +290,65 @@ fn warm_groups(clients: &Clients, measurements: &[Measured]) -> Vec<u32> {
     clients.groups.iter().zip(0..).filter(|(group, _)| warm(group)).map(|(_, at)| at).collect()
 }
 
-fn union(a: &[u32], b: &[u32]) -> Vec<u32> {
-    let mut all = [a, b].concat();
-    all.sort_unstable();
-    all.dedup();
-    all
+/// For each group its counterpart in the last build whose rankings are still right: the same network, cell and place, and not
+/// measured, neither then nor now.
+fn matches(clients: &Clients, before: &Clients, warm: &[u32], warm_before: &[u32]) -> Vec<Option<u32>> {
+    let is_cold = |list: &[u32], at: &u32| list.binary_search(at).is_err();
+    if std::ptr::eq(clients, before) {
+        let both = |at: u32| Some(at).filter(|at| is_cold(warm, at) && is_cold(warm_before, at));
+        return (0..clients.groups.len() as u32).map(both).collect();
+    }
+    let key = |clients: &Clients, group: &super::clients::Group| {
+        let unit = clients.units[group.units.start as usize];
+        (unit.asn, unit.cell)
+    };
+    let mut next = 0;
+    let mut find = |(group, at): (&super::clients::Group, u32)| {
+        let wanted = key(clients, group);
+        while before.groups.get(next).is_some_and(|old| key(before, old) < wanted) {
+            next += 1;
+        }
+        let old =
+            before.groups.get(next).filter(|old| key(before, old) == wanted && old.place == group.place)?;
+        let old_at = next as u32;
+        debug_assert_eq!(old.asn, group.asn);
+        Some(old_at).filter(|old_at| is_cold(warm, &at) && is_cold(warm_before, old_at))
+    };
+    clients.groups.iter().zip(0..).map(&mut find).collect()
 }
 
-/// The old rankings with those of some groups replaced.
-fn patch(
+/// All rankings: the default one, those of matched groups from the last build, the others fresh. The units of a group that is not
+/// measured all have the same.
+fn assemble(
     clients: &Clients,
-    groups: &[u32],
-    (old, old_ends): (&[Ranked], &[u32]),
-    (fresh, fresh_ends): (&[Ranked], &[u32]),
-) -> (Vec<Ranked>, Vec<u32>, usize) {
-    let mut ranked: Vec<Ranked> = Vec::with_capacity(old.len() + fresh.len() / 8);
-    let mut ends: Vec<u32> = Vec::with_capacity(old_ends.len());
-    // Up to which unit the old ones were taken over.
-    let mut next = 0_usize;
-    let take_old = |until: usize, next: &mut usize, ranked: &mut Vec<Ranked>, ends: &mut Vec<u32>| {
-        if *next < until {
-            let start = next.checked_sub(1).map_or(0, |before| old_ends[before]);
-            let shift = ranked.len() as u32;
-            ranked.extend_from_slice(&old[start as usize..old_ends[until - 1] as usize]);
-            ends.extend(old_ends[*next..until].iter().map(|end| end - start + shift));
-            *next = until;
-        }
-    };
+    first: Vec<Ranked>,
+    matched: &[Option<u32>],
+    old: Option<(&Clients, &[Ranked], &[u32])>,
+    (fresh, fresh_ends): (Vec<Ranked>, Vec<u32>),
+) -> (Vec<Ranked>, Vec<u32>) {
+    let mut ranked = first;
+    let mut ends: Vec<u32> = Vec::with_capacity(clients.units.len());
+    ends.push(ranked.len() as u32);
+    ranked.reserve(clients.units.len() * MOST_RANKED);
     let (mut done, mut from) = (0_usize, 0_usize);
-    for group in groups {
-        let units = &clients.groups[*group as usize].units;
-        take_old(units.start as usize, &mut next, &mut ranked, &mut ends);
-        for _ in units.clone() {
-            let to = fresh_ends[done] as usize;
-            ranked.extend_from_slice(&fresh[from..to]);
+    for (group, matched) in clients.groups.iter().zip(matched) {
+        let known = matched.zip(old).map(|(at, (clients, ranked, ends))| {
+            let unit = clients.groups[at as usize].units.start as usize;
+            // Unit 0 is in no group.
+            &ranked[ends[unit - 1] as usize..ends[unit] as usize]
+        });
+        for _ in group.units.clone() {
+            let ranking = known.unwrap_or_else(|| {
+                let to = fresh_ends[done] as usize;
+                let ranking = &fresh[from..to];
+                (done, from) = (done + 1, to);
+                ranking
+            });
+            ranked.extend_from_slice(ranking);
             ends.push(ranked.len() as u32);
-            (done, from) = (done + 1, to);
         }
-        next = units.end as usize;
     }
-    take_old(old_ends.len(), &mut next, &mut ranked, &mut ends);
-    (ranked, ends, done)
+    (ranked, ends)
 }
 
 /// By position in `distances`, the sites of each network.
@@ -347,7 +368,8 @@ fn by_network(facts: &Facts, distances: &Distances) -> Vec<Vec<u32>> {
 
 /// What share of all queries each unit has, in parts of a million.
 fn demand_shares(demand: &Demand, clients: &Clients) -> Vec<u32> {
-    let mut queries = vec![0_u64; clients.units.len()];
+    // With 16 more bits than the inputs, so that small parts add up.
+    let mut queries = vec![0_u128; clients.units.len()];
     for family in [Family::V4, Family::V6] {
         let own: Vec<(Prefix, u32)> = demand
             .prefixes
@@ -385,10 +407,10 @@ fn demand_shares(demand: &Demand, clients: &Clients) -> Vec<u32> {
             let mut from = *start;
             loop {
                 let to = units.get(unit + 1).map_or(end, |(next, _)| next - 1).min(last);
-                let part = u128::from(demand.prefixes[*value as usize].1) * (u128::from(to - from) + 1)
+                let part = (u128::from(demand.prefixes[*value as usize].1) << 16)
+                    * (u128::from(to - from) + 1)
                     / spans[*value as usize];
-                let sum = &mut queries[units[unit].1.0 as usize];
-                *sum = sum.saturating_add(part as u64);
+                queries[units[unit].1.0 as usize] += part;
                 if to >= last {
                     break;
                 }
@@ -397,9 +419,8 @@ fn demand_shares(demand: &Demand, clients: &Clients) -> Vec<u32> {
             }
         }
     }
-    let all: u128 = queries.iter().map(|queries| u128::from(*queries)).sum();
-    let share =
-        |queries: u64| if all == 0 { 0 } else { ((u128::from(queries) * 1_000_000 + all / 2) / all) as u32 };
+    let all: u128 = queries.iter().sum();
+    let share = |queries: u128| if all == 0 { 0 } else { ((queries * 1_000_000 + all / 2) / all) as u32 };
     queries.into_iter().map(share).collect()
 }
 

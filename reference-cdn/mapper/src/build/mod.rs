@@ -7,6 +7,7 @@ mod builder;
 pub mod clients;
 mod countries;
 pub mod demand;
+mod files;
 pub mod geo;
 pub mod geometry;
 pub mod keys;
@@ -27,6 +28,7 @@ pub mod traces;
 
 pub use builder::{Builder, Built, Inputs};
 pub use clients::Grain;
+pub use files::{Files, InputReader};
 pub use problem::BadInput;
 pub use report::{BuildReport, InputReport};
 pub use settings::Settings;

@@ -13,6 +13,7 @@ use crate::network::{MOST_RANKED, Ranked, SiteId};
 const MOST_ADJACENT: usize = 512;
 /// How many of them, and of the largest sites for clients without a place, are considered.
 const ADJACENT: usize = 12;
+const _: () = assert!(ADJACENT < MOST_RANKED);
 /// Edge of the squares in which the nearest sites are looked for once, in thousandths of a degree.
 const SQUARE: f64 = 1.0;
 
@@ -48,6 +49,8 @@ struct Candidate {
 pub struct Ranker<'a> {
     pub settings: &'a Settings,
     pub facts: &'a Facts,
+    /// The largest sites, for clients of whom too little is known.
+    pub largest: &'a [u32],
     pub clients: &'a Clients,
     pub distances: &'a Distances,
     pub trust: Trust,
@@ -59,7 +62,7 @@ pub struct Ranker<'a> {
 }
 
 /// The nearest sites of each square of the globe that has clients.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Squares {
     nearest: QuickMap<u32, Vec<u32>>,
 }
@@ -93,31 +96,29 @@ fn middle_of(square: u32) -> Vector {
 }
 
 impl Squares {
-    /// For all places of groups. Cost: squares × sites.
-    pub fn new(facts: &Facts, clients: &Clients, settings: &Settings) -> Self {
+    /// Looks up what is not known yet of the squares of these places. Cost: new squares × sites.
+    pub fn see_to(&mut self, places: impl Iterator<Item = Vector>, facts: &Facts, settings: &Settings) {
         let mut wanted: Vec<u32> =
-            clients.groups.iter().filter_map(|group| group.place).map(|place| square(&place.at)).collect();
+            places.map(|at| square(&at)).filter(|at| !self.nearest.contains_key(at)).collect();
         wanted.sort_unstable();
         wanted.dedup();
         let share = wanted.len().div_ceil(settings.threads.max(1)).max(1);
-        let mut nearest = QuickMap::default();
         std::thread::scope(|scope| {
             let parts: Vec<_> = wanted
                 .chunks(share)
                 .map(|part| {
                     scope.spawn(move || {
                         let mut scratch = Vec::new();
-                        part.iter()
-                            .map(|at| (*at, around(&middle_of(*at), facts, settings, &mut scratch)))
-                            .collect::<Vec<_>>()
+                        let mut find =
+                            |at: &u32| (*at, around(&middle_of(*at), facts, settings, &mut scratch));
+                        part.iter().map(&mut find).collect::<Vec<_>>()
                     })
                 })
                 .collect();
             for part in parts {
-                nearest.extend(part.join().unwrap_or_default());
+                self.nearest.extend(part.join().unwrap_or_default());
             }
         });
-        Self { nearest }
     }
 }
 
@@ -205,7 +206,7 @@ impl Ranker<'_> {
             }
         }
         if sites.len() < MOST_RANKED {
-            sites.extend(self.facts.by_capacity.iter().take(MOST_RANKED * 2));
+            sites.extend(self.largest);
         }
         sites.extend(pool.iter().map(|measured| measured.site).filter(|site| self.has_servers(*site)));
         sites.sort_unstable();
@@ -328,12 +329,25 @@ impl Ranker<'_> {
         (ranked, ends)
     }
 
+    /// Whether a group's candidates depend on which sites are the largest.
+    pub fn leans(&self, group: &Group, few: bool) -> bool {
+        // Those with a place have enough candidates near it; those without have at most some of neighbouring networks.
+        few || group.place.is_none()
+    }
+
+    /// Whether there are so few sites that every group's candidates depend on which are the largest.
+    pub fn few(&self) -> bool {
+        let placed =
+            self.facts.at.iter().zip(0..).filter(|(at, site)| at.is_some() && self.has_servers(*site));
+        placed.take(MOST_RANKED).count() < MOST_RANKED
+    }
+
     /// For clients of whom nothing is known: sites that the settings name, then the largest.
     pub fn default_ranking(&self) -> Vec<Ranked> {
         let named =
             self.settings.default_sites.iter().filter_map(|name| self.facts.names.binary_search(name).ok());
         let mut sites: Vec<u32> = named.map(|at| at as u32).filter(|site| self.has_servers(*site)).collect();
-        for site in &self.facts.by_capacity {
+        for site in self.largest {
             if sites.len() >= MOST_RANKED {
                 break;
             }

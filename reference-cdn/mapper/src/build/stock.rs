@@ -18,6 +18,8 @@ pub struct Stock {
     pub server_names: Vec<String>,
     pub services: Vec<Service>,
     pub facts: Facts,
+    /// The largest sites, the largest first. Apart from the facts, as it changes with each server and matters to few clients.
+    pub largest: Vec<u32>,
 }
 
 /// What the rankings depend on.
@@ -31,9 +33,10 @@ pub struct Facts {
     pub offers: Vec<u8>,
     /// How many sets of needs there are, without the empty one.
     pub needs: usize,
-    /// Sites with servers, the largest first.
-    pub by_capacity: Vec<u32>,
 }
+
+/// How many of the largest sites are known: twice as many as a ranking has.
+const LARGEST: usize = 2 * crate::network::MOST_RANKED;
 
 /// The bit of sites that have servers.
 pub const HAS_SERVERS: u8 = 0x80;
@@ -131,7 +134,8 @@ pub fn stock(plant: &Plant) -> Stock {
     let mut order: Vec<u32> =
         (0..stock.sites.len() as u32).filter(|site| capacities[*site as usize] > 0).collect();
     order.sort_by_key(|site| (std::cmp::Reverse(capacities[*site as usize]), *site));
-    stock.facts.by_capacity = order;
+    order.truncate(LARGEST);
+    stock.largest = order;
     stock.services = services;
     stock
 }

@@ -182,10 +182,11 @@ fn share(network: &Network, holders: &Holders, question: &Question, room: u8, ch
                 return;
             }
             let same_rack = choice.servers()[before..].iter().any(|other| rack(*other) == rack(server));
-            if !taken[step] && !(apart && same_rack) {
-                taken[step] = true;
-                choice.push(server);
+            if taken[step] || apart && same_rack {
+                continue;
             }
+            taken[step] = true;
+            choice.push(server);
         }
     }
 }

@@ -122,7 +122,6 @@ fn sections<'a>(message: &'a [u8], name: &mut Name, query: &mut Query<'a>) -> Re
 }
 
 /// The record at `at`: where its owner ends, type, class, data, and where it ends.
-#[expect(clippy::type_complexity, reason = "used in one place")]
 fn record(message: &[u8], at: usize) -> Result<(usize, u16, u16, &[u8], usize), Fault> {
     let owner_end = pass(message, at).ok_or(Fault::Name)?;
     let field = |offset| word(message, owner_end + offset).ok_or(Fault::Record);

@@ -8,7 +8,11 @@ mod steerer;
 pub mod churn;
 mod conditions_section;
 pub mod diff;
+#[cfg(test)]
+mod diff_tests;
 pub mod file;
+#[cfg(test)]
+mod file_tests;
 mod network_sections;
 mod octets;
 pub mod publish;

@@ -103,7 +103,7 @@ pub struct Publisher {
     /// The network written last, so that it is not encoded again each second.
     network: Option<(Arc<Network>, Digest)>,
     /// Locked as long as this is open.
-    _lock: File,
+    lock: File,
 }
 
 impl Publisher {
@@ -133,7 +133,7 @@ impl Publisher {
                 fs::remove_file(&path).map_err(io_error("remove", &path))?;
             }
         }
-        Ok(Self { folder: folder.to_owned(), keep, last, network: None, _lock: lock })
+        Ok(Self { folder: folder.to_owned(), keep, last, network: None, lock })
     }
 
     /// The epoch that the next map needs at least.
@@ -249,6 +249,13 @@ impl Publisher {
             }
         }
         Ok(())
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        // Closing is not enough where a child process is just being started: until it runs its own program it holds the file too.
+        let _ = rustix::fs::flock(&self.lock, rustix::fs::FlockOperation::Unlock);
     }
 }
 

@@ -8,12 +8,15 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::authority::cookies::Secrets;
+use crate::authority::dnssec::{Signer, keys};
 use crate::authority::load::{self, Plan};
 use crate::authority::rates::Rates;
 use crate::authority::zone::{Zone, Zones};
 use crate::authority::{Settings as AuthoritySettings, WithoutCookie};
-use crate::build;
+use crate::build::{self, Files};
 use crate::conditions::Rules;
+use crate::map::churn::Bounds;
+use crate::map::publish::Keep;
 use crate::server;
 
 /// Longest configuration file that is read.
@@ -21,6 +24,10 @@ const LONGEST: u64 = 1 << 20;
 /// Longest file with a key or token.
 const LONGEST_SECRET: u64 = 4096;
 const SHORTEST_TOKEN: usize = 16;
+/// How long signatures are valid if the configuration does not say.
+const SIGNATURE_DAYS: u64 = 7;
+/// Lifetime of DNSKEY records in seconds.
+const KEYS_TTL: u32 = 3600;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -41,7 +48,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     #[serde(rename = "zone")]
     pub zones: Vec<ZonePlan>,
-    pub map: Maps,
+    /// Needed by top and low zones.
+    pub map: Option<Maps>,
     /// What this mapper builds maps from. Without it, it takes those that another publishes in the same folder.
     pub inputs: Option<InputFiles>,
     #[serde(default)]
@@ -107,6 +115,10 @@ pub struct ZonePlan {
     pub cut: Option<String>,
     /// Of a top zone: names of the low-level name servers; `n0g` to `n8g` below its apex if not given.
     pub name_servers: Option<Vec<String>>,
+    /// Folder with the keys that the zone is signed with (KEYS.md); not signed if not given.
+    pub keys: Option<PathBuf>,
+    /// Of a signed zone: days that a signature is valid.
+    pub signature_days: Option<u64>,
     /// Of a top zone: lifetime of the referral in seconds, 1200 to 3600.
     pub lifetime: Option<u32>,
 }
@@ -144,8 +156,7 @@ fn most_churn() -> u16 {
     300
 }
 
-/// Files that a map is built from. Only the network must be there; INPUTS.md has their formats. A name that ends in `/` means all
-/// files of that folder.
+/// Files that a map is built from, and folders of them. Only the network must be there; INPUTS.md has their formats.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct InputFiles {
@@ -155,7 +166,6 @@ pub struct InputFiles {
     pub bgp: Vec<PathBuf>,
     pub places: Vec<PathBuf>,
     pub probes: Vec<PathBuf>,
-    pub traces: Vec<PathBuf>,
     pub demand: Vec<PathBuf>,
     pub prefixes: Vec<PathBuf>,
     /// Seconds between two looks at these files.
@@ -386,7 +396,12 @@ impl Config {
                 wrong.push(format!("{at}: probes are for who builds maps; give it [inputs] too"));
             }
         }
-        if config.map.keep == 0 {
+        let steered = config.zones.iter().any(|zone| zone.role != RoleName::Static);
+        if config.map.is_none() && (steered || config.inputs.is_some()) {
+            wrong
+                .push("map: top and low zones are answered from maps; name the folder where they are".into());
+        }
+        if config.map.as_ref().is_some_and(|map| map.keep == 0) {
             wrong.push("map.keep: at least the map in use is kept".into());
         }
         if !(512..=4096).contains(&config.dns.payload) {
@@ -411,6 +426,37 @@ impl Config {
     /// A path of the file, from its folder.
     pub fn at(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// Where inputs are, if this mapper builds maps.
+    pub fn input_files(&self) -> Option<Files> {
+        let inputs = self.inputs.as_ref()?;
+        let at = |paths: &[PathBuf]| paths.iter().map(|path| self.at(path)).collect();
+        Some(Files {
+            network: at(&inputs.network),
+            sites: at(&inputs.sites),
+            servers: at(&inputs.servers),
+            bgp: at(&inputs.bgp),
+            places: at(&inputs.places),
+            probes: at(&inputs.probes),
+            demand: at(&inputs.demand),
+            prefixes: at(&inputs.prefixes),
+        })
+    }
+
+    /// Where maps are published.
+    pub fn map_folder(&self) -> Option<PathBuf> {
+        self.map.as_ref().map(|map| self.at(&map.folder))
+    }
+
+    pub(super) fn kept(&self) -> Keep {
+        let epochs = self.map.as_ref().map_or(1, |map| map.keep);
+        Keep { epochs, ..Keep::default() }
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        let most = self.map.as_ref().map_or(1000, |map| map.most_churn);
+        Bounds { demand: u32::from(most) * 1000, ..Bounds::default() }
     }
 
     fn name_server_names(&self) -> Vec<Vec<String>> {
@@ -450,11 +496,22 @@ impl Config {
                 },
             };
             match load::load(&self.at(&zone.file), &zone.apex, &plan) {
-                Ok(zone) => zones.push(Arc::new(zone)),
+                Ok(loaded) => match self.signed(loaded, zone) {
+                    Ok(loaded) => zones.push(Arc::new(loaded)),
+                    Err(error) => wrong.push(error),
+                },
                 Err(error) => wrong.push(error.to_string()),
             }
         }
         if wrong.is_empty() { Ok(Zones::new(zones)) } else { Err(ConfigError(wrong)) }
+    }
+
+    fn signed(&self, zone: Zone, plan: &ZonePlan) -> Result<Zone, String> {
+        let Some(folder) = &plan.keys else { return Ok(zone) };
+        let keys = keys::load(&self.at(folder), &zone.apex).map_err(|error| error.to_string())?;
+        let validity = plan.signature_days.unwrap_or(SIGNATURE_DAYS).clamp(1, 365) * 86_400;
+        let signer = Signer::new(&zone.apex, keys, validity, KEYS_TTL);
+        Ok(zone.signed(signer))
     }
 
     /// What the authorities of all threads go by. `secret` makes cookies where no file has one.

@@ -9,12 +9,11 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::config::Config;
-use super::inputs::Reader as InputReader;
 use super::{Outside, RunError, Shared};
-use crate::build::{BuildReport, Builder};
+use crate::build::{BuildReport, Builder, InputReader, Inputs};
 use crate::conditions::{Conditions, Taken, Watch};
-use crate::map::churn::{Bounds, HeldBack, churn};
-use crate::map::publish::{Keep, Publisher, Reader};
+use crate::map::churn::{HeldBack, churn};
+use crate::map::publish::{Publisher, Reader};
 use crate::map::{Epoch, Map};
 use crate::network::Network;
 
@@ -22,6 +21,9 @@ use crate::network::Network;
 const STEP: u64 = 1000;
 /// Between two looks at the inputs, in seconds, if the configuration does not say.
 const LOOK: u64 = 10;
+
+/// After so many milliseconds maps are built again though no input changed: measurements are worth less as they age.
+const REBUILD: u64 = 60_000;
 
 /// What others ask of the keeper.
 #[derive(Debug)]
@@ -77,9 +79,11 @@ pub struct Status {
 /// Where maps come from.
 enum Source {
     /// This mapper makes them.
-    Inputs { reader: InputReader, builder: Box<Builder>, publisher: Publisher },
+    Inputs { reader: Box<InputReader>, builder: Box<Builder>, publisher: Box<Publisher> },
     /// Another one does.
     Folder(Reader),
+    /// Nothing is steered.
+    None,
 }
 
 pub struct Keeper {
@@ -91,6 +95,8 @@ pub struct Keeper {
     /// Positions of servers by name in the map's network.
     by_name: HashMap<String, u64>,
     last_look: Option<u64>,
+    /// When the last build was, and of what.
+    built: Option<(u64, Inputs)>,
     status: Status,
     /// A network that changes too much.
     held: Option<Arc<Network>>,
@@ -103,17 +109,14 @@ impl Keeper {
     /// # Errors
     /// The folder of maps cannot be used.
     pub fn new(config: &Config, outside: Outside) -> Result<Self, RunError> {
-        let folder = config.at(&config.map.folder);
-        let source = match &config.inputs {
-            Some(files) => {
-                let keep = Keep { epochs: config.map.keep, ..Keep::default() };
-                Source::Inputs {
-                    reader: InputReader::new(config, files),
-                    builder: Box::new(Builder::new(config.build_settings())),
-                    publisher: Publisher::open(&folder, keep)?,
-                }
-            }
-            None => Source::Folder(Reader::new(&folder)),
+        let source = match (config.map_folder(), config.input_files()) {
+            (Some(folder), Some(files)) => Source::Inputs {
+                reader: Box::new(InputReader::new(files)),
+                builder: Box::new(Builder::new(config.build_settings())),
+                publisher: Box::new(Publisher::open(&folder, config.kept())?),
+            },
+            (Some(folder), None) => Source::Folder(Reader::new(&folder)),
+            (None, _) => Source::None,
         };
         Ok(Self {
             source,
@@ -123,6 +126,7 @@ impl Keeper {
             map: None,
             by_name: HashMap::new(),
             last_look: None,
+            built: None,
             status: Status::default(),
             held: None,
             accepted: None,
@@ -135,9 +139,9 @@ impl Keeper {
     /// # Errors
     /// There is none to be had.
     pub fn first(&mut self) -> Result<Arc<Map>, RunError> {
-        let map = self
-            .look()?
-            .ok_or_else(|| RunError::NoMap(self.config.at(&self.config.map.folder).display().to_string()))?;
+        let map = self.look()?.ok_or_else(|| {
+            RunError::NoMap(self.config.map_folder().unwrap_or_default().display().to_string())
+        })?;
         self.note();
         Ok(map)
     }
@@ -242,7 +246,7 @@ impl Keeper {
             Source::Inputs { .. } => {
                 self.config.inputs.as_ref().and_then(|inputs| inputs.every).unwrap_or(LOOK).max(1) * 1000
             }
-            Source::Folder(_) => 0,
+            Source::Folder(_) | Source::None => 0,
         }
     }
 
@@ -250,33 +254,43 @@ impl Keeper {
     fn look(&mut self) -> Result<Option<Arc<Map>>, RunError> {
         self.last_look = Some((self.outside.monotonic)());
         match &mut self.source {
+            Source::None if self.map.is_none() => {
+                Ok(Some(self.take_up(Epoch(0), Arc::default(), Conditions::default())))
+            }
+            Source::None => Ok(None),
             Source::Folder(reader) => {
                 let Some(edition) = reader.poll()? else { return Ok(None) };
                 self.status.trouble = None;
                 Ok(Some(self.take_up(edition.epoch, edition.network, edition.conditions)))
             }
             Source::Inputs { reader, builder, .. } => {
-                let inputs = match reader.read() {
-                    Ok(Some(inputs)) => inputs,
-                    Ok(None) => return Ok(None),
-                    Err(problems) => {
-                        let problems = problems.iter().map(ToString::to_string).collect();
-                        return Err(super::ConfigError(problems).into());
-                    }
-                };
+                let inputs = reader.read().map_err(|problems| {
+                    super::ConfigError(problems.iter().map(ToString::to_string).collect())
+                })?;
+                let now = (self.outside.monotonic)();
+                let same = self.built.as_ref().is_some_and(|(when, before)| {
+                    now.saturating_sub(*when) < REBUILD && unchanged(before, &inputs)
+                });
+                if same {
+                    return Ok(None);
+                }
                 let built = builder.build((self.outside.unix)() / 1000, &inputs);
-                for problem in &built.report.problems {
+                let known = self.status.build.as_ref().map_or(&[][..], |build| &build.problems);
+                for problem in built.report.problems.iter().filter(|problem| !known.contains(problem)) {
                     tracing::warn!("{problem}");
                 }
                 self.status.build = Some(built.report);
+                self.built = Some((now, inputs));
+                if self.map.as_ref().is_some_and(|before| *before.network == built.network) {
+                    (self.status.held_back, self.held) = (None, None);
+                    return Ok(None);
+                }
                 let network = Arc::new(built.network);
                 if let Some(before) = &self.map {
                     // Of the network only: when servers fail, that is no mistake to be held back.
                     let calm = (Conditions::calm(&before.network), Conditions::calm(&network));
-                    let bounds =
-                        Bounds { demand: u32::from(self.config.map.most_churn) * 1000, ..Bounds::default() };
                     let change = churn((&before.network, &calm.0), (&network, &calm.1));
-                    if let Err(held) = change.admit(&bounds, false) {
+                    if let Err(held) = change.admit(&self.config.bounds(), false) {
                         tracing::warn!("{held}");
                         self.status.held_back = Some(held);
                         self.held = Some(network);
@@ -291,7 +305,7 @@ impl Keeper {
 
     /// The conditions of this second, as a map if they are other ones.
     fn step_conditions(&mut self, now: u64) -> Option<Arc<Map>> {
-        if matches!(self.source, Source::Folder(_)) {
+        if !matches!(self.source, Source::Inputs { .. }) {
             return None;
         }
         let before = self.map.clone()?;
@@ -364,4 +378,16 @@ impl Keeper {
         };
         status.reports = self.taken.iter().map(|(taken, count)| (name(taken), *count)).collect();
     }
+}
+
+/// Whether a reader read nothing new.
+fn unchanged(before: &Inputs, now: &Inputs) -> bool {
+    Arc::ptr_eq(&before.plant, &now.plant)
+        && Arc::ptr_eq(&before.routes, &now.routes)
+        && Arc::ptr_eq(&before.probes, &now.probes)
+        && Arc::ptr_eq(&before.demand, &now.demand)
+        && Arc::ptr_eq(&before.prefixes, &now.prefixes)
+        && before.problems == now.problems
+        && before.places.len() == now.places.len()
+        && before.places.iter().zip(&now.places).all(|(a, b)| Arc::ptr_eq(a, b))
 }

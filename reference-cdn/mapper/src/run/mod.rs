@@ -5,7 +5,6 @@
 
 mod admin;
 pub mod config;
-mod inputs;
 mod keeper;
 mod outside;
 mod probes;
@@ -19,11 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use admin::explain_name;
 use arc_swap::ArcSwap;
 pub use config::{Config, ConfigError};
-pub use inputs::Reader as InputReader;
 pub use keeper::{Keeper, Order, Status};
 use tokio::sync::mpsc;
 
 use crate::authority::{Authority, Current};
+use crate::build::InputReader;
 use crate::map::{Published, Steerer};
 use crate::server::{self, Server, StartError};
 
@@ -140,8 +139,14 @@ impl Mapper {
             let shared = Arc::clone(&shared);
             move |number: usize| {
                 let steerer = Steerer::new(Arc::clone(&shared.published), ready);
-                let seed = crate::decide::mix(seed ^ (number as u64).rotate_left(32));
-                let authority = Authority::new(Arc::clone(&shared.authority), steerer, seed);
+                // Another one for each thread, and none follows from another.
+                let mut own = seed;
+                for (octet, other) in own.iter_mut().zip((number as u64).to_be_bytes()) {
+                    *octet ^= other;
+                }
+                let own = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &own);
+                let own = own.as_ref().first_chunk().copied().unwrap_or(seed);
+                let authority = Authority::new(Arc::clone(&shared.authority), steerer, own);
                 let counters = authority.counters();
                 shared.counters.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(counters);
                 authority
@@ -205,12 +210,12 @@ impl Shared {
     }
 }
 
-fn secrets(secret: &[u8; 32]) -> ([u8; 16], u64) {
-    let mut cookie = [0; 16];
-    let mut seed = [0; 8];
-    cookie.copy_from_slice(&secret[..16]);
-    seed.copy_from_slice(&secret[16..24]);
-    (cookie, u64::from_le_bytes(seed))
+/// The secret of cookies, and the seed of the threads.
+fn secrets(secret: &[u8; 32]) -> ([u8; 16], [u8; 16]) {
+    let mut halves = ([0; 16], [0; 16]);
+    halves.0.copy_from_slice(&secret[..16]);
+    halves.1.copy_from_slice(&secret[16..]);
+    halves
 }
 
 /// Reads a map as an operator names it: a folder of maps with an epoch, or without one the map in force.
@@ -245,14 +250,13 @@ pub fn network_of(config: &Config, outside: &Outside) -> Result<Arc<crate::netwo
 }
 
 fn build_network(config: &Config, outside: &Outside) -> Result<crate::build::Built, RunError> {
-    let Some(files) = &config.inputs else {
+    let Some(files) = config.input_files() else {
         return Err(ConfigError::one("inputs: this mapper builds no maps; give it [inputs]").into());
     };
-    let inputs = InputReader::new(config, files).read();
+    let inputs = InputReader::new(files).read();
     let inputs =
         inputs.map_err(|problems| ConfigError(problems.iter().map(ToString::to_string).collect()))?;
-    Ok(crate::build::Builder::new(config.build_settings())
-        .build((outside.unix)() / 1000, &inputs.unwrap_or_default()))
+    Ok(crate::build::Builder::new(config.build_settings()).build((outside.unix)() / 1000, &inputs))
 }
 
 /// Builds a map and publishes it, unless it changes too much and nobody accepts that.
@@ -261,19 +265,18 @@ fn build_network(config: &Config, outside: &Outside) -> Result<crate::build::Bui
 /// It cannot be built or published.
 pub fn build_once(config: &Config, outside: &Outside, accept: bool) -> Result<BuiltOnce, RunError> {
     use crate::conditions::Conditions;
-    use crate::map::churn::{Bounds, churn};
-    use crate::map::publish::{Keep, Publisher, open_current};
+    use crate::map::churn::churn;
+    use crate::map::publish::{Publisher, open_current};
     let built = build_network(config, outside)?;
-    let folder = config.at(&config.map.folder);
-    let mut publisher = Publisher::open(&folder, Keep { epochs: config.map.keep, ..Keep::default() })?;
+    let folder = config.map_folder().unwrap_or_default();
+    let mut publisher = Publisher::open(&folder, config.kept())?;
     let mut outcome = BuiltOnce { epoch: None, churn: None, held_back: None, report: built.report };
     let conditions = Conditions::calm(&built.network);
     if let Some(before) = open_current(&folder)? {
         let calm = Conditions::calm(&before.network);
         let change = churn((&before.network, &calm), (&built.network, &conditions));
         outcome.churn = Some(change);
-        let bounds = Bounds { demand: u32::from(config.map.most_churn) * 1000, ..Bounds::default() };
-        if let Err(held) = change.admit(&bounds, accept) {
+        if let Err(held) = change.admit(&config.bounds(), accept) {
             outcome.held_back = Some(held);
             return Ok(outcome);
         }

@@ -139,7 +139,7 @@ pub fn settings(zones: Zones) -> Settings {
 }
 
 pub fn authority(settings: Settings) -> Authority<World> {
-    Authority::new(Current::new(arc_swap::ArcSwap::from_pointee(settings)), World::new(), 7)
+    Authority::new(Current::new(arc_swap::ArcSwap::from_pointee(settings)), World::new(), [7; 16])
 }
 
 /// A query and how it comes.
