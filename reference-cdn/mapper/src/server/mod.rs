@@ -29,6 +29,7 @@ pub use self::counters::{Count, Counters, Metrics};
 pub use self::error::{StartError, TlsError};
 use self::responder::{Make, Responder};
 use self::streams::Certificate;
+pub use self::streams::frames::{Frames, Malformed};
 use crate::respond::Respond;
 
 /// A server that is bound and not yet answering.

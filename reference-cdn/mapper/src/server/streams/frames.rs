@@ -4,28 +4,29 @@ use std::ops::ControlFlow;
 
 /// A query that nobody can have meant: shorter than a header, or longer than allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub struct Malformed;
 
 /// What has come and was not taken yet: the beginning of a message, or more where taking stopped. Holds no memory while empty.
 #[derive(Debug, Default)]
-pub(super) struct Frames(Vec<u8>);
+pub struct Frames(Vec<u8>);
 
 impl Frames {
     /// Whether nothing is held.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Whether a whole message is held, because taking stopped before it.
-    pub(super) fn has_message(&self) -> bool {
+    pub fn has_message(&self) -> bool {
         matches!(split(&self.0), Some((_, rest)) if rest.len() < self.0.len())
     }
 
-    /// Gives all whole messages in what is held and what has come now to `take`, in order, until it says stop. Keeps the rest.
+    /// Gives all whole messages in what is held and what has come now to `take`, in order, until it says stop. Keeps the rest: less
+    /// than one message if it never says stop.
     ///
     /// # Errors
     /// When a message is longer than `longest` or shorter than a header; those before it were taken.
-    pub(super) fn feed(
+    pub fn feed(
         &mut self,
         come: &[u8],
         longest: usize,

@@ -2,7 +2,7 @@
 //! the threads for datagrams do not notice.
 
 mod connection;
-mod frames;
+pub(super) mod frames;
 mod table;
 mod tls;
 
