@@ -18,6 +18,8 @@ mod edge_http1;
 mod edge_http2;
 mod edge_purge;
 mod input;
+mod mapper_inputs;
+mod mapper_map;
 mod report_forms;
 mod seeds;
 mod settings_files;
@@ -119,6 +121,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "purge_orders", seeds: edge_purge::order_seeds, run: edge_purge::orders, smoke: 3000 },
     Target { name: "purge_log", seeds: edge_purge::log_seeds, run: edge_purge::log, smoke: 600 },
     Target { name: "purge_tokens", seeds: edge_purge::token_seeds, run: edge_purge::tokens, smoke: 2000 },
+    Target { name: "mapper_inputs", seeds: mapper_inputs::seeds, run: mapper_inputs::run, smoke: 2000 },
+    Target { name: "mapper_map", seeds: mapper_map::seeds, run: mapper_map::run, smoke: 3000 },
     Target { name: "tool_files", seeds: tool_files::seeds, run: tool_files::run, smoke: 200 },
 ];
 

@@ -163,5 +163,7 @@ smoke! {
     purge_orders
     purge_log
     purge_tokens
+    mapper_inputs
+    mapper_map
     tool_files
 }

@@ -42,6 +42,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "report",
             "http-cache",
             "edge",
+            "mapper",
             "reference-cdn",
             "mirror",
             "replay",
