@@ -154,7 +154,7 @@ pub(crate) fn run(input: &[u8]) {
             let mut probes = Probes::default();
             let read = if kind % 8 == 3 { probes::read } else { traces::read };
             match read(NAME, NOW, text, &mut probes) {
-                Ok(()) => assert!(!probes.probes.is_empty()),
+                Ok(()) => assert_eq!(probes.sources.len(), 1),
                 Err(problem) => return named(&[problem]),
             }
             inputs.probes = Arc::new(probes);
