@@ -19,6 +19,8 @@ mod edge_http2;
 mod edge_purge;
 mod input;
 mod mapper_queries;
+mod mapper_inputs;
+mod mapper_map;
 mod report_forms;
 mod seeds;
 mod settings_files;
@@ -127,6 +129,8 @@ pub const TARGETS: &[Target] = &[
         run: mapper_queries::zone_file,
         smoke: 3000,
     },
+    Target { name: "mapper_inputs", seeds: mapper_inputs::seeds, run: mapper_inputs::run, smoke: 2000 },
+    Target { name: "mapper_map", seeds: mapper_map::seeds, run: mapper_map::run, smoke: 3000 },
     Target { name: "tool_files", seeds: tool_files::seeds, run: tool_files::run, smoke: 200 },
 ];
 

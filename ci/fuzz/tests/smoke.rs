@@ -165,5 +165,7 @@ smoke! {
     purge_tokens
     mapper_queries
     mapper_zone_file
+    mapper_inputs
+    mapper_map
     tool_files
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::as_graph::Distances;
 use super::bgp::Routes;
-use super::clients::{Clients, Evidence, Known};
+use super::clients::{Clients, Known};
 use super::demand::Demand;
 use super::geo::Places;
+use super::ground::Ground;
 use super::plant::Plant;
 use super::prefix::{Family, Prefix, flatten};
 use super::probes::{Probe, Probes};
@@ -56,6 +57,7 @@ struct Memory {
     stock: Stock,
     routes: Arc<Routes>,
     places: Vec<Arc<Places>>,
+    ground: Option<Ground>,
     owns: Vec<Prefix>,
     demand: Arc<Demand>,
     clients: Arc<Clients>,
@@ -105,6 +107,7 @@ impl Builder {
         // Clients.
         let (mut old, mut clients, mut shares, mut distances, mut sites_of) = Default::default();
         let mut squares = Squares::default();
+        let mut ground = None;
         if let Some(mut memory) = before {
             let routes_stay = same(&memory.routes, &inputs.routes);
             let places_stay = memory.places.len() == inputs.places.len()
@@ -116,6 +119,9 @@ impl Builder {
                     sites_of = Some(std::mem::take(&mut memory.sites_of));
                 }
             }
+            if routes_stay && places_stay {
+                ground = memory.ground.take();
+            }
             if routes_stay && places_stay && memory.owns == owns {
                 clients = Some(Arc::clone(&memory.clients));
                 if same(&memory.demand, &inputs.demand) {
@@ -126,9 +132,11 @@ impl Builder {
             old = Some(memory).filter(|_| facts_stay && routes_stay);
         }
         let clients: Arc<Clients> = clients.unwrap_or_else(|| {
-            let places: Vec<&Places> = inputs.places.iter().map(Arc::as_ref).collect();
-            let evidence = Evidence { origins: &inputs.routes.origins, places: &places, owns: &owns };
-            Arc::new(Clients::new(&evidence, settings.most_units))
+            let ground = ground.get_or_insert_with(|| {
+                let places: Vec<&Places> = inputs.places.iter().map(Arc::as_ref).collect();
+                Ground::new(&inputs.routes.origins, &places)
+            });
+            Arc::new(Clients::new(ground, &owns, settings.most_units))
         });
         let shares: Vec<u32> = shares.unwrap_or_else(|| demand_shares(&inputs.demand, &clients));
         let distances: Distances = distances.unwrap_or_else(|| {
@@ -222,6 +230,7 @@ impl Builder {
             stock,
             routes: Arc::clone(&inputs.routes),
             places: inputs.places.clone(),
+            ground,
             owns,
             demand: Arc::clone(&inputs.demand),
             clients,

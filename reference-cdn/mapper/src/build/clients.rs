@@ -1,9 +1,9 @@
 //! Which clients belong together: address space is cut where what is known of it changes, and pieces that are alike become a unit.
 
-use super::geo::Places;
-use super::geometry::{Sum, Vector, vector};
+use super::geometry::{Sum, Vector};
+use super::ground::{Gazetteer, Ground, Piece, joined};
 use super::keys::{QuickMap, spread};
-use super::prefix::{Family, Prefix, Runs, flatten};
+use super::prefix::{Family, Prefix};
 use crate::network::{Prefixes, UnitId};
 
 /// No cell, no neighbourhood.
@@ -84,122 +84,14 @@ pub struct Clients {
     pub prefixes: Prefixes,
 }
 
-/// What clients are told apart by.
-#[derive(Clone, Copy, Debug)]
-pub struct Evidence<'a> {
-    pub origins: &'a [(Prefix, u32)],
-    pub places: &'a [&'a Places],
-    /// Sorted, each once.
-    pub owns: &'a [Prefix],
-}
-
-/// A piece of address space, all alike.
-struct Piece {
-    start: u64,
-    asn: u32,
-    /// Position in the list of all places.
-    place: u32,
-    own: u32,
-}
-
-/// All places of all databases in one list.
-struct Gazetteer {
-    /// Thousandths of a degree; whether only the country is known.
-    at: Vec<Option<((i32, i32), bool)>>,
-    asn: Vec<u32>,
-    vectors: Vec<Vector>,
-}
-
-fn pieces(family: Family, known: &Evidence<'_>) -> Vec<Piece> {
-    let only = |list: &[(Prefix, u32)]| -> Vec<(Prefix, u32)> {
-        list.iter().filter(|(prefix, _)| prefix.family == family).copied().collect()
-    };
-    let mut layers: Vec<Runs> = vec![flatten(family, only(known.origins))];
-    let owns: Vec<(Prefix, u32)> = known.owns.iter().copied().zip(0..).collect();
-    layers.push(flatten(family, only(&owns)));
-    let mut offset = 0;
-    let mut gazetteer = Gazetteer { at: Vec::new(), asn: Vec::new(), vectors: Vec::new() };
-    for database in known.places {
-        let shifted = database.prefixes.iter().filter(|(prefix, _)| prefix.family == family);
-        layers.push(flatten(family, shifted.map(|(prefix, place)| (*prefix, place + offset)).collect()));
-        offset += database.places.len() as u32;
-        gazetteer.add(database);
-    }
-    let mut next = vec![0_usize; layers.len()];
-    let mut pieces: Vec<Piece> = Vec::with_capacity(layers.iter().map(Vec::len).sum());
-    let mut start = 0;
-    loop {
-        // Where each layer has a run that holds `start`.
-        for (layer, next) in layers.iter().zip(&mut next) {
-            while layer.get(*next + 1).is_some_and(|(begin, _)| *begin <= start) {
-                *next += 1;
-            }
-        }
-        let value = |layer: usize| layers[layer].get(next[layer]).and_then(|(_, value)| *value);
-        let found = (2..layers.len()).filter_map(value);
-        let mut place = NONE;
-        let mut asn = value(0).unwrap_or(0);
-        for number in found {
-            let at = number as usize;
-            if place == NONE && gazetteer.at[at].is_some() {
-                place = number;
-            }
-            if asn == 0 {
-                asn = gazetteer.asn[at];
-            }
-        }
-        let own = value(1).unwrap_or(NONE);
-        let piece = Piece { start, asn, place, own };
-        let same = pieces.last().is_some_and(|last| (last.asn, last.place, last.own) == (asn, place, own));
-        if !same {
-            pieces.push(piece);
-        }
-        let begins =
-            layers.iter().zip(&next).filter_map(|(layer, next)| layer.get(next + 1).map(|(begin, _)| *begin));
-        match begins.min() {
-            Some(begin) => start = begin,
-            None => return pieces,
-        }
-    }
-}
-
-impl Gazetteer {
-    fn add(&mut self, database: &Places) {
-        for place in &database.places {
-            self.at.push(place.at.map(|at| (at, place.country_only)));
-            self.asn.push(place.asn);
-        }
-    }
-
-    fn of(databases: &[&Places]) -> Self {
-        let mut all = Self { at: Vec::new(), asn: Vec::new(), vectors: Vec::new() };
-        for database in databases {
-            all.add(database);
-        }
-        all.vectors = all.at.iter().map(|at| vector(at.map_or((0, 0), |(at, _)| at))).collect();
-        all
-    }
-
-    /// The cell of a place: a number for the square of that size that holds it.
-    fn cell(&self, place: u32, size: i32) -> u32 {
-        let Some(Some(((north, east), _))) = self.at.get(place as usize).filter(|_| size > 0) else {
-            return NONE;
-        };
-        let columns = (360_000 + size - 1) / size;
-        let column = (east.rem_euclid(360_000)) / size;
-        let row = (north + 90_000) / size;
-        (row * columns + column) as u32
-    }
-}
-
 impl Clients {
-    /// Cuts and joins address space; `most` units at the most, if the coarsest grain allows.
-    pub fn new(known: &Evidence<'_>, most: usize) -> Self {
-        let gazetteer = Gazetteer::of(known.places);
+    /// Cuts the ground by neighbourhoods (sorted, each once), and joins what is alike; `most` units at the most, if the coarsest grain
+    /// allows.
+    pub fn new(ground: &Ground, owns: &[Prefix], most: usize) -> Self {
+        let gazetteer = &ground.gazetteer;
         let (v4, v6) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| pieces(Family::V6, known));
-            let v4 = pieces(Family::V4, known);
-            (v4, other.join().unwrap_or_default())
+            let other = scope.spawn(|| ground.cut(Family::V6, owns));
+            (ground.cut(Family::V4, owns), joined(other))
         });
         let (mut v4_units, mut v6_units) = (Vec::new(), Vec::new());
         let mut numbers: QuickMap<(u32, u32, u32), u32> = QuickMap::default();
@@ -209,7 +101,7 @@ impl Clients {
             for (pieces, units) in [(&v4, &mut v4_units), (&v6, &mut v6_units)] {
                 units.clear();
                 for piece in pieces {
-                    let key = unit(piece, &gazetteer, grain);
+                    let key = unit(piece, gazetteer, grain);
                     let next = numbers.len() as u32;
                     units.push(key.map_or(NONE, |key| *numbers.entry(key).or_insert(next)));
                     if numbers.len() >= most && grain.cell > 0 {
@@ -220,11 +112,11 @@ impl Clients {
             chosen = grain;
             break;
         }
-        Self::join(known, &gazetteer, chosen, numbers, [(v4, v4_units), (v6, v6_units)])
+        Self::join(owns, gazetteer, chosen, numbers, [(v4, v4_units), (v6, v6_units)])
     }
 
     fn join(
-        known: &Evidence<'_>,
+        neighbourhoods: &[Prefix],
         gazetteer: &Gazetteer,
         grain: Grain,
         numbers: QuickMap<(u32, u32, u32), u32>,
@@ -309,7 +201,7 @@ impl Clients {
             }
             group.owns = start..at;
         }
-        let keys = units.iter().map(|unit| key(unit, grain, known.owns)).collect();
+        let keys = units.iter().map(|unit| key(unit, grain, neighbourhoods)).collect();
         Self { grain, units, keys, groups, owns: owns.into_iter().map(|(_, own)| own).collect(), prefixes }
     }
 }

@@ -46,6 +46,8 @@ type Seen = (PathBuf, u128, u64);
 struct Kept<T> {
     seen: Vec<Seen>,
     value: Arc<T>,
+    /// It was read without a problem, or with one that does not spoil it.
+    good: bool,
     problems: Vec<BadInput>,
 }
 
@@ -54,7 +56,7 @@ where
     T: Default,
 {
     fn default() -> Self {
-        Self { seen: Vec::new(), value: Arc::default(), problems: Vec::new() }
+        Self { seen: Vec::new(), value: Arc::default(), good: false, problems: Vec::new() }
     }
 }
 
@@ -70,11 +72,12 @@ impl<T> Kept<T> {
         {
             return;
         }
-        let before = !self.seen.is_empty();
         let (value, good) = read(&seen, &mut problems);
         self.seen = seen;
-        if problems.is_empty() || good || !before {
+        let good = good || problems.is_empty();
+        if good || !self.good {
             self.value = Arc::new(value);
+            self.good = good;
         } else {
             let hint = "what was read before stays in use, and ages";
             problems

@@ -4,12 +4,13 @@
 pub mod as_graph;
 pub mod bgp;
 mod builder;
-pub mod clients;
+mod clients;
 mod countries;
 pub mod demand;
 mod files;
 pub mod geo;
 pub mod geometry;
+mod ground;
 pub mod keys;
 pub mod network_file;
 pub mod plant;

@@ -3,6 +3,7 @@
 use super::as_graph::{Distances, To};
 use super::clients::{Clients, Group, Known, Middle, NONE};
 use super::geometry::{Vector, distance, dot};
+use super::ground::joined;
 use super::keys::QuickMap;
 use super::score::{Blend, estimated};
 use super::settings::Settings;
@@ -116,7 +117,7 @@ impl Squares {
                 })
                 .collect();
             for part in parts {
-                self.nearest.extend(part.join().unwrap_or_default());
+                self.nearest.extend(joined(part));
             }
         });
     }
@@ -320,7 +321,7 @@ impl Ranker<'_> {
                 })
                 .collect();
             for part in parts {
-                let (more, their_ends) = part.join().unwrap_or_default();
+                let (more, their_ends) = joined(part);
                 let before = ranked.len() as u32;
                 ranked.extend(more);
                 ends.extend(their_ends.into_iter().map(|end| before + end));
