@@ -1,18 +1,108 @@
-//! A network and its conditions under one epoch.
+//! A network and its conditions under one epoch, with what queries need looked up beforehand.
+
+mod names;
+mod routes;
+pub mod runs;
+mod steerer;
+
+pub mod churn;
+mod conditions_section;
+pub mod diff;
+#[cfg(test)]
+mod diff_tests;
+pub mod file;
+#[cfg(test)]
+mod file_tests;
+mod network_sections;
+mod octets;
+pub mod publish;
 
 use std::sync::Arc;
 
+pub use names::{Names, content_of, wire_of};
+pub use routes::{Routed, Routes, route_of};
+pub use steerer::{Published, Steerer};
+
 use crate::conditions::Conditions;
-use crate::network::Network;
+use crate::decide::Family;
+use crate::network::{NameServer, Network, ServiceId};
 
 /// Which map answered: grows by one with each map that is published.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
 /// Everything that decides an answer.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Map {
     pub epoch: Epoch,
     pub network: Arc<Network>,
     pub conditions: Conditions,
+    names: Arc<Names>,
+    routes: Vec<Routes>,
+    /// Which of `routes` each service uses.
+    of_service: Vec<[Option<Table>; 2]>,
+    referrals: routes::Referrals,
+}
+
+/// Which table of routes answers a service, and for which families: one for both where servers have both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Table {
+    number: u16,
+    v4: bool,
+    v6: bool,
+}
+
+impl Table {
+    fn has(self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
+
+    fn families(self) -> impl Iterator<Item = Family> {
+        [Family::V4, Family::V6].into_iter().filter(move |family| self.has(*family))
+    }
+}
+
+impl Map {
+    /// Looks everything up beforehand. `names` as many name-server names as a referral has.
+    pub fn new(epoch: Epoch, network: Arc<Network>, conditions: Conditions, names: usize) -> Self {
+        let known = Arc::new(Names::new(&network));
+        let (routes, of_service) = routes::for_services(&network, &conditions, &[]);
+        let referrals = routes::Referrals::new(&network, &conditions, names, None);
+        Self { epoch, network, conditions, names: known, routes, of_service, referrals }
+    }
+
+    /// The same network under other conditions. What did not change is shared.
+    pub fn next(&self, epoch: Epoch, conditions: Conditions) -> Self {
+        let network = self.network.clone();
+        let (routes, of_service) = routes::for_services(&network, &conditions, &self.routes);
+        let names = self.referrals.names();
+        let referrals = routes::Referrals::new(&network, &conditions, names, Some(&self.referrals));
+        Self { epoch, network, conditions, names: self.names.clone(), routes, of_service, referrals }
+    }
+
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// The routes of a service's answers of one family.
+    pub fn routes(&self, service: ServiceId, family: Family) -> Option<&Routes> {
+        let table = self.tables(service).into_iter().flatten().find(|table| table.has(family))?;
+        Some(self.table(table.number))
+    }
+
+    fn tables(&self, service: ServiceId) -> [Option<Table>; 2] {
+        self.of_service.get(service.0 as usize).copied().unwrap_or_default()
+    }
+
+    fn table(&self, number: u16) -> &Routes {
+        &self.routes[usize::from(number)]
+    }
+
+    /// Low-level name servers near a resolver, one place for each name; a place may be empty.
+    pub fn name_servers(&self, resolver: std::net::IpAddr) -> &[NameServer] {
+        self.referrals.find(resolver)
+    }
 }

@@ -1,5 +1,11 @@
 //! How the network is now: the fast layer of a map, stepped each second from load reports and probes.
 
+mod rules;
+mod watch;
+
+pub use rules::{Rules, RulesError};
+pub use watch::{Taken, Watch};
+
 use crate::network::{Network, ServerId, SiteId};
 
 /// In how many steps a server's content, or a site's clients, are shared with others.
@@ -25,8 +31,9 @@ pub struct ServerNow {
     pub standing: Standing,
     /// Past its first load threshold: takes no content from others.
     pub busy: bool,
-    /// Of its content, how many of [`PARTS`] parts are also on one further server.
-    pub spread: u8,
+    /// Of its content, how many of [`PARTS`] parts are also on one further server; twice as many as there are parts means all of
+    /// it on two further ones, and so on.
+    pub spread: u16,
 }
 
 /// One site now.

@@ -1,0 +1,292 @@
+//! What a name-server thread asks: the current map, and answers that it has ready.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use super::{Map, Routed, Table};
+use crate::decide::placement::Drawn;
+use crate::decide::{Family, How, Question, choose, mix};
+use crate::network::{MOST_ADDRESSES, NameServer, Order, Server, ServiceId};
+use crate::steer::{Client, Steerable, Steered, Steering};
+
+/// The map in use, for all threads. Old ones are kept until no thread has them, and are freed by whoever publishes: freeing one
+/// takes longer than answering a query.
+#[derive(Debug)]
+pub struct Published {
+    current: ArcSwap<Map>,
+    old: Mutex<Vec<Arc<Map>>>,
+}
+
+impl Published {
+    pub fn new(map: Arc<Map>) -> Arc<Self> {
+        Arc::new(Self { current: ArcSwap::new(map), old: Mutex::default() })
+    }
+
+    pub fn publish(&self, map: Arc<Map>) {
+        let before = self.current.swap(map);
+        let mut old = self.old.lock().unwrap_or_else(PoisonError::into_inner);
+        old.push(before);
+        let free = old.extract_if(.., |map| Arc::strong_count(map) == 1).collect::<Vec<_>>();
+        drop(old);
+        drop(free);
+    }
+
+    pub fn current(&self) -> Arc<Map> {
+        self.current.load_full()
+    }
+}
+
+/// Answers of one thread. It owns what it looks up in, so that nothing is shared on the way of a query.
+#[derive(Debug)]
+pub struct Steerer {
+    published: Arc<Published>,
+    map: Arc<Map>,
+    ready: Vec<Ready>,
+    scratch: Vec<Drawn>,
+    /// An answer put together from others.
+    out: Ready,
+}
+
+/// An answer that is ready, two to a slot: by name and route, and by the unit's part where that matters.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+struct Ready {
+    key: Key,
+    kind: Kind,
+    count4: u8,
+    count6: u8,
+    v4: [Ipv4Addr; MOST_ADDRESSES],
+    v6: [Ipv6Addr; MOST_ADDRESSES],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    content: u64,
+    epoch: u64,
+    service: u32,
+    /// Number of the route, and of the table that it stands in.
+    route: u32,
+    table: u16,
+    part: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Empty,
+    /// These addresses, whatever the unit.
+    Addresses,
+    /// Look again with the unit's part.
+    ByUnit,
+    Alias,
+}
+
+/// Part of an answer that does not go by units.
+const ANY_PART: u8 = u8::MAX;
+
+const NO_KEY: Key = Key { content: 0, epoch: 0, service: 0, route: 0, table: 0, part: 0 };
+const EMPTY: Ready = Ready {
+    key: NO_KEY,
+    kind: Kind::Empty,
+    count4: 0,
+    count6: 0,
+    v4: [Ipv4Addr::UNSPECIFIED; MOST_ADDRESSES],
+    v6: [Ipv6Addr::UNSPECIFIED; MOST_ADDRESSES],
+};
+
+impl Steerer {
+    /// `ready` answers are kept ready at most (rounded up to a power of two), at 256 octets each.
+    pub fn new(published: Arc<Published>, ready: usize) -> Self {
+        let map = published.current();
+        let ready = vec![EMPTY; ready.clamp(2, 1 << 24).next_power_of_two()];
+        Self { published, map, ready, scratch: Vec::new(), out: EMPTY }
+    }
+
+    /// Where the answer to a client is in `ready`, and its scope.
+    fn look_up(&mut self, name: Steerable, table: Table, client: IpAddr) -> (usize, u8) {
+        let routed = self.map.table(table.number).find(client, false);
+        let at = self.place(name, table, routed, ANY_PART);
+        if self.ready[at].kind != Kind::ByUnit {
+            return (at, routed.scope);
+        }
+        let routed = self.map.table(table.number).find(client, true);
+        (self.place(name, table, routed, routed.part), routed.scope)
+    }
+
+    /// The place of an answer, made ready if it is not.
+    fn place(&mut self, name: Steerable, table: Table, routed: Routed, part: u8) -> usize {
+        let key = Key {
+            content: name.content,
+            epoch: self.map.epoch.0,
+            service: name.service.0,
+            route: routed.number,
+            table: table.number,
+            part,
+        };
+        let spread = (key.content ^ u64::from(key.route).rotate_left(40) ^ (u64::from(part) << 56))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let first = (spread >> 32) as usize & (self.ready.len() - 1) & !1;
+        let is = |at: usize| self.ready[at].key == key && self.ready[at].kind != Kind::Empty;
+        if is(first) {
+            return first;
+        }
+        if is(first + 1) {
+            return first + 1;
+        }
+        // In place of one that is of an older map, or else by a bit of the hash.
+        let old = |at: usize| self.ready[at].key.epoch != key.epoch;
+        let second = !old(first) && (old(first + 1) || spread & 1 != 0);
+        let at = first + usize::from(second);
+        self.ready[at] = self.prepare(key, table, routed);
+        at
+    }
+
+    fn prepare(&mut self, key: Key, table: Table, routed: Routed) -> Ready {
+        let mut ready = Ready { key, kind: Kind::Addresses, ..EMPTY };
+        for family in table.families() {
+            let question = Question {
+                service: ServiceId(key.service),
+                content: key.content,
+                family,
+                route: routed.route,
+                part: routed.part,
+                strictness: self.map.table(table.number).strictness(),
+            };
+            let choice =
+                choose(&self.map.network, &self.map.conditions, &question, &mut self.scratch, &mut ());
+            if choice.by_unit && key.part == ANY_PART {
+                ready.kind = Kind::ByUnit;
+            } else if choice.how == How::Alias {
+                ready.kind = Kind::Alias;
+            }
+            for server in choice.servers() {
+                ready.add(family, &self.map.network.servers[server.0 as usize]);
+            }
+        }
+        ready
+    }
+}
+
+impl Ready {
+    fn add(&mut self, family: Family, server: &Server) {
+        match family {
+            Family::V4 => {
+                if let (Some(address), Some(place)) = (server.v4, self.v4.get_mut(usize::from(self.count4))) {
+                    *place = address;
+                    self.count4 += 1;
+                }
+            }
+            Family::V6 => {
+                if let (Some(address), Some(place)) = (server.v6, self.v6.get_mut(usize::from(self.count6))) {
+                    *place = address;
+                    self.count6 += 1;
+                }
+            }
+        }
+    }
+
+    fn v4(&self) -> &[Ipv4Addr] {
+        &self.v4[..usize::from(self.count4)]
+    }
+
+    fn v6(&self) -> &[Ipv6Addr] {
+        &self.v6[..usize::from(self.count6)]
+    }
+}
+
+impl Steering for Steerer {
+    fn find(&self, labels: &[u8]) -> Option<Steerable> {
+        self.map.names().find(labels)
+    }
+
+    fn is_above_names(&self, labels: &[u8]) -> bool {
+        self.map.names().is_above(labels)
+    }
+
+    fn steer(&mut self, name: Steerable, client: Client, turn: u32) -> Steered<'_> {
+        let [first, second] = self.map.tables(name.service);
+        // Which of those that are ready; none for `out`.
+        let (at, scope) = match (first, second) {
+            (None, None) => {
+                self.out = EMPTY;
+                (None, 0)
+            }
+            (Some(table), None) | (None, Some(table)) => {
+                let (at, scope) = self.look_up(name, table, client.address);
+                (Some(at), scope)
+            }
+            (Some(first), Some(second)) => {
+                let (at, scope4) = self.look_up(name, first, client.address);
+                self.out = self.ready[at];
+                let (at, scope6) = self.look_up(name, second, client.address);
+                let other = &self.ready[at];
+                (self.out.v6, self.out.count6) = (other.v6, other.count6);
+                // Addresses of one family are better than another name for both.
+                if other.kind == Kind::Addresses {
+                    self.out.kind = Kind::Addresses;
+                }
+                (None, scope4.max(scope6))
+            }
+        };
+        let Some(service) = self.map.network.services.get(name.service.0 as usize) else {
+            return Steered::Addresses { v4: &[], v6: &[], ttl: 0, scope: 0 };
+        };
+        let ttl = service.ttl;
+        if at.map_or(&self.out, |at| &self.ready[at]).kind == Kind::Alias {
+            return Steered::Alias { target: self.map.names().alias(name.service), ttl, scope };
+        }
+        let ready = match (at, service.order) {
+            (Some(at), Order::Fixed) => &self.ready[at],
+            (None, Order::Fixed) => &self.out,
+            (at, order) => {
+                if let Some(at) = at {
+                    self.out = self.ready[at];
+                }
+                let turn = if order == Order::Random { mix(u64::from(turn)) as u32 } else { turn };
+                let (count4, count6) = (usize::from(self.out.count4), usize::from(self.out.count6));
+                turn_by(&mut self.out.v4[..count4], turn, order);
+                turn_by(&mut self.out.v6[..count6], turn, order);
+                &self.out
+            }
+        };
+        Steered::Addresses { v4: ready.v4(), v6: ready.v6(), ttl, scope }
+    }
+
+    fn https(&self, name: Steerable) -> Option<&[u8]> {
+        self.map.network.services.get(name.service.0 as usize)?.https.as_deref()
+    }
+
+    fn name_servers(&mut self, resolver: IpAddr) -> &[NameServer] {
+        self.map.name_servers(resolver)
+    }
+
+    fn epoch(&self) -> u64 {
+        self.map.epoch.0
+    }
+
+    fn refresh(&mut self) {
+        if !Arc::ptr_eq(&self.published.current.load(), &self.map) {
+            self.map = self.published.current();
+        }
+    }
+}
+
+/// Another order for each turn: round by round, or any.
+fn turn_by<A>(addresses: &mut [A], turn: u32, order: Order) {
+    let count = addresses.len();
+    if count < 2 {
+        return;
+    }
+    if order == Order::Rotated {
+        addresses.rotate_left(turn as usize % count);
+        return;
+    }
+    // Fisher and Yates, with digits of the turn.
+    let mut rest = turn;
+    for last in (1..count).rev() {
+        let range = last as u32 + 1;
+        addresses.swap(last, (rest % range) as usize);
+        rest /= range;
+    }
+}
