@@ -112,6 +112,55 @@ fn bytes_of(wire: &[u8]) -> Octets {
     Octets::copy_from_slice(wire)
 }
 
+/// What the reader takes for granted: parentheses and quotes are closed, and a string does not follow another without a space, since it writes
+/// what it reads in place. Lines stay what they are.
+fn prepare(text: &[u8]) -> Result<Vec<u8>, (usize, &'static str)> {
+    let mut prepared = Vec::with_capacity(text.len() + 8);
+    let (mut line, mut opened, mut quoted) = (1, None, None);
+    let mut octets = text.iter().copied().peekable();
+    while let Some(octet) = octets.next() {
+        prepared.push(octet);
+        match octet {
+            b'\n' => line += 1,
+            b'\\' => {
+                if let Some(next) = octets.next() {
+                    prepared.push(next);
+                    line += usize::from(next == b'\n');
+                }
+            }
+            b'"' if quoted.is_some() => {
+                quoted = None;
+                if octets.peek() == Some(&b'"') {
+                    prepared.push(b' ');
+                }
+            }
+            b'"' => quoted = Some(line),
+            _ if quoted.is_some() => {}
+            b'(' if opened.is_some() => {
+                return Err((line, "a parenthesis within a parenthesis; close the first one"));
+            }
+            b'(' => opened = Some(line),
+            b')' if opened.take().is_none() => {
+                return Err((line, "a parenthesis is closed that was not opened"));
+            }
+            b';' => {
+                while let Some(octet) = octets.next_if(|octet| *octet != b'\n') {
+                    prepared.push(octet);
+                }
+            }
+            _ => {}
+        }
+    }
+    match (quoted, opened) {
+        (Some(line), _) => Err((
+            line,
+            "the quote that begins in this line is never closed; write \\\" for one that is meant",
+        )),
+        (None, Some(line)) => Err((line, "the parenthesis that begins in this line is never closed")),
+        (None, None) => Ok(prepared),
+    }
+}
+
 /// A character, or what stands for one that cannot be seen.
 fn shown(character: char) -> impl Iterator<Item = char> {
     let (plain, escaped) = if character.is_control() {
@@ -166,6 +215,8 @@ impl Files {
         }
         let at = self.paths.len();
         self.paths.push(file.to_owned());
+        let prepared = prepare(text).map_err(|(line, what)| wrong(line, what.into()))?;
+        let text = &prepared[..];
         let mut zonefile = Zonefile::with_capacity(text.len() + 1);
         zonefile.extend_from_slice(text);
         // A last line without its end is read like any other.
@@ -175,10 +226,18 @@ impl Files {
         let (mut line, mut counted) = (1, 0);
         let lines = text.trim_ascii_end().split(|octet| *octet == b'\n').count();
         loop {
-            let entry = zonefile.next_entry().map_err(|error| LoadError::Syntax {
-                file: file.to_owned(),
-                error: syntax(&error.to_string(), lines),
-            })?;
+            // The reader was seen to fail at an index of its own on text that makes no sense; that must be an error too.
+            let entry = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| zonefile.next_entry()))
+                .map_err(|_| {
+                    wrong(
+                        line,
+                        "the record after this line cannot be read; write it in a plainer form".into(),
+                    )
+                })?
+                .map_err(|error| LoadError::Syntax {
+                    file: file.to_owned(),
+                    error: syntax(&error.to_string(), lines),
+                })?;
             // The line that the record ends in: its own end of line may be read already or not.
             let upto = text[..zonefile.current_offset().min(text.len())].trim_ascii_end().len().max(counted);
             line += text[counted..upto].iter().filter(|octet| **octet == b'\n').count();

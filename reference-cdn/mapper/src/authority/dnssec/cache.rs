@@ -46,8 +46,8 @@ impl Rows {
 
 /// The signatures of one thread.
 ///
-/// A new one is on trial, and stays when it is asked for again: names that somebody makes up are asked for once, and displace none but each
-/// other.
+/// When there is no room, a new one is on trial, and stays when it is asked for again: names that somebody makes up are asked for once, and
+/// displace none but each other.
 pub struct Cache {
     steady: Rows,
     trial: Rows,
@@ -100,11 +100,13 @@ impl Cache {
         Some(found.signature)
     }
 
-    /// Keeps a signature until `renew`.
+    /// Keeps a signature until `renew`. As long as there is room nobody is put to the trial.
     pub(super) fn keep(&mut self, key: u128, renew: u64, signature: Signature) {
         let entry = Entry { key, renew, used: self.turn, signature };
-        match self.steady.row(key).iter_mut().find(|entry| entry.key == key) {
-            Some(old) => *old = entry,
+        let row = self.steady.row(key);
+        let same = row.iter().position(|old| old.key == key);
+        match same.or_else(|| row.iter().position(|old| old.key == 0)) {
+            Some(at) => row[at] = entry,
             None => place(self.trial.row(key), self.turn, entry),
         }
     }
