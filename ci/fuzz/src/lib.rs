@@ -20,6 +20,7 @@ mod edge_purge;
 mod input;
 mod mapper_inputs;
 mod mapper_map;
+mod mapper_queries;
 mod report_forms;
 mod seeds;
 mod settings_files;
@@ -123,6 +124,13 @@ pub const TARGETS: &[Target] = &[
     Target { name: "purge_tokens", seeds: edge_purge::token_seeds, run: edge_purge::tokens, smoke: 2000 },
     Target { name: "mapper_inputs", seeds: mapper_inputs::seeds, run: mapper_inputs::run, smoke: 2000 },
     Target { name: "mapper_map", seeds: mapper_map::seeds, run: mapper_map::run, smoke: 3000 },
+    Target { name: "mapper_queries", seeds: mapper_queries::seeds, run: mapper_queries::run, smoke: 8000 },
+    Target {
+        name: "mapper_zone_file",
+        seeds: mapper_queries::zone_seeds,
+        run: mapper_queries::zone_file,
+        smoke: 3000,
+    },
     Target { name: "tool_files", seeds: tool_files::seeds, run: tool_files::run, smoke: 200 },
 ];
 

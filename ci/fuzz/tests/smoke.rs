@@ -165,5 +165,7 @@ smoke! {
     purge_tokens
     mapper_inputs
     mapper_map
+    mapper_queries
+    mapper_zone_file
     tool_files
 }

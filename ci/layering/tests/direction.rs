@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 const EXCHANGE: &[&str] = &["exchange"];
-const ISLAND: &[&str] = &["http-cache", "exchange", "capture"];
+const ISLAND: &[&str] = &["http-cache", "control", "exchange", "capture"];
 const TOOL: &[&str] = &["exchange", "capture", "wire", "endpoint", "compare", "report"];
 
 /// Crate, and those of ours that it may use.
@@ -15,8 +15,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("compare", EXCHANGE),
     ("report", EXCHANGE),
     ("http-cache", &[]),
+    ("control", &[]),
     ("edge", ISLAND),
-    ("reference-cdn", &["edge", "http-cache"]),
+    ("mapper", &["control"]),
+    ("reference-cdn", &["edge", "http-cache", "mapper", "control"]),
     ("mirror", TOOL),
     ("replay", TOOL),
     ("conformance", TOOL),

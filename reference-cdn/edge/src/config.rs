@@ -14,6 +14,7 @@ use crate::http2::Http2Limits;
 use crate::limits::{ClientLimits, CustomerLimits, Lengths, Rate};
 use crate::origin::{OriginConfig, OriginGroupConfig};
 use crate::purge::PurgeConfig;
+use crate::report::ReportConfig;
 use crate::store::StoreLimits;
 use crate::store::disk::{Files, OtherVersion, Sync};
 use crate::tls::TlsConfig;
@@ -38,6 +39,8 @@ pub struct Config {
     pub disk: DiskSettings,
     pub admin: Option<AdminConfig>,
     pub purge: PurgeConfig,
+    /// Load reports to mappers.
+    pub report: Option<ReportConfig>,
     /// Path of the access log; `-` for standard output.
     pub access_log: Option<PathBuf>,
     /// How long requests in flight may take to finish when the edge is told to stop.
@@ -153,6 +156,7 @@ impl Config {
             disk: DiskSettings::default(),
             admin: None,
             purge: PurgeConfig::default(),
+            report: None,
             access_log: None,
             drain: Duration::from_secs(30),
         }

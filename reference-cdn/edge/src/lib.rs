@@ -26,6 +26,7 @@ mod origin;
 pub mod purge;
 mod rarely;
 mod reload;
+mod report;
 mod send;
 mod server;
 mod slices;
@@ -57,6 +58,7 @@ pub use origin::{
     TlsSetupError,
 };
 pub use reload::{Reload, Reloaded};
+pub use report::ReportConfig;
 pub use server::{Server, StartError, Stopped, bind};
 pub use state::Edge;
 pub use tls::{CertificateFiles, Certificates, TlsConfig};

@@ -159,6 +159,11 @@ impl Metrics {
         self.octets_sent.add(octets);
     }
 
+    /// Requests answered so far, however.
+    pub fn requests_answered(&self) -> u64 {
+        self.requests.iter().map(Count::get).sum()
+    }
+
     /// When the certificates of the listener expire, in the order of their files.
     pub fn certificates_expire(&self, times: Vec<Time>) {
         let times = times.into_iter().map(Time::as_secs).collect();

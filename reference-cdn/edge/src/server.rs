@@ -28,6 +28,7 @@ use crate::metrics::{Count, Metrics};
 use crate::origin::{OriginSetupError, Origins, SystemAuthorities};
 use crate::purge::{self, Keyring, LogError, Purges};
 use crate::reload::Reload;
+use crate::report::{HostCosts, Teller};
 use crate::state::{Edge, EdgeService};
 use crate::store::Store;
 use crate::store::disk::{DiskConfig, DiskLimits, Folder, OpenError};
@@ -165,7 +166,8 @@ pub fn bind(
     let rates = config.customers.iter().map(|customer| customer.limits.client_rate);
     let limits = Limits::new(config.per_client.clone(), config.stray_rate, rates);
     let store = Arc::new(store(&config, purges, &clock)?);
-    let edge = Edge::new(customers, store, clock, metrics, log, limits);
+    let host_costs = HostCosts::new(config.report.as_ref());
+    let edge = Edge::new(customers, store, clock, metrics, log, limits, host_costs);
     let keyring = config.admin.as_ref().map(|admin| {
         let names = config.customers.iter().map(|customer| customer.name.clone());
         let keyring = Keyring::new(admin.token.clone(), config.purge.tokens.clone());
@@ -311,6 +313,18 @@ impl Server {
                 }
             };
             let purge = purge::keep(Arc::clone(edge.store().purges()), Arc::clone(&edge), edge.clock.clone());
+            let teller = config.report.clone().map(|report| {
+                let leave = report.leave;
+                (Arc::new(Teller::new(report, edge.clock.now().as_millis())), leave)
+            });
+            let stop = async {
+                stop.await;
+                // Mappers hear of it first, and clients that were sent here are served until their answers have run out.
+                if let Some((teller, leave)) = &teller {
+                    teller.stops(edge.clock.now().as_millis());
+                    tokio::time::sleep(*leave).await;
+                }
+            };
             let mut tending = JoinSet::new();
             tending.spawn(memory::watch(Arc::clone(edge.store()), resident));
             for customer in edge.customers.all() {
@@ -318,6 +332,10 @@ impl Server {
             }
             if let Some(certificates) = certificates {
                 tending.spawn(async move { certificates.watch().await });
+            }
+            if let Some((teller, _)) = &teller {
+                let (teller, edge) = (Arc::clone(teller), Arc::clone(&edge));
+                tending.spawn(async move { teller.tell(&edge).await });
             }
             tokio::select! {
                 () = stop => {}

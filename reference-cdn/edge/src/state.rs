@@ -13,9 +13,10 @@ use crate::clock::Clock;
 use crate::customer::Customers;
 use crate::limits::{Limit, Limits};
 use crate::lonely::Lonely;
-use crate::metrics::{Metrics, Sample};
+use crate::metrics::{Count, Metrics, Sample};
 use crate::origin::samples as origin_samples;
 use crate::rarely::Rarely;
+use crate::report::{self, HostCosts};
 use crate::slices::Cuttings;
 use crate::store::Store;
 use crate::store::disk::Disk;
@@ -31,6 +32,7 @@ pub struct Edge {
     pub(crate) lonely: Lonely,
     pub(crate) cuttings: Cuttings,
     pub(crate) limits: Limits,
+    pub(crate) host_costs: HostCosts,
     /// Warnings about content that broke off, and about slices that an origin does not send.
     pub(crate) spoils: Rarely,
     pub(crate) sliceless: Rarely,
@@ -42,13 +44,14 @@ pub(crate) fn view(head: &RequestHead) -> View<'_> {
 }
 
 impl Edge {
-    pub fn new(
+    pub(crate) fn new(
         customers: Customers,
         store: Arc<Store>,
         clock: Clock,
         metrics: Arc<Metrics>,
         log: AccessLog,
         limits: Limits,
+        host_costs: HostCosts,
     ) -> Arc<Self> {
         Arc::new(Self {
             customers,
@@ -59,6 +62,7 @@ impl Edge {
             lonely: Lonely::new(),
             cuttings: Cuttings::default(),
             limits,
+            host_costs,
             spoils: Rarely::default(),
             sliceless: Rarely::default(),
         })
@@ -183,6 +187,8 @@ impl Service for EdgeService {
 struct Open<'a> {
     edge: &'a Edge,
     record: Record,
+    /// What requests for its host cost.
+    cost: Option<&'a Count>,
     result: Result<(), Stop>,
 }
 
@@ -190,7 +196,8 @@ impl<'a> Open<'a> {
     fn new(edge: &'a Edge, request: &Request) -> Self {
         edge.metrics.requests_open.add(1);
         let record = Record::new(edge.log.is_on().then_some(request), edge.clock.now());
-        Self { edge, record, result: Err(Stop::Client) }
+        let cost = edge.host_costs.of(request.head.target.host());
+        Self { edge, record, cost, result: Err(Stop::Client) }
     }
 }
 
@@ -199,6 +206,9 @@ impl Drop for Open<'_> {
         let metrics = &self.edge.metrics;
         metrics.requests_open.subtract(1);
         metrics.answered(self.record.answered, self.record.status, self.record.octets);
+        if let Some(cost) = self.cost {
+            cost.add(report::REQUEST + self.record.octets);
+        }
         if self.edge.log.is_on() {
             self.edge.log.write(&self.record, self.edge.clock.now(), self.result, metrics);
         }

@@ -17,7 +17,9 @@ pub mod dns;
 pub mod map;
 pub mod network;
 pub mod respond;
+pub mod run;
 #[cfg(test)]
 mod sample;
 pub mod server;
+pub mod simulate;
 pub mod steer;

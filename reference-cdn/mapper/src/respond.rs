@@ -39,4 +39,8 @@ pub trait Respond: Send {
     /// Writes the response into `response` and returns its length; `None` when there must be none. `response` has room for
     /// the longest UDP response at least, and for [`LONGEST_MESSAGE`] on a stream.
     fn respond(&mut self, asked: &Asked<'_>, response: &mut [u8]) -> Option<usize>;
+
+    /// Takes what is new, such as a newer map. Called before each batch of queries, on the thread that answers them: it must
+    /// not wait for anybody.
+    fn refresh(&mut self) {}
 }

@@ -1,6 +1,8 @@
 //! A network of the size that the mapper is made for. Run by name:
 //! `cargo test -p mapper --profile quick --test build_scale -- --ignored --nocapture`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::time::Instant;
 

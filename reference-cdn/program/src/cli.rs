@@ -6,6 +6,8 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::edge::EdgeArgs;
+use crate::map::{ExplainArgs, MapCommand};
+use crate::mapper::MapperArgs;
 use crate::purge::PurgeArgs;
 
 const EXAMPLES: &str = "\
@@ -58,6 +60,28 @@ Examples:
 
 SIGTERM or SIGINT stops it: requests in flight finish first. Set REFERENCE_CDN_LOG=info (or debug) for more log.";
 
+const MAPPER_EXAMPLES: &str = "\
+Examples:
+  # Write a configuration with every field, edit it, check it, run
+  reference-cdn mapper --example > mapper.toml
+  reference-cdn mapper --config mapper.toml --check
+  reference-cdn mapper --config mapper.toml
+
+  # Ask it as a client of 192.0.2.0/24 would be answered
+  dig @127.0.0.1 -p 5300 a1.g.cdn.example +subnet=192.0.2.0/24
+
+SIGTERM or SIGINT stops it; SIGHUP makes it read zones and certificates again. Set REFERENCE_CDN_LOG=info (or debug) for more log.";
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  # Each candidate, its score, and why it was chosen or not
+  reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps
+
+  # What map 1041 said, as JSON
+  reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps --epoch 1041 --json -
+
+Exit status: 0 explained, 2 the name or the map is not there.";
+
 /// A CDN edge that does what the HTTP caching RFCs say: to compare other edges with, and to develop against
 ///
 /// `reference-cdn edge` is a caching proxy between clients and the origins of one customer or several: RFC 9110 (HTTP), 9111 (caching), 9112 (HTTP/1.1),
@@ -77,7 +101,16 @@ pub enum Command {
     /// Purge content from a running edge
     #[command(after_help = PURGE_EXAMPLES)]
     Purge(Box<PurgeArgs>),
-    /// Check a configuration file and explain each error
+    /// Run name servers that give each client the servers near it
+    #[command(after_help = MAPPER_EXAMPLES)]
+    Mapper(MapperArgs),
+    /// Build, compare and try maps: what name servers answer from
+    #[command(subcommand)]
+    Map(MapCommand),
+    /// Explain why a client is given these servers for a name
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    ExplainDns(Box<ExplainArgs>),
+    /// Check an edge's configuration file and explain each error
     #[command(
         after_help = "Example:\n  reference-cdn check edge.toml\n\nExit status: 0 it is valid, 1 it has errors, 2 it cannot be read."
     )]

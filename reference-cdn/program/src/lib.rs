@@ -4,6 +4,9 @@ pub mod cli;
 pub mod config;
 pub mod edge;
 mod log;
+pub mod map;
+pub mod mapper;
+mod output;
 pub mod purge;
 
 use std::ffi::OsString;
@@ -26,6 +29,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match cli.command {
         Command::Edge(args) => edge::run(&args, |decisions| decisions),
         Command::Purge(args) => purge::run(&args),
+        Command::Mapper(args) => mapper::run(&args),
+        Command::Map(command) => map::run(&command),
+        Command::ExplainDns(args) => map::explain(&args),
         Command::Check { file } => check(&file),
         Command::Config { explain: true } => print(&explain()),
         Command::Config { explain: false } => print(&example()),

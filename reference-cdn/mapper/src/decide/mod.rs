@@ -7,6 +7,7 @@
 //!
 //! Each step tells a [`Witness`] what it considered and why it went on, so that an explanation is the decision itself, watched.
 
+pub mod explain;
 pub mod placement;
 pub mod sites;
 #[cfg(test)]
@@ -16,7 +17,7 @@ pub use placement::{Family, Holders, MOST_COPIES, Part, Placed, Strictness, mix,
 pub use sites::{Usable, Verdict};
 
 use crate::conditions::{Conditions, PARTS};
-use crate::network::{Fallback, MOST_ADDRESSES, Network, Ranked, ServerId, Service, ServiceId, SiteId};
+use crate::network::{Fallback, MOST_ADDRESSES, Network, Ranked, ServerId, ServiceId, SiteId};
 
 /// Watches a decision being made.
 pub trait Witness {
@@ -181,10 +182,11 @@ fn share(network: &Network, holders: &Holders, question: &Question, room: u8, ch
                 return;
             }
             let same_rack = choice.servers()[before..].iter().any(|other| rack(*other) == rack(server));
-            if !taken[step] && !(apart && same_rack) {
-                taken[step] = true;
-                choice.push(server);
+            if taken[step] || apart && same_rack {
+                continue;
             }
+            taken[step] = true;
+            choice.push(server);
         }
     }
 }

@@ -168,7 +168,7 @@ fn clients_are_spread_over_all_who_carry_a_hot_name() {
 
 fn steerer(network: &Network, conditions: &Conditions) -> Steerer {
     let map = Map::new(Epoch(1), Arc::new(network.clone()), conditions.clone(), 4);
-    Steerer::new(Published::new(map), 64)
+    Steerer::new(Published::new(Arc::new(map)), 64)
 }
 
 type Answer = (Vec<Ipv4Addr>, Vec<Ipv6Addr>, bool);

@@ -20,12 +20,12 @@ pub struct Published {
 }
 
 impl Published {
-    pub fn new(map: Map) -> Arc<Self> {
-        Arc::new(Self { current: ArcSwap::from_pointee(map), old: Mutex::default() })
+    pub fn new(map: Arc<Map>) -> Arc<Self> {
+        Arc::new(Self { current: ArcSwap::new(map), old: Mutex::default() })
     }
 
-    pub fn publish(&self, map: Map) {
-        let before = self.current.swap(Arc::new(map));
+    pub fn publish(&self, map: Arc<Map>) {
+        let before = self.current.swap(map);
         let mut old = self.old.lock().unwrap_or_else(PoisonError::into_inner);
         old.push(before);
         let free = old.extract_if(.., |map| Arc::strong_count(map) == 1).collect::<Vec<_>>();

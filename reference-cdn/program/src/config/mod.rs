@@ -8,7 +8,8 @@ pub mod explain;
 pub mod fields;
 pub mod file;
 pub mod origin_fields;
-pub mod tls;
+pub mod report;
+mod tls;
 pub mod value;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use edge::{
 use fields::FIELDS;
 use http::uri::Authority;
 use http_cache::Settings;
+use report::ReportDraft;
 use tls::TlsDraft;
 use value::{Given, Wrong};
 
@@ -50,6 +52,7 @@ pub struct Draft {
     pub admin_token_file: Option<PathBuf>,
     pub purge_token_file: Option<PathBuf>,
     pub tls: TlsDraft,
+    pub report: ReportDraft,
 }
 
 impl Default for Draft {
@@ -69,6 +72,7 @@ impl Default for Draft {
             admin_token_file: None,
             purge_token_file: None,
             tls: TlsDraft::default(),
+            report: ReportDraft::default(),
         }
     }
 }
@@ -210,6 +214,10 @@ impl Draft {
         }
         match std::mem::take(&mut self.tls).finish() {
             Ok(tls) => self.config.tls = tls,
+            Err(wrong) => wrongs.push(wrong),
+        }
+        match std::mem::take(&mut self.report).finish() {
+            Ok(report) => self.config.report = report,
             Err(wrong) => wrongs.push(wrong),
         }
         match (self.admin, self.admin_token_file.take()) {

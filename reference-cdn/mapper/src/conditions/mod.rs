@@ -1,5 +1,11 @@
 //! How the network is now: the fast layer of a map, stepped each second from load reports and probes.
 
+mod rules;
+mod watch;
+
+pub use rules::{Rules, RulesError};
+pub use watch::{Taken, Watch};
+
 use crate::network::{Network, ServerId, SiteId};
 
 /// In how many steps a server's content, or a site's clients, are shared with others.

@@ -1,0 +1,524 @@
+//! From load reports and probes to conditions: a function of time, what is remembered, and what came in.
+//!
+//! What changes in answers takes a lifetime to be felt, so nothing is steered by how a load changes. Instead it is estimated what a
+//! name, or a site's clients, would ask for in all; that sum stays the same while they move. From it follows at once how many
+//! servers are enough. More are given as soon as they are needed; less is believed only after some lifetimes.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use control::load_report::{LoadReport, State};
+
+use super::{Conditions, Hot, PARTS, Rules, ServerNow, SiteNow, Standing};
+use crate::network::{Network, SiteId};
+use crate::steer::Steerable;
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Taken {
+    Taken,
+    /// Of a server that the network does not have.
+    Unknown,
+    /// Not newer than one before.
+    Old,
+    /// Its sender's clock and ours differ too much.
+    Clock,
+}
+
+/// How far a sender's clock may be off, in milliseconds.
+const CLOCK: u64 = 30_000;
+/// A name's demand below this share of a server's first threshold is not worth a further server (one in so many).
+const SMALL: u64 = 4;
+
+/// How often servers report, in milliseconds.
+const PERIOD: u64 = 1_000;
+/// A server is silent when the chance to lose so many reports in a row is below one in this.
+const CHANCE: u64 = 1_000_000_000;
+/// Of a server's content, so many parts at most are shared: all of it with eight others.
+const MOST_SPREAD: u16 = PARTS as u16 * 8;
+/// What is assumed of a server's losses until they are known, in thousandths.
+const FIRST_LOSS: u16 = 100;
+/// However many are lost, so many in a row are too many.
+const MOST_MISSING: u64 = 20;
+
+/// What is remembered of servers, sites and names, by keys that stay the same when the network changes.
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
+    servers: HashMap<u64, Watched>,
+    sites: BTreeMap<String, Shift>,
+    hot: BTreeMap<(u64, u64), Copies>,
+    blind: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Watched {
+    last: Option<Last>,
+    /// Load, smoothed over a few reports.
+    load: u32,
+    now: ServerNow,
+    /// Since when it has its standing.
+    since: u64,
+    /// When its spread was last changed.
+    spread_since: u64,
+    /// When its load was last too high for its spread to go down.
+    pressed: u64,
+    withdrawn: bool,
+    /// Fell silent together with so many others that it is not held against it.
+    excused: bool,
+    /// Thousandths of its reports that do not arrive, smoothed.
+    loss: u16,
+    probes: Probes,
+}
+
+#[derive(Clone, Debug)]
+struct Last {
+    at: u64,
+    started: u64,
+    number: u64,
+    state: State,
+    octets: u64,
+    names: Vec<(u64, u16)>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Probes {
+    /// The last ones: so many alike in a row.
+    succeeded: bool,
+    row: u8,
+    at: u64,
+    /// What the rows came to.
+    failed: bool,
+}
+
+/// How many servers carry a name, and how long fewer would have done.
+#[derive(Clone, Copy, Debug)]
+struct Copies {
+    copies: u16,
+    /// The most that was needed since `enough`.
+    needed: u16,
+    enough: u64,
+    /// Demand, smoothed: in thousandths of a server of capacity 1.
+    demand: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Shift {
+    shifted: u8,
+    /// The most that was needed since `enough`.
+    needed: u8,
+    enough: u64,
+    /// What was said in the last lifetime: answers that resolvers keep are from then.
+    said: VecDeque<(u64, u8)>,
+}
+
+impl Watch {
+    /// Takes a report that came at `now` (milliseconds, never going back); `unix` is the same moment in milliseconds since 1970.
+    pub fn report(
+        &mut self,
+        now: u64,
+        unix: u64,
+        key: Option<u64>,
+        report: &LoadReport,
+        steerable: impl Fn(&str) -> Option<Steerable>,
+    ) -> Taken {
+        let Some(key) = key else { return Taken::Unknown };
+        if report.sent.abs_diff(unix) > CLOCK {
+            return Taken::Clock;
+        }
+        let watched = self.servers.entry(key).or_default();
+        if watched.last.is_none() {
+            watched.loss = FIRST_LOSS;
+        }
+        if let Some(last) = &watched.last {
+            let newer = (report.started, report.number) > (last.started, last.number);
+            if !newer {
+                return Taken::Old;
+            }
+        }
+        if let Some(last) = watched.last.as_ref().filter(|last| last.started == report.started) {
+            // Of `gap` reports one arrived.
+            let gap = (report.number - last.number).min(MOST_MISSING);
+            for lost in (1..gap).map(|_| 1000).chain([0]) {
+                watched.loss = ((u32::from(watched.loss) * 15 + lost) / 16) as u16;
+            }
+        }
+        watched.excused = false;
+        let load = u32::from(report.load());
+        // Up quickly, down over some reports: what is too much hurts at once.
+        watched.load = match &watched.last {
+            None => load,
+            Some(_) if load > watched.load => (watched.load + load).div_ceil(2),
+            Some(_) => (watched.load * 3 + load) / 4,
+        };
+        let names = report
+            .names
+            .iter()
+            .filter_map(|name| Some((steerable(&name.name)?.content, name.share.min(1000))))
+            .collect();
+        watched.last = Some(Last {
+            at: now,
+            started: report.started,
+            number: report.number,
+            state: report.state,
+            octets: report.octets,
+            names,
+        });
+        Taken::Taken
+    }
+
+    /// Takes the outcome of a probe of a server.
+    pub fn probe(&mut self, now: u64, key: u64, succeeded: bool, rules: &Rules) {
+        let probes = &mut self.servers.entry(key).or_default().probes;
+        probes.row = if probes.succeeded == succeeded { probes.row.saturating_add(1) } else { 1 };
+        (probes.succeeded, probes.at) = (succeeded, now);
+        if probes.row >= rules.probes {
+            probes.failed = !succeeded;
+        }
+    }
+
+    /// An operator takes a server out, or back in.
+    pub fn withdraw(&mut self, key: u64, withdrawn: bool) {
+        self.servers.entry(key).or_default().withdrawn = withdrawn;
+    }
+
+    /// Whether so many servers are silent at once that their silence is not believed.
+    pub fn is_blind(&self) -> bool {
+        self.blind
+    }
+
+    /// When a server reported last.
+    pub fn last_report(&self, key: u64) -> Option<u64> {
+        self.servers.get(&key)?.last.as_ref().map(|last| last.at)
+    }
+
+    /// A server's load, smoothed, if it ever reported.
+    pub fn load(&self, key: u64) -> Option<u32> {
+        let watched = self.servers.get(&key)?;
+        watched.last.as_ref().map(|_| watched.load)
+    }
+
+    /// What follows for answers from now on.
+    pub fn step(&mut self, now: u64, network: &Network, rules: &Rules) -> Conditions {
+        self.notice_silence(now, network, rules);
+        let mut conditions = Conditions::calm(network);
+        for (at, site) in network.sites.iter().enumerate() {
+            let id = SiteId(u32::try_from(at).unwrap_or(u32::MAX));
+            self.step_standing(now, network, site.servers.clone(), rules);
+            let hot = self.step_names(now, network, id, rules);
+            self.step_spread(now, network, id, &hot, rules);
+            conditions.sites[at] = self.step_site(now, network, id, rules);
+            conditions.hot.extend(hot);
+            for server in site.servers.clone() {
+                if let Some(watched) = self.watched(network, server) {
+                    conditions.servers[server as usize] = watched.now;
+                }
+            }
+        }
+        conditions
+    }
+
+    fn watched(&self, network: &Network, server: u32) -> Option<&Watched> {
+        self.servers.get(&network.servers.get(server as usize)?.key)
+    }
+
+    /// Servers in many places that fall silent at once are more likely cut off from us than dead: what they were, they stay. All of
+    /// one site is another matter; it may well be gone.
+    fn notice_silence(&mut self, now: u64, network: &Network, rules: &Rules) {
+        let (mut sites, mut silent_sites) = (0, 0);
+        let (mut others, mut silent_others) = (0, 0);
+        let mut fell_silent = Vec::new();
+        for site in &network.sites {
+            let (mut reporting, mut silent) = (0, 0);
+            for server in site.servers.clone() {
+                let key = network.servers[server as usize].key;
+                let Some(watched) = self.servers.get(&key).filter(|watched| watched.last.is_some()) else {
+                    continue;
+                };
+                let quiet = watched.is_silent(now, rules);
+                // Who failed before this has been judged.
+                if watched.now.standing != Standing::Failed || !quiet {
+                    reporting += 1;
+                    if quiet {
+                        silent += 1;
+                        fell_silent.push(key);
+                    }
+                }
+            }
+            sites += u64::from(reporting > 0);
+            if reporting > 1 && silent * 2 > reporting {
+                silent_sites += 1;
+            } else {
+                others += reporting;
+                silent_others += silent;
+            }
+        }
+        let many = |silent: u64, all: u64| silent > 1 && silent * 1000 > all * u64::from(rules.most_silent);
+        self.blind =
+            sites > 0 && silent_sites == sites || many(silent_sites, sites) || many(silent_others, others);
+        for key in fell_silent {
+            if let Some(watched) = self.servers.get_mut(&key) {
+                watched.excused |= self.blind;
+            }
+        }
+    }
+
+    fn step_standing(&mut self, now: u64, network: &Network, servers: std::ops::Range<u32>, rules: &Rules) {
+        let keys =
+            network.servers[servers.start as usize..servers.end as usize].iter().map(|server| server.key);
+        let mut serving = servers.len();
+        // Where all have much to do, those are too loaded who have more than the others can be expected to take over.
+        let mean = self.mean_load(now, network, servers, rules);
+        let at_least = |threshold: u16, tenths: u32| u32::from(threshold).max(mean * tenths / 10);
+        let (first, first_leave) = (at_least(rules.first, 12), at_least(rules.first_leave, 10));
+        let (second, second_leave) = (at_least(rules.second, 13), at_least(rules.second_leave, 11));
+        let mut overloaded: Vec<(u32, u64)> = Vec::new();
+        for key in keys {
+            let Some(watched) = self.servers.get_mut(&key) else { continue };
+            watched.now.busy = watched.load >= if watched.now.busy { first_leave } else { first };
+            let was = watched.now.standing;
+            let next = if watched.withdrawn || watched.stops() {
+                Standing::Withdrawn
+            } else if watched.failed(now, rules) {
+                Standing::Failed
+            } else {
+                Standing::Serving
+            };
+            if next != Standing::Serving {
+                serving -= 1;
+                watched.stand(now, next);
+                continue;
+            }
+            // Once withdrawn, for a lifetime at least: its load falls only then.
+            let still = was == Standing::Overloaded
+                && (watched.load > second_leave || now.saturating_sub(watched.since) < rules.lifetime);
+            if watched.load >= second || still {
+                overloaded.push((watched.load, key));
+            } else {
+                watched.stand(now, Standing::Serving);
+            }
+        }
+        // The most loaded ones, as many as the others can stand in for.
+        overloaded.sort_unstable_by_key(|entry| std::cmp::Reverse(*entry));
+        let most = serving * usize::from(rules.most_overloaded) / 1000;
+        for (at, (_, key)) in overloaded.iter().enumerate() {
+            let Some(watched) = self.servers.get_mut(key) else { continue };
+            let next = if at < most { Standing::Overloaded } else { Standing::Serving };
+            if next == Standing::Overloaded && watched.now.standing != next {
+                // When it is back it must not have all again that was too much.
+                watched.now.spread = (watched.now.spread + u16::from(PARTS) / 4).min(MOST_SPREAD);
+                (watched.spread_since, watched.pressed) = (now, now);
+            }
+            watched.stand(now, next);
+        }
+    }
+
+    /// Load of a site's servers that tell, in thousandths of what they can do together.
+    fn mean_load(&self, now: u64, network: &Network, servers: std::ops::Range<u32>, rules: &Rules) -> u32 {
+        let (mut load, mut capacity) = (0, 0);
+        for at in servers {
+            let server = &network.servers[at as usize];
+            let Some(watched) = self.servers.get(&server.key) else { continue };
+            if watched.last.is_some() && !watched.is_silent(now, rules) {
+                load += u64::from(watched.load) * u64::from(server.capacity);
+                capacity += u64::from(server.capacity);
+            }
+        }
+        load.checked_div(capacity).map_or(0, |mean| u32::try_from(mean).unwrap_or(u32::MAX / 16))
+    }
+
+    /// Estimates what names ask for at a site, and gives each as many servers as that takes.
+    fn step_names(&mut self, now: u64, network: &Network, id: SiteId, rules: &Rules) -> Vec<Hot> {
+        let site = &network.sites[id.0 as usize];
+        let site_key = crate::map::content_of(site.name.as_bytes());
+        let mut demands: HashMap<u64, u64> = HashMap::new();
+        let mut capacity = 0_u64;
+        let mut load = 0_u64;
+        let mut count = 0_u64;
+        for at in site.servers.clone() {
+            let server = &network.servers[at as usize];
+            let Some(watched) = self.servers.get(&server.key) else { continue };
+            let Some(last) = watched.last.as_ref().filter(|last| now.saturating_sub(last.at) < rules.silent)
+            else {
+                continue;
+            };
+            if !matches!(watched.now.standing, Standing::Serving | Standing::Overloaded) {
+                continue;
+            }
+            count += 1;
+            capacity += u64::from(server.capacity);
+            let carried = u64::from(watched.load) * u64::from(server.capacity);
+            load += carried;
+            for (content, share) in &last.names {
+                *demands.entry(*content).or_default() += carried * u64::from(*share) / 1000;
+            }
+        }
+        let most = u16::try_from(count.min(crate::decide::MOST_COPIES as u64)).unwrap_or(u16::MAX);
+        let mean = capacity.checked_div(count).unwrap_or(1).max(1);
+        for (content, demand) in &demands {
+            let key = (site_key, *content);
+            let worth = mean * u64::from(rules.first) / SMALL;
+            if *demand < worth && !self.hot.contains_key(&key) {
+                continue;
+            }
+            let copies =
+                self.hot.entry(key).or_insert(Copies { copies: 0, needed: 0, enough: now, demand: 0 });
+            copies.demand = *demand;
+        }
+        let all = capacity.max(1);
+        let mut hot = Vec::new();
+        let range = (site_key, 0)..=(site_key, u64::MAX);
+        let mut done = Vec::new();
+        for ((_, content), copies) in self.hot.range_mut(range) {
+            if !demands.contains_key(content) {
+                copies.demand = 0;
+            }
+            // What the servers have left beside this name.
+            let others = load.saturating_sub(copies.demand) / all;
+            let spare =
+                u64::from(rules.first_leave).saturating_sub(others).max(u64::from(rules.first_leave) / 4);
+            let needed = u16::try_from(copies.demand.div_ceil(mean * spare)).unwrap_or(u16::MAX).min(most);
+            copies.step(now, needed, rules);
+            if copies.copies <= 1 {
+                done.push((site_key, *content));
+            } else {
+                hot.push(Hot { site: id, content: *content, copies: copies.copies });
+            }
+        }
+        for key in done {
+            self.hot.remove(&key);
+        }
+        hot
+    }
+
+    /// Where load stays high for other reasons than single hot names, a growing part of the content is shared.
+    fn step_spread(&mut self, now: u64, network: &Network, id: SiteId, hot: &[Hot], rules: &Rules) {
+        for at in network.sites[id.0 as usize].servers.clone() {
+            let Some(watched) = self.servers.get_mut(&network.servers[at as usize].key) else { continue };
+            let Some(last) = &watched.last else { continue };
+            let is_hot = |content: u64| hot.iter().any(|hot| hot.content == content);
+            let handled: u32 = last
+                .names
+                .iter()
+                .filter(|(content, _)| is_hot(*content))
+                .map(|(_, share)| u32::from(*share))
+                .sum();
+            let rest = watched.load * (1000 - handled.min(1000)) / 1000;
+            // Content that hot names push out of the way is not the cause.
+            let excess =
+                watched.load.min(rest + u32::from(rules.first) / 2).saturating_sub(u32::from(rules.first));
+            if watched.now.busy && excess > 0 {
+                watched.pressed = now;
+            }
+            let waited = now.saturating_sub(watched.spread_since);
+            if watched.now.busy && excess > 0 && (watched.now.spread == 0 || waited >= rules.lifetime / 2) {
+                let range = u32::from(rules.second - rules.first).max(1);
+                let more = (u32::from(PARTS) * excess / range).clamp(u32::from(PARTS) / 8, u32::from(PARTS));
+                let most = u32::from(PARTS) * 8;
+                watched.now.spread =
+                    u16::try_from((u32::from(watched.now.spread) + more).min(most)).unwrap_or(0);
+                watched.spread_since = now;
+            } else if !watched.now.busy
+                && watched.now.spread > 0
+                && now.saturating_sub(watched.pressed) >= rules.lifetime * u64::from(rules.patience)
+                && waited >= rules.lifetime
+            {
+                watched.now.spread =
+                    if watched.now.spread > u16::from(PARTS) / 8 { watched.now.spread / 2 } else { 0 };
+                watched.spread_since = now;
+            }
+        }
+    }
+
+    /// A site that is loaded as a whole gives clients away: as many parts as bring what it would carry without that to its goal.
+    fn step_site(&mut self, now: u64, network: &Network, id: SiteId, rules: &Rules) -> SiteNow {
+        let site = &network.sites[id.0 as usize];
+        let mut capacity = 0_u64;
+        let mut load = 0_u64;
+        let mut octets = 0_u64;
+        for at in site.servers.clone() {
+            let server = &network.servers[at as usize];
+            let Some(watched) = self.servers.get(&server.key) else { continue };
+            let Some(last) = watched.last.as_ref().filter(|last| now.saturating_sub(last.at) < rules.silent)
+            else {
+                continue;
+            };
+            if matches!(watched.now.standing, Standing::Serving | Standing::Overloaded) {
+                capacity += u64::from(server.capacity);
+                load += u64::from(watched.load) * u64::from(server.capacity);
+                octets += last.octets;
+            }
+        }
+        let used = load.checked_div(capacity).unwrap_or(0);
+        // Megabits a second; in thousandths of what the site can send.
+        let sent = (octets * 8 / 1000).checked_div(u64::from(site.bandwidth)).unwrap_or(0);
+        let used = used.max(sent);
+        let shift = self.sites.entry(site.name.clone()).or_default();
+        while shift.said.front().is_some_and(|(at, _)| now.saturating_sub(*at) > rules.lifetime) {
+            shift.said.pop_front();
+        }
+        let said: u64 = shift.said.iter().map(|(_, shifted)| u64::from(PARTS - shifted)).sum();
+        let kept = said.checked_div(shift.said.len() as u64).unwrap_or(u64::from(PARTS)).max(1);
+        let whole = used * u64::from(PARTS) / kept;
+        // Below the threshold by half the way back: servers of a site are never loaded alike.
+        let goal = u64::from(rules.first + rules.first_leave) / 2;
+        let begins = if shift.shifted == 0 { u64::from(rules.first) } else { goal };
+        let needed = if whole <= begins { 0 } else { u64::from(PARTS) - goal * u64::from(PARTS) / whole };
+        let needed = u8::try_from(needed).unwrap_or(PARTS).min(PARTS - 1);
+        if needed > shift.shifted || shift.shifted == 0 {
+            (shift.shifted, shift.needed, shift.enough) = (needed.max(shift.shifted), 0, now);
+        } else {
+            shift.needed = shift.needed.max(needed);
+            if needed == shift.shifted {
+                (shift.needed, shift.enough) = (0, now);
+            } else if now.saturating_sub(shift.enough) >= rules.lifetime * u64::from(rules.patience) {
+                (shift.shifted, shift.needed, shift.enough) = (shift.needed, 0, now);
+            }
+        }
+        shift.said.push_back((now, shift.shifted));
+        SiteNow { shifted: shift.shifted, names_down: false }
+    }
+}
+
+impl Copies {
+    fn step(&mut self, now: u64, needed: u16, rules: &Rules) {
+        if needed >= self.copies {
+            (self.copies, self.needed, self.enough) = (needed, 0, now);
+            return;
+        }
+        self.needed = self.needed.max(needed);
+        if now.saturating_sub(self.enough) >= rules.lifetime * u64::from(rules.patience) {
+            (self.copies, self.needed, self.enough) = (self.needed, 0, now);
+        }
+    }
+}
+
+impl Watched {
+    fn stand(&mut self, now: u64, standing: Standing) {
+        if self.now.standing != standing {
+            (self.now.standing, self.since) = (standing, now);
+        }
+    }
+
+    fn stops(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.state == State::Stops)
+    }
+
+    /// Whether more reports are missing in a row than its losses explain.
+    fn is_silent(&self, now: u64, rules: &Rules) -> bool {
+        let Some(last) = &self.last else { return false };
+        let mut chance = CHANCE;
+        let mut missing = 0;
+        while chance > 1 && missing < MOST_MISSING {
+            chance = chance * u64::from(self.loss) / 1000;
+            missing += 1;
+        }
+        now.saturating_sub(last.at) >= rules.silent.max((missing + 1) * PERIOD)
+    }
+
+    fn failed(&self, now: u64, rules: &Rules) -> bool {
+        if self.probes.failed {
+            return true;
+        }
+        let reached = self.probes.succeeded && now.saturating_sub(self.probes.at) < rules.lifetime;
+        self.is_silent(now, rules) && !reached && !self.excused
+    }
+}

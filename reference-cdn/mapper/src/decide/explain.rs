@@ -1,0 +1,361 @@
+//! Why a client is answered as it is: the decision, watched.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::{Family, How, Part, Question, Route, Strictness, Verdict, Witness, choose, sites::sites};
+use crate::conditions::Standing;
+use crate::map::Map;
+use crate::network::{Fallback, Ranked, ServerId, SiteId, UnitId};
+use crate::steer::Steerable;
+
+/// Everything that was considered for one name and one client, for each family of addresses.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Explanation {
+    pub name: String,
+    pub client: IpAddr,
+    pub epoch: u64,
+    pub service: String,
+    /// Lifetime of the answer in seconds.
+    pub ttl: u32,
+    /// The client's unit: its number in this map, and its part when servers of a name are divided among units.
+    pub unit: u32,
+    pub part: u8,
+    pub answers: Vec<Explained>,
+}
+
+/// The decision for one family of addresses.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Explained {
+    /// `A` or `AAAA`.
+    pub family: &'static str,
+    /// How the answer came about, in words.
+    pub how: &'static str,
+    pub addresses: Vec<IpAddr>,
+    /// Other name, where that is the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alias: Option<String>,
+    /// Clients whose addresses begin with so many of the same bits get the same answer.
+    pub scope: u8,
+    pub sites: Vec<SiteConsidered>,
+    pub servers: Vec<ServerConsidered>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SiteConsidered {
+    pub site: String,
+    /// Comparable to a round trip in milliseconds; none for a site that is in no ranking of the unit.
+    pub score_ms: Option<f64>,
+    /// From 0 (a guess by distance) to 1 (measured now).
+    pub confidence: f64,
+    /// Of its clients, the share that goes to other sites, to shed load.
+    pub sheds: f64,
+    pub verdict: &'static str,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ServerConsidered {
+    pub site: String,
+    pub server: String,
+    pub address: Option<IpAddr>,
+    pub rack: u16,
+    pub standing: &'static str,
+    pub busy: bool,
+    /// Of its content, the share that is also on one further server (above 1: on more).
+    pub spread: f64,
+    pub verdict: &'static str,
+    /// In the answer.
+    pub chosen: bool,
+}
+
+/// Notes what it sees.
+#[derive(Default)]
+struct Notes {
+    sites: Vec<(Ranked, Verdict)>,
+    servers: Vec<(ServerId, Part)>,
+}
+
+impl Witness for Notes {
+    fn site(&mut self, ranked: Ranked, verdict: Verdict) {
+        self.sites.push((ranked, verdict));
+    }
+
+    fn server(&mut self, server: ServerId, part: Part) {
+        self.servers.push((server, part));
+    }
+}
+
+/// Explains what a map says about a steered name to a client. `name` is as it shall be shown.
+pub fn explain(map: &Map, name: &str, steerable: Steerable, client: IpAddr) -> Explanation {
+    let network = &map.network;
+    let unit = match client {
+        IpAddr::V4(address) => network.prefixes.unit_v4(address),
+        IpAddr::V6(address) => network.prefixes.unit_v6(address),
+    };
+    let unit = unit.unwrap_or(UnitId(u32::MAX));
+    let key = network.units.keys.get(unit.0 as usize).copied().unwrap_or(0);
+    let part = super::part_of_unit(key);
+    let service = network.services.get(steerable.service.0 as usize);
+    let mut explanation = Explanation {
+        name: name.to_owned(),
+        client,
+        epoch: map.epoch.0,
+        service: service.map_or_else(String::new, |service| service.name.clone()),
+        ttl: service.map_or(0, |service| service.ttl),
+        unit: unit.0,
+        part,
+        answers: Vec::new(),
+    };
+    let Some(service) = service else { return explanation };
+    for family in [Family::V4, Family::V6] {
+        let Some(routes) = map.routes(steerable.service, family) else { continue };
+        let mut notes = Notes::default();
+        let elsewhere = service.elsewhere > 0;
+        let ranking = network.units.ranking(unit);
+        let route = if network.units.is_empty() {
+            Route { near: routes.usable().most(), elsewhere: None }
+        } else {
+            sites(network, &map.conditions, routes.usable(), key, ranking, elsewhere, &mut notes)
+        };
+        let question = Question {
+            service: steerable.service,
+            content: steerable.content,
+            family,
+            route,
+            part,
+            strictness: routes.strictness(),
+        };
+        let choice = choose(network, &map.conditions, &question, &mut Vec::new(), &mut notes);
+        let address = |server: ServerId| {
+            let server = &network.servers[server.0 as usize];
+            match family {
+                Family::V4 => server.v4.map(IpAddr::V4),
+                Family::V6 => server.v6.map(IpAddr::V6),
+            }
+        };
+        let site_name = |site: SiteId| network.sites[site.0 as usize].name.clone();
+        let mut considered: Vec<SiteConsidered> = notes
+            .sites
+            .iter()
+            .map(|(ranked, verdict)| SiteConsidered {
+                site: site_name(ranked.site),
+                score_ms: Some(f64::from(ranked.score) / 1000.0),
+                confidence: f64::from(ranked.confidence) / 255.0,
+                sheds: f64::from(map.conditions.site(ranked.site).shifted)
+                    / f64::from(crate::conditions::PARTS),
+                verdict: site_verdict(*verdict),
+            })
+            .collect();
+        let fallback = match service.fallback {
+            Fallback::Site(site) if choice.how == How::FallbackSite => Some((site, "the service's fallback")),
+            _ => route.near.map(|site| (site, "most servers: none of the unit's sites has any")),
+        };
+        if let Some((site, verdict)) =
+            fallback.filter(|(site, _)| notes.sites.iter().all(|(ranked, _)| ranked.site != *site))
+        {
+            let (score_ms, confidence, sheds) = (None, 0.0, 0.0);
+            considered.push(SiteConsidered { site: site_name(site), score_ms, confidence, sheds, verdict });
+        }
+        let servers = notes
+            .servers
+            .iter()
+            .map(|(id, part)| {
+                let server = &network.servers[id.0 as usize];
+                let now = map.conditions.server(*id);
+                ServerConsidered {
+                    site: site_name(server.site),
+                    server: network.server_names.get(id.0 as usize).cloned().unwrap_or_default(),
+                    address: address(*id),
+                    rack: server.rack,
+                    standing: standing(now.standing),
+                    busy: now.busy,
+                    spread: f64::from(now.spread) / f64::from(crate::conditions::PARTS),
+                    verdict: server_verdict(*part),
+                    chosen: choice.servers().contains(id),
+                }
+            })
+            .collect();
+        let alias = match &service.fallback {
+            Fallback::Alias(target) if choice.how == How::Alias => Some(target.clone()),
+            _ => None,
+        };
+        explanation.answers.push(Explained {
+            family: if family == Family::V4 { "A" } else { "AAAA" },
+            how: how(choice.how, question.strictness),
+            addresses: choice.servers().iter().filter_map(|server| address(*server)).collect(),
+            alias,
+            scope: routes.find(client, choice.by_unit).scope,
+            sites: considered,
+            servers,
+        });
+    }
+    explanation
+}
+
+fn how(how: How, strictness: Strictness) -> &'static str {
+    match (how, strictness) {
+        (How::Steered, _) => "steered",
+        (How::Overloaded, _) => "only servers past their second threshold are left",
+        (How::LastKnown, _) => "no server is well: those last known are named",
+        (How::FallbackSite, _) => "no server is well: those of the fallback site are named",
+        (How::Alias, _) => "no server is well: the service's other name is given",
+        (How::Nothing, _) => "there is no server that could be named",
+    }
+}
+
+fn site_verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Near => "chosen",
+        Verdict::Elsewhere => "chosen, for addresses in another failure domain",
+        Verdict::NoSuchServer => "has no server for the service",
+        Verdict::NoneUsable => "none of its servers may be named now",
+        Verdict::Sheds => "nearest, but gives this unit away to shed load",
+        Verdict::ShedsToo => "sheds load itself",
+        Verdict::TooFar => "too far to relieve the nearest",
+        Verdict::SameDomain => "in the same failure domain as the nearest",
+        Verdict::NotNeeded => "further away than was needed",
+    }
+}
+
+fn server_verdict(part: Part) -> &'static str {
+    match part {
+        Part::Home => "carries the name",
+        Part::Replacement => "stands in for one that may not be named",
+        Part::Further => "carries the name too, since others have much to do",
+        Part::LacksFeature => "cannot do what the service needs",
+        Part::LacksAddress => "has no address of this family",
+        Part::Unusable(_) => "would carry the name, but may not be named",
+        Part::Busy => "next in order, but has too much to do to be given more",
+        Part::NotNeeded => "further down in the name's order",
+    }
+}
+
+/// A standing in words.
+pub fn standing(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Serving => "serving",
+        Standing::Overloaded => "overloaded",
+        Standing::Failed => "failed",
+        Standing::Withdrawn => "withdrawn",
+    }
+}
+
+/// Servers that are shown of a site, of those that were not needed.
+const SHOWN: usize = 5;
+
+impl Explanation {
+    /// Tables for people.
+    pub fn to_text(&self) -> String {
+        let mut text = format!(
+            "{} for {}, map {}\nservice {}, lifetime {} s, unit {} (part {} of {})\n",
+            self.name,
+            self.client,
+            self.epoch,
+            self.service,
+            self.ttl,
+            self.unit,
+            self.part,
+            crate::conditions::PARTS
+        );
+        for answer in &self.answers {
+            let given = match &answer.alias {
+                Some(alias) => format!("CNAME {alias}"),
+                None if answer.addresses.is_empty() => "no address".into(),
+                None => answer.addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+            };
+            let _ = writeln!(
+                text,
+                "\n{}  {given}\n    {}; the same for all of /{}",
+                answer.family, answer.how, answer.scope
+            );
+            let mut rows = vec![["SITE", "SCORE", "CONFIDENCE", "SHEDS", "VERDICT"].map(String::from)];
+            rows.extend(answer.sites.iter().map(|site| {
+                [
+                    site.site.clone(),
+                    site.score_ms.map_or("-".into(), |score| format!("{score:.1} ms")),
+                    format!("{:.0} %", site.confidence * 100.0),
+                    format!("{:.0} %", site.sheds * 100.0),
+                    site.verdict.into(),
+                ]
+            }));
+            text += &table(&rows);
+            let mut rows =
+                vec![["", "SERVER", "ADDRESS", "RACK", "STATE", "SPREAD", "VERDICT"].map(String::from)];
+            let mut left_out = 0;
+            let mut shown = 0;
+            for server in &answer.servers {
+                if server.verdict == server_verdict(Part::NotNeeded) {
+                    shown += 1;
+                    if shown > SHOWN {
+                        left_out += 1;
+                        continue;
+                    }
+                }
+                let state =
+                    if server.busy { format!("{}, busy", server.standing) } else { server.standing.into() };
+                rows.push([
+                    if server.chosen { "*" } else { "" }.into(),
+                    server.server.clone(),
+                    server.address.map_or("-".into(), |address| address.to_string()),
+                    server.rack.to_string(),
+                    state,
+                    format!("{:.0} %", server.spread * 100.0),
+                    server.verdict.into(),
+                ]);
+            }
+            if rows.len() > 1 {
+                text.push('\n');
+                text += &table(&rows);
+            }
+            if left_out > 0 {
+                let _ = writeln!(text, "    and {left_out} more further down in the name's order");
+            }
+        }
+        text
+    }
+}
+
+fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let line = |row: &[String; N]| {
+        let cells: Vec<_> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        format!("    {}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conditions::{Conditions, ServerNow};
+    use crate::map::Epoch;
+    use crate::sample;
+    use std::sync::Arc;
+
+    #[test]
+    fn an_explanation_names_who_was_considered_and_why() {
+        let mut network = sample::network(&[4, 3, 2]);
+        network.services[0].elsewhere = 1;
+        network.sites[2].domain = 0;
+        network.servers[6].features = 1;
+        let mut conditions = Conditions::calm(&network);
+        conditions.servers[1].standing = Standing::Failed;
+        conditions.servers[0] = ServerNow { standing: Standing::Serving, busy: true, spread: 70 };
+        conditions.sites[1].shifted = 64;
+        let map = Map::new(Epoch(7), Arc::new(network), conditions, 4);
+        let name = map.names().find(b"\x02a1").unwrap();
+        let text = |client: &str| explain(&map, "a1.g.cdn.example", name, client.parse().unwrap()).to_text();
+        insta::assert_snapshot!(text("10.0.0.1") + "\n" + &text("10.0.1.1"));
+    }
+}

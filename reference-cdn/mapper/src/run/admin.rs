@@ -1,0 +1,364 @@
+//! What operators ask over HTTP, with their token; and load reports as JSON, with a key's MAC.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use control::load_report::{self, Keys};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::keeper::Order;
+use super::{RunError, Shared};
+use crate::decide::explain::{Explanation, explain};
+use crate::map::Map;
+
+/// Longest document with load reports.
+const LONGEST: usize = 8 << 20;
+/// Connections at once.
+const CONNECTIONS: usize = 256;
+/// How long a request's head may take.
+const HEAD: Duration = Duration::from_secs(10);
+/// How long a connection may last.
+const TOTAL: Duration = Duration::from_secs(300);
+
+struct Admin {
+    token: String,
+    keys: Keys,
+    shared: Arc<Shared>,
+}
+
+pub(super) fn listen(
+    runtime: &Runtime,
+    address: SocketAddr,
+    token: String,
+    keys: Keys,
+    shared: Arc<Shared>,
+) -> Result<SocketAddr, RunError> {
+    let failed = |error| RunError::Bind { what: "admin.listen", address, error };
+    let listener = std::net::TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let _guard = runtime.enter();
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    runtime.spawn(accept(listener, Arc::new(Admin { token, keys, shared })));
+    Ok(bound)
+}
+
+async fn accept(listener: TcpListener, admin: Arc<Admin>) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            // No file handle is left: some will be given back.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        let admin = Arc::clone(&admin);
+        tokio::spawn(async move {
+            let service = hyper::service::service_fn(move |request| {
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(admin.answer(request).await) }
+            });
+            let connection = hyper::server::conn::http1::Builder::new()
+                .timer(hyper_util::rt::TokioTimer::new())
+                .header_read_timeout(HEAD)
+                .max_buf_size(64 << 10)
+                .serve_connection(TokioIo::new(stream), service);
+            let _ = tokio::time::timeout(TOTAL, connection).await;
+            drop(permit);
+        });
+    }
+}
+
+type Answer = Response<Full<Bytes>>;
+
+fn respond(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(kind));
+    response
+}
+
+fn text(status: StatusCode, body: impl Into<String>) -> Answer {
+    respond(status, "text/plain; charset=utf-8", body.into() + "\n")
+}
+
+fn json(value: &impl serde::Serialize) -> Answer {
+    match serde_json::to_vec_pretty(value) {
+        Ok(body) => respond(StatusCode::OK, "application/json", body),
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+impl Admin {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        if path == "/load" {
+            return self.load(request).await;
+        }
+        if path == "/healthz" {
+            return text(StatusCode::OK, "ok");
+        }
+        let given = request.headers().get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
+        let expected = format!("Bearer {}", self.token);
+        let allowed = given.is_some_and(|given| {
+            aws_lc_rs::constant_time::verify_slices_are_equal(given, expected.as_bytes()).is_ok()
+        });
+        if !allowed {
+            let mut response =
+                text(StatusCode::UNAUTHORIZED, "show the admin token: Authorization: Bearer TOKEN");
+            let bearer = header::HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
+            return response;
+        }
+        let query = Query::of(request.uri().query().unwrap_or_default());
+        match (&method, path.as_str()) {
+            (&Method::GET, "/status") => json(&**self.shared.status.load()),
+            (&Method::GET, "/metrics") => {
+                respond(StatusCode::OK, "text/plain; version=0.0.4", self.metrics())
+            }
+            (&Method::GET, "/explain") => self.explain(&query),
+            (&Method::POST, "/withdraw" | "/restore") => self.withdraw(&query, path == "/withdraw").await,
+            (&Method::POST, "/accept") => self.accept_held().await,
+            (&Method::POST, "/reload") => match self.shared.reload() {
+                Ok(()) => text(StatusCode::OK, "reloaded"),
+                Err(error) => text(StatusCode::CONFLICT, error.to_string()),
+            },
+            (_, "/status" | "/metrics" | "/explain" | "/withdraw" | "/restore" | "/accept" | "/reload") => {
+                text(StatusCode::METHOD_NOT_ALLOWED, format!("{path} is not for {method}"))
+            }
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there is GET /status /metrics /explain?name=&client= and POST /withdraw?server= /restore?server= /accept /reload /load",
+            ),
+        }
+    }
+
+    async fn load(&self, request: Request<Incoming>) -> Answer {
+        if request.method() != Method::POST {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "load reports are sent with POST");
+        }
+        let field = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+        let id = field("load-key").and_then(|id| id.parse().ok());
+        let mac = field("load-mac").map(str::to_owned);
+        let (Some(id), Some(mac)) = (id, mac) else {
+            return text(StatusCode::BAD_REQUEST, "say Load-Key: NUMBER and Load-MAC: HEX of the document");
+        };
+        let body = match Limited::new(request.into_body(), LONGEST).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => return text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+        };
+        let counts = &self.shared.reports;
+        counts.received.add();
+        match load_report::read_json(&body, &self.keys, id, &mac) {
+            Ok(reports) => match self.shared.orders.try_send(Order::Reports(reports)) {
+                Ok(()) => text(StatusCode::ACCEPTED, "taken"),
+                Err(_) => {
+                    counts.dropped.add();
+                    text(StatusCode::SERVICE_UNAVAILABLE, "too many reports wait")
+                }
+            },
+            Err(why) => {
+                counts.refuse(&why);
+                text(StatusCode::BAD_REQUEST, why.to_string())
+            }
+        }
+    }
+
+    fn explain(&self, query: &Query) -> Answer {
+        let (Some(name), Some(client)) = (query.get("name"), query.get("client")) else {
+            return text(
+                StatusCode::BAD_REQUEST,
+                "say /explain?name=NAME&client=ADDRESS, and &format=text for tables",
+            );
+        };
+        let Ok(client) = client.parse::<IpAddr>() else {
+            return text(StatusCode::BAD_REQUEST, format!("{client} is no address"));
+        };
+        let map = self.shared.published.current();
+        let zones: Vec<&str> = self.shared.config.steered_zones().collect();
+        match explain_name(&map, name, &zones, client) {
+            Some(explanation) if query.get("format") == Some("text") => {
+                respond(StatusCode::OK, "text/plain; charset=utf-8", explanation.to_text())
+            }
+            Some(explanation) => json(&explanation),
+            None => text(StatusCode::NOT_FOUND, format!("{name} is no steered name of this mapper")),
+        }
+    }
+
+    async fn withdraw(&self, query: &Query, withdrawn: bool) -> Answer {
+        let Some(server) = query.get("server") else {
+            return text(StatusCode::BAD_REQUEST, "say which: ?server=NAME");
+        };
+        let (done, outcome) = oneshot::channel();
+        let order = Order::Withdraw { server: server.to_owned(), withdrawn, done };
+        match self.order(order, outcome).await {
+            Some(true) => text(StatusCode::OK, if withdrawn { "withdrawn" } else { "restored" }),
+            Some(false) => text(StatusCode::NOT_FOUND, format!("the map has no server {server}")),
+            None => text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "this mapper keeps no map of its own, or has too much to do",
+            ),
+        }
+    }
+
+    async fn accept_held(&self) -> Answer {
+        let (done, outcome) = oneshot::channel();
+        match self.order(Order::Accept(done), outcome).await {
+            Some(true) => text(StatusCode::OK, "accepted"),
+            Some(false) => text(StatusCode::NOT_FOUND, "no map is held back"),
+            None => text(StatusCode::SERVICE_UNAVAILABLE, "too much to do"),
+        }
+    }
+
+    async fn order(&self, order: Order, outcome: oneshot::Receiver<bool>) -> Option<bool> {
+        self.shared.orders.send(order).await.ok()?;
+        outcome.await.ok()
+    }
+
+    fn metrics(&self) -> String {
+        let mut out = String::new();
+        let mut metric = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| {
+            let _ = writeln!(out, "# HELP mapper_{name} {help}\n# TYPE mapper_{name} {kind}");
+            for (labels, value) in values {
+                let _ = writeln!(out, "mapper_{name}{labels} {value}");
+            }
+        };
+        let status = self.shared.status.load();
+        let plain = |value: u64| vec![(String::new(), value)];
+        metric("epoch", "gauge", "Which map answers.", &plain(status.epoch));
+        let standings = [
+            ("serving", status.serving),
+            ("overloaded", status.overloaded),
+            ("failed", status.failed),
+            ("withdrawn", status.withdrawn),
+        ];
+        let of = |key: &str, values: &[(&str, usize)]| -> Vec<(String, u64)> {
+            values.iter().map(|(name, value)| (format!("{{{key}=\"{name}\"}}"), *value as u64)).collect()
+        };
+        metric("servers", "gauge", "Servers by their standing.", &of("standing", &standings));
+        metric(
+            "servers_busy",
+            "gauge",
+            "Servers past their first load threshold.",
+            &plain(status.busy as u64),
+        );
+        metric(
+            "names_hot",
+            "gauge",
+            "Names on more servers of a site than they must be.",
+            &plain(status.hot as u64),
+        );
+        metric("sites_shedding", "gauge", "Sites that give clients away.", &plain(status.shedding as u64));
+        metric(
+            "reports_blind",
+            "gauge",
+            "1 while so many servers are silent that it is not believed.",
+            &plain(status.blind.into()),
+        );
+        metric(
+            "map_held_back",
+            "gauge",
+            "1 while a map waits for an operator.",
+            &plain(status.held_back.is_some().into()),
+        );
+        metric(
+            "map_trouble",
+            "gauge",
+            "1 while maps cannot be read or published.",
+            &plain(status.trouble.is_some().into()),
+        );
+        let mut reports: Vec<_> =
+            status.reports.iter().map(|(name, count)| (format!("{{outcome=\"{name}\"}}"), *count)).collect();
+        let counts = &self.shared.reports;
+        for (name, count) in
+            [("malformed", &counts.malformed), ("forged", &counts.forged), ("dropped", &counts.dropped)]
+        {
+            reports.push((format!("{{outcome=\"{name}\"}}"), count.get()));
+        }
+        reports.sort();
+        metric("load_reports_total", "counter", "Load reports by what became of them.", &reports);
+        if let Some(metrics) = self.shared.metrics.get() {
+            let values: Vec<_> = crate::server::Count::ALL
+                .iter()
+                .map(|what| (format!("{{what=\"{}\"}}", what.name()), metrics.get(*what)))
+                .collect();
+            metric("network_total", "counter", "What sockets did.", &values);
+            metric(
+                "network_overflowed_total",
+                "counter",
+                "Datagrams that the kernel dropped for want of room.",
+                &plain(metrics.overflowed()),
+            );
+        }
+        let threads = self.shared.counters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut sums: std::collections::BTreeMap<(&str, &str), u64> = std::collections::BTreeMap::new();
+        for counters in threads.iter() {
+            for (name, help, value) in counters.snapshot() {
+                *sums.entry((name, help)).or_default() += value;
+            }
+        }
+        for ((name, help), value) in sums {
+            metric(&format!("dns_{name}_total"), "counter", help, &plain(value));
+        }
+        out
+    }
+}
+
+/// Explains a name of any of these zones; without zones, whatever part of it the map knows as a name.
+pub fn explain_name(map: &Map, name: &str, zones: &[&str], client: IpAddr) -> Option<Explanation> {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    let below = |zone: &str| name.strip_suffix(zone)?.strip_suffix('.').map(str::to_owned);
+    let candidates: Vec<String> = if zones.is_empty() {
+        // The longest first.
+        let labels: Vec<&str> = name.split('.').collect();
+        (1..=labels.len()).rev().map(|count| labels[..count].join(".")).collect()
+    } else {
+        zones.iter().filter_map(|zone| below(&zone.to_ascii_lowercase())).collect()
+    };
+    let found = candidates.iter().find_map(|below| map.names().find(&crate::map::wire_of(below)?))?;
+    Some(explain(map, &name, found, client))
+}
+
+/// Parameters of a query, decoded.
+struct Query(Vec<(String, String)>);
+
+impl Query {
+    fn of(query: &str) -> Self {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        Self(pairs.map(|(key, value)| (decode(key), decode(value))).collect())
+    }
+
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+    }
+}
+
+fn decode(text: &str) -> String {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let escaped = (*first == b'%').then(|| after.get(..2)).flatten();
+        let value = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
+        match value {
+            Some(value) => {
+                octets.push(value);
+                rest = &after[2..];
+            }
+            None => {
+                octets.push(if *first == b'+' { b' ' } else { *first });
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&octets).into_owned()
+}

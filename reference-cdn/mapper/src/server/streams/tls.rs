@@ -1,0 +1,86 @@
+//! The certificate for DNS over TLS (RFC 7858), replaced while it is in use.
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::super::config::TlsConfig;
+use super::super::error::TlsError;
+
+/// Octets of a certificate or key file.
+const MOST_OCTETS: u64 = 1 << 20;
+/// What is spoken inside (RFC 7858 section 6 and IANA's list of ALPN identifiers). A client that names no protocol is served too.
+const PROTOCOL: &[u8] = b"dot";
+
+/// The certificate in use.
+#[derive(Debug)]
+pub(in super::super) struct Certificate {
+    files: TlsConfig,
+    current: ArcSwap<ServerConfig>,
+}
+
+impl Certificate {
+    pub(in super::super) fn read(files: TlsConfig) -> Result<Self, TlsError> {
+        let current = ArcSwap::from(read(&files)?);
+        Ok(Self { files, current })
+    }
+
+    /// Reads the files again. If they cannot be used, the certificate stays as it was.
+    pub(in super::super) fn reload(&self) -> Result<(), TlsError> {
+        let fresh = read(&self.files).inspect_err(|error| {
+            tracing::error!(%error, "the certificate for DNS over TLS is not replaced; the old one stays in use");
+        })?;
+        self.current.store(fresh);
+        tracing::info!("the certificate for DNS over TLS is replaced");
+        Ok(())
+    }
+
+    pub(super) fn current(&self) -> Arc<ServerConfig> {
+        self.current.load_full()
+    }
+
+    pub(super) fn handshake_time(&self) -> std::time::Duration {
+        self.files.handshake
+    }
+}
+
+fn read(files: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
+    let path = &files.certificate;
+    let text = octets(path)?;
+    let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|error| TlsError::Malformed { path: path.clone(), why: error.to_string() })?;
+    if chain.is_empty() {
+        return Err(TlsError::NoCertificate { path: path.clone() });
+    }
+    let key = PrivateKeyDer::from_pem_slice(&octets(&files.key)?)
+        .map_err(|error| TlsError::NoKey { path: files.key.clone(), why: error.to_string() })?;
+    let unfit = |source| TlsError::Unfit { certificate: path.clone(), key: files.key.clone(), source };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unfit)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unfit)?;
+    config.alpn_protocols = vec![PROTOCOL.to_vec()];
+    // Resolvers come back: tickets spare them and us a full handshake. Their keys end with the certificate.
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(unfit)?;
+    Ok(Arc::new(config))
+}
+
+fn octets(path: &Path) -> Result<Vec<u8>, TlsError> {
+    let failed = |source| TlsError::Read { path: path.to_owned(), source };
+    let mut octets = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(MOST_OCTETS + 1).read_to_end(&mut octets).map_err(failed)?;
+    if octets.len() as u64 > MOST_OCTETS {
+        Err(TlsError::TooLarge { path: path.to_owned() })
+    } else {
+        Ok(octets)
+    }
+}

@@ -1,0 +1,136 @@
+use super::*;
+use crate::sample;
+
+/// Three sites of 20 servers, 5 names of one customer, well wanted, and 75 of another.
+fn network() -> Network {
+    let mut network = sample::network(&[20, 20, 20]);
+    let names = |letter: &str, count: usize| (0..count).map(|at| format!("{letter}{at}")).collect();
+    network.services[0].hosts = names("a", 75);
+    let mut shop = network.services[0].clone();
+    (shop.name, shop.hosts) = ("shop".into(), names("shop", 5));
+    network.services.insert(0, shop);
+    network
+}
+
+fn play(events: &str) -> Outcome {
+    let text = format!(
+        "seconds = 900\nseed = 7\nrequests = 9000\nzipf = 100\nrequests-of-capacity = 1000\nresolvers = 256\n{events}"
+    );
+    let scenario = Scenario::read(&text, network()).unwrap();
+    let outcome = simulate(&scenario, |_| {});
+    let most: Vec<u32> = outcome.loads.iter().map(|loads| *loads.iter().max().unwrap()).collect();
+    let every =
+        |values: &[u32]| values.iter().step_by(15).map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    println!("most loaded: {}", every(&most));
+    println!("extra:       {}", every(&outcome.extra_copies));
+    println!("overloaded:  {}", every(&outcome.overloaded));
+    println!("longest over: {:?}", outcome.longest_over);
+    outcome
+}
+
+#[test]
+fn nothing_is_extra_in_quiet_times() {
+    let outcome = play("");
+    assert_eq!(outcome.holds(2), Ok(()));
+    assert!(outcome.unanswered.iter().all(|lost| *lost == 0));
+}
+
+#[test]
+fn a_surge_on_one_customer_gets_more_servers_and_gives_them_back() {
+    let outcome =
+        play("[[event]]\nat = 100\nfor = 300\nwhat = { surge = { names = \"shop*\", factor = 20 } }\n");
+    assert!(outcome.extra_copies.iter().any(|extra| *extra > 0));
+    assert_eq!(outcome.holds(2), Ok(()));
+    assert!(outcome.unanswered.iter().all(|lost| *lost == 0));
+}
+
+/// A name that needs a third of a site's servers, and servers that tell only how loaded they are.
+#[test]
+fn a_surge_on_one_name_without_names_in_reports_is_spread_too() {
+    let outcome = play(
+        "names-in-reports = false\n[[event]]\nat = 100\nfor = 300\nwhat = { surge = { names = \"shop1\", factor = 120 } }\n",
+    );
+    assert!(outcome.extra_copies.iter().any(|extra| *extra > 0));
+    assert_eq!(outcome.holds(4), Ok(()));
+}
+
+#[test]
+fn a_surge_on_one_name_is_met_by_as_many_servers_as_it_takes() {
+    let outcome =
+        play("[[event]]\nat = 100\nfor = 300\nwhat = { surge = { names = \"shop1\", factor = 120 } }\n");
+    assert!(outcome.extra_copies.iter().any(|extra| *extra > 8));
+    assert_eq!(outcome.holds(2), Ok(()));
+}
+
+#[test]
+fn servers_that_fail_are_named_no_longer_than_answers_live() {
+    let outcome = play(
+        "[[event]]\nat = 100\nfor = 300\nwhat = { server-down = { server = \"s1-4\" } }\n[[event]]\nat = 500\nfor = 100\nwhat = { site-down = { site = \"site2\" } }\n",
+    );
+    assert_eq!(outcome.holds(2), Ok(()));
+    // Told by silence after five seconds, gone from the last answer a lifetime later.
+    let met = |from: usize, to: usize| outcome.lost[from..to].iter().any(|lost| *lost > 0);
+    assert!(met(500, 530) && !met(531, 900), "{:?}", &outcome.lost[495..540]);
+    assert!(outcome.unanswered.iter().all(|requests| *requests == 0));
+    assert!(outcome.failed[112..400].iter().all(|failed| *failed == 1));
+    assert_eq!(outcome.failed[550], 20);
+    assert_eq!(outcome.failed[899], 0);
+}
+
+#[test]
+fn lost_reports_change_nothing() {
+    let calm = play("");
+    let outcome = play("[[event]]\nat = 0\nwhat = { reports-lost = { thousandths = 300 } }\n");
+    assert_eq!(outcome.failed.iter().max(), Some(&0));
+    let most = |outcome: &Outcome| outcome.loads.iter().flatten().copied().max();
+    assert_eq!(most(&outcome), most(&calm));
+}
+
+/// Half of all reports stop at once: that is nobody's fault but the reports'.
+#[test]
+fn reports_that_stop_together_take_nobody_out() {
+    let outcome = play(
+        "[[event]]\nat = 100\nwhat = { reports-stop = { site = \"site0\" } }\n[[event]]\nat = 100\nwhat = { reports-stop = { site = \"site1\" } }\n",
+    );
+    assert_eq!(outcome.failed.iter().max(), Some(&0));
+}
+
+#[test]
+fn a_site_that_is_loaded_as_a_whole_gives_clients_to_the_next() {
+    let outcome = play(
+        "[[event]]\nat = 100\nfor = 300\nwhat = { surge = { names = \"*\", factor = 8, near = \"site0\" } }\n",
+    );
+    assert_eq!(outcome.holds(2), Ok(()));
+}
+
+/// Three quarters of all there is are used: servers have much to do, and none is made to do everybody's work.
+#[test]
+fn load_that_is_everywhere_stays_where_it_is() {
+    let outcome = play("[[event]]\nat = 100\nwhat = { surge = { names = \"*\", factor = 5 } }\n");
+    let late = &outcome.loads[400..];
+    let most = late.iter().flatten().copied().max();
+    assert!(most.is_some_and(|most| most < 1300), "{most:?}");
+}
+
+#[test]
+fn a_scenario_plays_the_same_each_time() {
+    let text = "[[event]]\nat = 10\nwhat = { reports-lost = { thousandths = 500 } }\n";
+    assert_eq!(play(text).loads, play(text).loads);
+}
+
+#[test]
+fn a_scenario_that_cannot_be_played_says_why() {
+    let head = "seconds = 9\nrequests = 9\nrequests-of-capacity = 1\nresolvers = 1\n";
+    let read = |text: &str| Scenario::read(text, network()).unwrap_err().to_string();
+    insta::assert_snapshot!(
+        [
+            read("seconds = 9"),
+            read(&format!("{head}colour = 1")),
+            read(&format!("{head}[rules]\nfirst = 950\n")),
+            read(&format!("{head}[[event]]\nat = 1\nwhat = {{ server-down = {{ server = \"x\" }} }}")),
+            read(&head.replace("resolvers = 1", "resolvers = 0")),
+            read(&head.replace("seconds = 9", "seconds = 0")),
+        ]
+        .join("\n---\n")
+    );
+}

@@ -1,0 +1,195 @@
+//! `reference-cdn map` and `reference-cdn explain-dns`: looks at maps, and what they would do.
+
+mod simulate;
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use mapper::map::diff::{Options, Side, diff};
+use mapper::map::publish::Edition;
+use mapper::map::{Epoch, Map};
+use mapper::run::{Config, Outside, explain_name, open_map};
+
+use crate::output::{Output, write_text};
+
+const DIFFERENT: u8 = 1;
+const FAILED: u8 = 2;
+
+#[derive(Clone, Debug, Subcommand)]
+pub enum MapCommand {
+    /// Build a map from a configuration's inputs, publish it, and tell what it rests on
+    #[command(
+        after_help = "Example:\n  reference-cdn map build --config mapper.toml\n\nExit status: 0 published, 1 held back, 2 it could not be built."
+    )]
+    Build(BuildArgs),
+    /// Compare two maps: churn, load that moves, cache misses to expect
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArgs),
+    /// Play a scenario on a map: surges, failures, lost reports, on virtual time
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(simulate::SimulateArgs),
+}
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  # What changed between two maps that a mapper published
+  reference-cdn map diff /var/lib/mapper/maps@1041 /var/lib/mapper/maps@1042
+
+  # What would change: the map in force, and one that was built elsewhere
+  reference-cdn map diff /var/lib/mapper/maps /tmp/candidate --json -
+
+Exit status: 0 the maps are alike, 1 they differ, 2 they cannot be compared.";
+
+/// A folder of maps, with an epoch or without: `FOLDER@EPOCH`.
+#[derive(Clone, Debug)]
+pub struct MapName {
+    folder: PathBuf,
+    epoch: Option<u64>,
+}
+
+impl std::str::FromStr for MapName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.rsplit_once('@') {
+            Some((folder, epoch)) => {
+                let epoch =
+                    epoch.parse().map_err(|_| format!("{epoch} is no epoch: a number follows the @"))?;
+                Ok(Self { folder: folder.into(), epoch: Some(epoch) })
+            }
+            None => Ok(Self { folder: text.into(), epoch: None }),
+        }
+    }
+}
+
+impl MapName {
+    fn open(&self) -> Result<Edition, String> {
+        open_map(&self.folder, self.epoch).map_err(|error| error.to_string())
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct BuildArgs {
+    /// The mapper's configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Publish the map though it changes much at once
+    #[arg(long)]
+    accept: bool,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct DiffArgs {
+    /// The earlier map: FOLDER for the one in force there, or FOLDER@EPOCH
+    old: MapName,
+    /// The later one
+    new: MapName,
+    /// Rows of each table
+    #[arg(long, value_name = "N", default_value_t = Options::default().top)]
+    top: usize,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub fn run(command: &MapCommand) -> ExitCode {
+    let result = match command {
+        MapCommand::Build(args) => build(args),
+        MapCommand::Diff(args) => compare(args),
+        MapCommand::Simulate(args) => simulate::run(args),
+    };
+    finish(result)
+}
+
+fn finish(result: Result<ExitCode, String>) -> ExitCode {
+    result.unwrap_or_else(|error| {
+        for line in error.lines() {
+            anstream::eprintln!("error: {line}");
+        }
+        ExitCode::from(FAILED)
+    })
+}
+
+fn build(args: &BuildArgs) -> Result<ExitCode, String> {
+    crate::log::start();
+    let config = Config::read(&args.config).map_err(|error| error.to_string())?;
+    let outside = Outside::system().map_err(|error| error.to_string())?;
+    let built = mapper::run::build_once(&config, &outside, args.accept).map_err(|error| error.to_string())?;
+    let text = built.to_text();
+    args.output.write(&built, &text)?;
+    Ok(if built.held_back.is_some() { ExitCode::from(DIFFERENT) } else { ExitCode::SUCCESS })
+}
+
+fn compare(args: &DiffArgs) -> Result<ExitCode, String> {
+    let (old, new) = (args.old.open()?, args.new.open()?);
+    let options = Options { top: args.top, ..Options::default() };
+    let difference = diff(
+        Side { network: &old.network, conditions: &old.conditions },
+        Side { network: &new.network, conditions: &new.conditions },
+        options,
+    );
+    args.output.write(&difference, &difference.to_text())?;
+    Ok(if difference.is_none() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+}
+
+/// What to explain.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArgs {
+    /// The name that was asked for
+    name: String,
+    /// The client: its own address, or that of its resolver where the query had no EDNS Client Subnet
+    #[arg(long, value_name = "ADDRESS")]
+    client: IpAddr,
+    /// Folder of maps
+    #[arg(long, value_name = "FOLDER", env = "REFERENCE_CDN_MAPS")]
+    map: PathBuf,
+    /// The map that answered; without it, the one in force
+    #[arg(long, value_name = "N")]
+    epoch: Option<u64>,
+    /// Apex of the steered zone; without it, what comes before any dot is tried as a steered name
+    #[arg(long, value_name = "APEX")]
+    zone: Option<String>,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub fn explain(args: &ExplainArgs) -> ExitCode {
+    finish(explain_result(args))
+}
+
+fn explain_result(args: &ExplainArgs) -> Result<ExitCode, String> {
+    let edition = open_map(&args.map, args.epoch).map_err(|error| error.to_string())?;
+    let map = Map::new(Epoch(edition.epoch.0), edition.network, edition.conditions, 0);
+    let zones: Vec<&str> = args.zone.as_deref().map(|zone| zone.trim_end_matches('.')).into_iter().collect();
+    let explanation = explain_name(&map, &args.name, &zones, args.client).ok_or_else(|| {
+        let known: Vec<&str> = map
+            .network
+            .services
+            .iter()
+            .flat_map(|service| &service.hosts)
+            .take(5)
+            .map(String::as_str)
+            .collect();
+        format!(
+            "{} is no steered name of map {}; steered are, for example, {}",
+            args.name,
+            map.epoch.0,
+            known.join(", ")
+        )
+    })?;
+    args.output.write(&explanation, &explanation.to_text())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The bounded text of a file.
+fn read_text(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))
+}
+
+/// Writes a page.
+fn write_page(path: &Path, page: &str) -> Result<(), String> {
+    write_text(path, page)
+}

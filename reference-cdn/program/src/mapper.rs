@@ -1,0 +1,129 @@
+//! `reference-cdn mapper`: runs name servers until they are told to stop.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use mapper::run::{Addresses, Config, Mapper, Outside};
+use tokio::signal::unix::{SignalKind, signal};
+
+const FAILED: u8 = 2;
+/// Every field, with its meaning.
+const EXAMPLE: &str = include_str!("../../mapper.example.toml");
+
+/// How to start a mapper.
+#[derive(Args, Clone, Debug)]
+pub struct MapperArgs {
+    /// Configuration file (TOML); --example shows one with every field
+    #[arg(long, value_name = "FILE", required_unless_present = "example")]
+    pub config: Option<PathBuf>,
+    /// Print a configuration file with every field and what it means
+    #[arg(long, conflicts_with = "config")]
+    pub example: bool,
+    /// Check the configuration, its zones and its inputs, and end
+    #[arg(long, conflicts_with = "example")]
+    pub check: bool,
+    /// Print the bound addresses as one JSON line on standard output when ready
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Runs a mapper until SIGTERM or SIGINT.
+pub fn run(args: &MapperArgs) -> ExitCode {
+    let Some(path) = args.config.as_ref().filter(|_| !args.example) else { return crate::print(EXAMPLE) };
+    crate::log::start();
+    let config = match Config::read(path) {
+        Ok(config) => config,
+        Err(error) => return failed(&error.to_string()),
+    };
+    if args.check {
+        return check(&config);
+    }
+    // Every connection and each thread's socket, and some for files.
+    let files = config.tcp.connections + config.listen.len() * 64 + 512;
+    crate::log::raise_descriptor_limit(files as u64);
+    match serve(config, args.json) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &str) -> ExitCode {
+    for line in error.lines() {
+        anstream::eprintln!("error: {line}");
+    }
+    ExitCode::from(FAILED)
+}
+
+fn check(config: &Config) -> ExitCode {
+    let mut wrong = Vec::new();
+    wrong.extend(config.zones().err().map(|error| error.to_string()));
+    wrong.extend(config.admin_token().err().map(|error| error.to_string()));
+    wrong.extend(config.report_keys().err().map(|error| error.to_string()));
+    if let Some(files) = config.input_files() {
+        match mapper::build::InputReader::new(files).read() {
+            Ok(inputs) => wrong.extend(inputs.problems.iter().map(ToString::to_string)),
+            Err(problems) => wrong.extend(problems.iter().map(ToString::to_string)),
+        }
+    }
+    if wrong.is_empty() {
+        return crate::print("the configuration is valid, and so are its zones and inputs\n");
+    }
+    failed(&wrong.join("\n"));
+    ExitCode::FAILURE
+}
+
+fn serve(config: Config, json: bool) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let _guard = runtime.enter();
+    let signals = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
+    // Asked for before anybody is told that the mapper is ready.
+    let mut terminate = signals(SignalKind::terminate())?;
+    let mut interrupt = signals(SignalKind::interrupt())?;
+    let mut hangup = signals(SignalKind::hangup())?;
+    let outside = Outside::system().map_err(|error| error.to_string())?;
+    let mapper = Mapper::start(config, outside).map_err(|error| error.to_string())?;
+    announce(json, mapper.addresses())
+        .map_err(|error| format!("cannot write to standard output: {error}"))?;
+    runtime.block_on(async {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => match mapper.reload() {
+                    Ok(()) => tracing::info!("zones and certificates are read again"),
+                    Err(error) => tracing::warn!("nothing is read again: {error}"),
+                },
+            }
+        }
+    });
+    mapper.stop();
+    Ok(())
+}
+
+fn announce(json: bool, addresses: &Addresses) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, addresses)?;
+        writeln!(out)?;
+    } else {
+        let list = |addresses: &[std::net::SocketAddr]| {
+            addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        };
+        writeln!(out, "reference-cdn mapper: answers on {}", list(&addresses.dns))?;
+        if !addresses.tls.is_empty() {
+            writeln!(out, "with TLS: {}", list(&addresses.tls))?;
+        }
+        if let Some(load) = addresses.load {
+            writeln!(out, "load reports: {load}")?;
+        }
+        if let Some(admin) = addresses.admin {
+            writeln!(out, "admin: http://{admin}/status")?;
+        }
+    }
+    out.flush()
+}
