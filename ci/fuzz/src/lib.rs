@@ -122,6 +122,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "purge_orders", seeds: edge_purge::order_seeds, run: edge_purge::orders, smoke: 3000 },
     Target { name: "purge_log", seeds: edge_purge::log_seeds, run: edge_purge::log, smoke: 600 },
     Target { name: "purge_tokens", seeds: edge_purge::token_seeds, run: edge_purge::tokens, smoke: 2000 },
+    Target { name: "mapper_inputs", seeds: mapper_inputs::seeds, run: mapper_inputs::run, smoke: 2000 },
+    Target { name: "mapper_map", seeds: mapper_map::seeds, run: mapper_map::run, smoke: 3000 },
     Target { name: "mapper_queries", seeds: mapper_queries::seeds, run: mapper_queries::run, smoke: 8000 },
     Target {
         name: "mapper_zone_file",
@@ -129,8 +131,6 @@ pub const TARGETS: &[Target] = &[
         run: mapper_queries::zone_file,
         smoke: 3000,
     },
-    Target { name: "mapper_inputs", seeds: mapper_inputs::seeds, run: mapper_inputs::run, smoke: 2000 },
-    Target { name: "mapper_map", seeds: mapper_map::seeds, run: mapper_map::run, smoke: 3000 },
     Target { name: "tool_files", seeds: tool_files::seeds, run: tool_files::run, smoke: 200 },
 ];
 

@@ -163,9 +163,9 @@ smoke! {
     purge_orders
     purge_log
     purge_tokens
-    mapper_queries
-    mapper_zone_file
     mapper_inputs
     mapper_map
+    mapper_queries
+    mapper_zone_file
     tool_files
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use build_support::{city, mmdb, mrt, ranking};
 use mapper::build::bgp::{Collector, Limits};
 use mapper::build::demand::{self, Demand};
+use mapper::build::geometry::{distance, vector};
 use mapper::build::plant::Plant;
 use mapper::build::prefix::Prefix;
 use mapper::build::probes::{self, Probes};
@@ -338,6 +339,37 @@ proptest! {
             // What is built is what a file may hold.
             let stamp = Stamp { epoch: Epoch(1), time: 1 };
             prop_assert_eq!(read_network(&write_network(&built.network, stamp)).unwrap().0, built.network);
+        }
+    }
+
+    /// Looking up the nearest sites by squares finds what looking at all of them does.
+    #[test]
+    fn the_nearest_sites_are_found(
+        places in prop::collection::vec((-88.0..88.0_f32, -180.0..180.0_f32), 60..90),
+        client in (-89_000..89_000_i32, -180_000..180_000_i32),
+    ) {
+        let names: Vec<String> = (0..places.len()).map(|number| format!("s{number:03}")).collect();
+        let sites: Vec<(&str, f32, f32, u32)> =
+            names.iter().zip(&places).map(|(name, (north, east))| (name.as_str(), *north, *east, 0)).collect();
+        let database = mmdb(&[("198.51.100.0/24", city(f64::from(client.0) / 1000.0, f64::from(client.1) / 1000.0))]);
+        let places = vec![Arc::new(geo::read("city.mmdb", NOW, &database).unwrap())];
+        let plant = Arc::new(plant(&sites));
+        let mut all: Vec<(f64, String)> = plant
+            .sites
+            .iter()
+            .map(|site| {
+                let (north, east) = site.place.unwrap();
+                let at = vector(((f64::from(north) * 1000.0).round() as i32, (f64::from(east) * 1000.0).round() as i32));
+                (distance(&vector(client), &at), site.name.clone())
+            })
+            .collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let built = build(&Inputs { plant, places, ..Inputs::default() });
+        let found = order(&built, "198.51.100.7");
+        // Scores are whole microseconds, so that sites within some metres may change places.
+        for (name, (km, _)) in found.iter().zip(&all) {
+            let at = all.iter().find(|(_, known)| known == name).unwrap().0;
+            prop_assert!((at - km).abs() < 0.1, "{} at {} km, not {} km", name, at, km);
         }
     }
 

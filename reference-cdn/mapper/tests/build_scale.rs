@@ -1,6 +1,8 @@
 //! A network of the size that the mapper is made for. Run by name:
 //! `cargo test -p mapper --profile quick --test build_scale -- --ignored --nocapture`.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -293,6 +295,13 @@ fn full_and_incremental() {
         churn = Some(mapper::map::churn::churn((&first.network, &conditions), (&second.network, &conditions)))
     });
     println!("{churn:?}");
+    let side = |network| mapper::map::diff::Side { network, conditions: &conditions };
+    let mut report = None;
+    timed("diff", &mut || {
+        report =
+            Some(mapper::map::diff::diff(side(&first.network), side(&third.network), Default::default()));
+    });
+    println!("{}", report.unwrap().to_text());
     if cfg!(debug_assertions) {
         return;
     }

@@ -429,7 +429,7 @@ fn demand_shares(demand: &Demand, clients: &Clients) -> Vec<u32> {
         }
     }
     let all: u128 = queries.iter().sum();
-    let share = |queries: u128| if all == 0 { 0 } else { ((queries * 1_000_000 + all / 2) / all) as u32 };
+    let share = |queries: u128| (queries * 1_000_000 + all / 2).checked_div(all).unwrap_or(0) as u32;
     queries.into_iter().map(share).collect()
 }
 

@@ -71,7 +71,8 @@ fn each_damaged_octet_is_found() {
 #[test]
 fn what_cannot_be_is_refused_though_its_checksum_is_right() {
     let (network, conditions) = small();
-    let wrong: [(&str, fn(&mut Network)); 8] = [
+    type Change = fn(&mut Network);
+    let wrong: [(&str, Change); 8] = [
         ("site of a server", |network| network.servers[0].site.0 = 1),
         ("servers of a site", |network| network.sites[0].servers = 0..9),
         ("name of a server", |network| drop(network.server_names.pop())),

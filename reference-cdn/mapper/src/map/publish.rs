@@ -240,10 +240,7 @@ impl Publisher {
         }
         for path in entries(&self.folder)? {
             let name = name(&path);
-            if name.starts_with("network-")
-                && name.ends_with(".map")
-                && !networks.iter().any(|network| *network == name)
-            {
+            if name.starts_with("network-") && name.ends_with(".map") && !networks.contains(&name) {
                 fs::remove_file(&path).map_err(io_error("remove", &path))?;
                 watch(Step::Removed).map_err(io_error("remove", &path))?;
             }
