@@ -8,7 +8,8 @@ const KNOWN: &[(&str, &str)] = &[
         "getrandom",
         "ring has 0.2: an option of rustls-webpki that nobody turns on, which cargo's metadata lists all the same",
     ),
-    ("rand_core", "shuttle has 0.6, for models only; getrandom has 0.10 for an option that nobody turns on"),
+    ("rand", "shuttle has 0.8, for models only; hickory has 0.10"),
+    ("rand_core", "as rand"),
     (
         "syn",
         "pcap-file's derive-into-owned has 1, most derives have 2, newer ones 3; used while building only",

@@ -282,6 +282,35 @@ fn signatures_are_kept_and_made_again_before_they_end() {
     assert_eq!(made.signatures_made.get(), 6);
 }
 
+#[test]
+fn signatures_that_are_ready_allocate_nothing() {
+    let (zones, _) = world();
+    let mut authority = authority(settings(zones));
+    let mut response = vec![0; 65_535];
+    for line in [
+        "down.g.cdn.test A +subnet=203.0.113.0/24 +do",
+        "er.g.cdn.test AAAA +do",
+        "x.a1.g.cdn.test A +do +co",
+        "x.wild.plain.test A +do",
+        "unsigned.plain.test A +do",
+    ] {
+        let asking = asking(line);
+        let asked = Asked {
+            now: NOW,
+            peer: SocketAddr::new(asking.from, 4053),
+            local: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            transport: asking.transport,
+            query: &asking.query,
+        };
+        // Made, and then ready.
+        authority.respond(&asked, &mut response).unwrap();
+        let counted = allocation_counter::measure(|| {
+            authority.respond(&asked, &mut response).unwrap();
+        });
+        assert_eq!(counted.count_total, 0, "{line}");
+    }
+}
+
 /// RFC 6781 section 4.1: keys of data are published first, keys of keys sign twice.
 #[test]
 fn keys_roll_over() {

@@ -31,6 +31,9 @@ fn errors_name_the_place_and_the_way_out() {
         ("x 1h A 192.0.2.9", &Plan::Static),
         ("x TXT \"open", &Plan::Static),
         ("x SOA a b ( 1 2", &Plan::Static),
+        ("x TXT ( \"a\" ( \"b\" )", &Plan::Static),
+        ("x TXT \"a\" )", &Plan::Static),
+        ("*.( TXT \"w\"\nx CAA 0 issue \"ca\"", &Plan::Static),
         ("other.example. A 192.0.2.1", &Plan::Static),
         ("x CNAME y\nx A 192.0.2.1", &Plan::Static),
         ("x CNAME y\nx CNAME z", &Plan::Static),
@@ -105,6 +108,16 @@ fn included_files() {
     assert!(load_it().unwrap_err().contains("check the path"));
     write("same.zone", "\nx A 192.0.2\n");
     assert!(load_it().unwrap_err().contains("same.zone:2:"));
+}
+
+/// Strings without a space between them are two strings.
+#[test]
+fn strings_side_by_side() {
+    let text = format!("{HEAD}x TXT \"a\"\"b;\" ; c (\ny TXT \"a\\\"\"\n");
+    let zone = parse(&text, Path::new("z.zone"), "z.test.", &Plan::Static).unwrap();
+    let data = |owner: &[u8]| zone.nodes[owner].sets[0].records[0].to_vec();
+    assert_eq!(data(b"\x01x\x01z\x04test\x00"), b"\x01a\x02b;");
+    assert_eq!(data(b"\x01y\x01z\x04test\x00"), b"\x02a\"");
 }
 
 #[test]

@@ -65,6 +65,8 @@ fn hold<D: Default + std::fmt::Debug>(fields: &[Field<D>]) {
             }
             Kind::Text { form, .. } if form.contains("http") => "http://h:1".to_owned(),
             Kind::Text { form, .. } if form.contains("ADDRESS") => "[::1]:1".to_owned(),
+            Kind::List { form, .. } if form.contains("ADDRESS") => "[::1]:1".to_owned(),
+            Kind::List { form, .. } if form.contains("HOST=") => "host=name".to_owned(),
             Kind::List { form, .. } if form.contains("prefixes") => "10.0.0.0/8".to_owned(),
             Kind::Text { form, .. } if form.contains("PATH") => "/other".to_owned(),
             Kind::Text { form, .. } | Kind::List { form, .. } if form.contains("statuses") => {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::dnssec::denial::{Types, nsec};
+use super::dnssec::denial::nsec;
 use super::dnssec::{Signer, Signing};
 use super::rates;
 use super::settings::Settings;
@@ -145,7 +145,9 @@ pub(super) struct Work<'w, 'b, S> {
     pub turn: u32,
     /// Where the data of an HTTPS record is put together.
     pub scratch: &'w mut Vec<u8>,
-    pub target: Name,
+    /// Where the types of a name are put together.
+    pub types: &'w mut Vec<u16>,
+    pub target: &'w mut Name,
     pub answer: Answer,
 }
 
@@ -172,7 +174,7 @@ impl<S: Steering> Work<'_, '_, S> {
                 Ok(Next::Done) | Err(Full) => return,
             }
             seen[step] = name::hash(name.wire());
-            std::mem::swap(name, &mut self.target);
+            std::mem::swap(name, self.target);
             // Aliases in a circle are shown once round.
             if seen[..=step].contains(&name::hash(name.wire())) {
                 return;
@@ -342,10 +344,10 @@ impl<S: Steering> Work<'_, '_, S> {
         has: Has<'_>,
         more: Option<u16>,
     ) -> Result<(), Full> {
-        let mut types = has.types(zone, owner, self.now);
-        types.extend(more);
+        has.types(zone, owner, self.now, self.types);
+        self.types.extend(more);
         let mut rdata = std::mem::take(self.scratch);
-        nsec(owner, types, &mut rdata);
+        nsec(owner, self.types, &mut rdata);
         let done = self.out.put(zone, section, owner, rtype::NSEC, zone.negative_ttl, Data::One(&rdata));
         *self.scratch = rdata;
         done
@@ -424,8 +426,9 @@ pub(super) struct Has<'n> {
 }
 
 impl Has<'_> {
-    fn types(&self, zone: &Zone, owner: &[u8], now: u64) -> Types {
-        let mut types = Types::new(self.chosen.into_iter().flatten());
+    fn types(&self, zone: &Zone, owner: &[u8], now: u64, types: &mut Vec<u16>) {
+        types.clear();
+        types.extend(self.chosen.into_iter().flatten());
         if let Some(node) = self.node {
             let delegated = matches!(node.kind, Kind::Cut | Kind::SteeredCut);
             types.extend(node.sets.iter().map(|set| set.rtype).filter(|rtype| match *rtype {
@@ -441,6 +444,5 @@ impl Has<'_> {
             let of_keys = [rtype::DNSKEY, rtype::CDS, rtype::CDNSKEY];
             types.extend(of_keys.into_iter().filter(|rtype| signer.set(*rtype, now).is_some()));
         }
-        types
     }
 }

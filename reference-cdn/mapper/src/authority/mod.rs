@@ -42,9 +42,11 @@ pub struct Authority<S> {
     limiter: Option<Limiter>,
     seed: u64,
     turn: u32,
-    /// Which millisecond newest map and settings were looked for in.
-    refreshed: Option<u64>,
+    // What a query needs room for, kept from one to the next.
+    name: Name,
+    target: Name,
     scratch: Vec<u8>,
+    types: Vec<u16>,
     signatures: dnssec::Cache,
     secret: [u8; 16],
 }
@@ -64,8 +66,10 @@ impl<S: Steering> Authority<S> {
             limiter,
             seed,
             turn: seed as u32,
-            refreshed: None,
+            name: Name::default(),
+            target: Name::default(),
             scratch: Vec::with_capacity(1024),
+            types: Vec::with_capacity(64),
             signatures,
             secret,
         }
@@ -74,21 +78,6 @@ impl<S: Steering> Authority<S> {
     /// Where to read what this one counts.
     pub fn counters(&self) -> Arc<Counters> {
         Arc::clone(&self.counters)
-    }
-
-    /// Takes the newest map and settings. Done by itself once in each millisecond that has queries.
-    pub fn refresh(&mut self) {
-        self.steering.refresh();
-        let newest = self.source.load();
-        if !Arc::ptr_eq(&newest, &self.settings) {
-            if room(&newest) != room(&self.settings) {
-                self.signatures = dnssec::Cache::new(room(&newest), self.secret);
-            }
-            self.settings = Arc::clone(&newest);
-            if self.settings.rates.as_ref() != self.limiter.as_ref().map(Limiter::rates) {
-                self.limiter = self.settings.rates.map(|rates| Limiter::new(rates, self.seed));
-            }
-        }
     }
 }
 
@@ -223,18 +212,25 @@ fn cookie_of(
 
 impl<S: Steering> Respond for Authority<S> {
     fn respond(&mut self, asked: &Asked<'_>, response: &mut [u8]) -> Option<usize> {
-        if self.refreshed != Some(asked.now.monotonic) {
-            self.refreshed = Some(asked.now.monotonic);
-            self.refresh();
-        }
-        let mut name = Name::default();
-        let Some(query) = query::read(asked.query, &mut name) else {
-            self.counters.dropped_silently.one();
+        // Parts that are borrowed apart from each other: counting references to what all threads share would cost more than the rest.
+        let Self {
+            settings,
+            steering,
+            counters,
+            limiter,
+            turn,
+            name,
+            target,
+            scratch,
+            types,
+            signatures,
+            ..
+        } = self;
+        let (settings, counters): (&Settings, &Counters) = (settings, counters);
+        let Some(query) = query::read(asked.query, name) else {
+            counters.dropped_silently.one();
             return None;
         };
-        // Parts that are borrowed apart from each other: counting references to what all threads share would cost more than the rest.
-        let Self { settings, steering, counters, limiter, turn, scratch, signatures, .. } = self;
-        let (settings, counters): (&Settings, &Counters) = (settings, counters);
         counters.query(asked.transport);
         let resolver = asked.peer.ip().to_canonical();
         let (cookie, fresh) = cookie_of(settings, counters, &query, resolver, asked.now.unix);
@@ -269,7 +265,7 @@ impl<S: Steering> Respond for Authority<S> {
             }
             None => match query.question {
                 Some(Question { qclass: class::CH, qtype, .. }) => {
-                    identity(settings, counters, &mut writer, &name, qtype)
+                    identity(settings, counters, &mut writer, name, qtype)
                 }
                 Some(Question { qclass: class::IN, qtype, .. }) => {
                     *turn = turn.wrapping_add(1);
@@ -294,10 +290,11 @@ impl<S: Steering> Respond for Authority<S> {
                         client: client_of(&query, resolver),
                         turn: *turn,
                         scratch,
-                        target: Name::default(),
+                        types,
+                        target,
                         answer: Answer::bare(rcode::NOERROR),
                     };
-                    work.run(&mut name);
+                    work.run(name);
                     if work.out.signing.as_ref().is_some_and(|signing| signing.failed) {
                         writer = Writer::new(response, limit, reserved, query.question.as_ref())?;
                         Answer::with_error(rcode::SERVFAIL, error::OTHER)
@@ -341,5 +338,20 @@ impl<S: Steering> Respond for Authority<S> {
         }
         counters.response(asked.transport);
         Some(writer.finish(query.id, flags_of(&query, &answer)))
+    }
+
+    /// Takes the newest map and settings.
+    fn refresh(&mut self) {
+        self.steering.refresh();
+        let newest = self.source.load();
+        if !Arc::ptr_eq(&newest, &self.settings) {
+            if room(&newest) != room(&self.settings) {
+                self.signatures = dnssec::Cache::new(room(&newest), self.secret);
+            }
+            self.settings = Arc::clone(&newest);
+            if self.settings.rates.as_ref() != self.limiter.as_ref().map(Limiter::rates) {
+                self.limiter = self.settings.rates.map(|rates| Limiter::new(rates, self.seed));
+            }
+        }
     }
 }

@@ -46,6 +46,8 @@ pub struct Watch {
     servers: HashMap<u64, Watched>,
     sites: BTreeMap<String, Shift>,
     hot: BTreeMap<(u64, u64), Copies>,
+    /// Of sites' low-level name servers, by the site's name.
+    names: HashMap<String, Probes>,
     blind: bool,
 }
 
@@ -167,12 +169,12 @@ impl Watch {
 
     /// Takes the outcome of a probe of a server.
     pub fn probe(&mut self, now: u64, key: u64, succeeded: bool, rules: &Rules) {
-        let probes = &mut self.servers.entry(key).or_default().probes;
-        probes.row = if probes.succeeded == succeeded { probes.row.saturating_add(1) } else { 1 };
-        (probes.succeeded, probes.at) = (succeeded, now);
-        if probes.row >= rules.probes {
-            probes.failed = !succeeded;
-        }
+        self.servers.entry(key).or_default().probes.take(now, succeeded, rules);
+    }
+
+    /// Takes the outcome of asking a site's low-level name servers: whether any of them answered.
+    pub fn probe_names(&mut self, now: u64, site: &str, succeeded: bool, rules: &Rules) {
+        self.names.entry(site.to_owned()).or_default().take(now, succeeded, rules);
     }
 
     /// An operator takes a server out, or back in.
@@ -474,7 +476,18 @@ impl Watch {
             }
         }
         shift.said.push_back((now, shift.shifted));
-        SiteNow { shifted: shift.shifted, names_down: false }
+        let names_down = self.names.get(&site.name).is_some_and(|probes| probes.failed);
+        SiteNow { shifted: shift.shifted, names_down }
+    }
+}
+
+impl Probes {
+    fn take(&mut self, now: u64, succeeded: bool, rules: &Rules) {
+        self.row = if self.succeeded == succeeded { self.row.saturating_add(1) } else { 1 };
+        (self.succeeded, self.at) = (succeeded, now);
+        if self.row >= rules.probes {
+            self.failed = !succeeded;
+        }
     }
 }
 

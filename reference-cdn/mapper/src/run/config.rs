@@ -57,6 +57,8 @@ pub struct Config {
     pub load: Option<Load>,
     #[serde(default, rename = "probe")]
     pub probes: Vec<Probe>,
+    /// Whether low-level name servers are asked if they answer.
+    pub probe_names: Option<NameProbe>,
     #[serde(default)]
     pub rules: Rules,
     #[serde(default)]
@@ -223,6 +225,24 @@ pub struct Probe {
     /// Only servers with these features.
     #[serde(default)]
     pub needs: Vec<String>,
+}
+
+/// How the low-level name servers of the map are probed.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NameProbe {
+    #[serde(default = "dns_port")]
+    pub port: u16,
+    /// Seconds between two rounds.
+    #[serde(default = "probe_every")]
+    pub every: u64,
+    /// Milliseconds for one answer.
+    #[serde(default = "probe_timeout")]
+    pub timeout: u64,
+}
+
+fn dns_port() -> u16 {
+    53
 }
 
 fn root() -> String {
@@ -396,6 +416,9 @@ impl Config {
                 wrong.push(format!("{at}: probes are for who builds maps; give it [inputs] too"));
             }
         }
+        if config.probe_names.is_some() && (config.inputs.is_none() || config.low_zone().is_none()) {
+            wrong.push("probe-names: it is for who builds maps ([inputs]) and has a top or low zone".into());
+        }
         let steered = config.zones.iter().any(|zone| zone.role != RoleName::Static);
         if config.map.is_none() && (steered || config.inputs.is_some()) {
             wrong
@@ -426,6 +449,12 @@ impl Config {
     /// A path of the file, from its folder.
     pub fn at(&self, path: &Path) -> PathBuf {
         self.path.parent().unwrap_or(Path::new("")).join(path)
+    }
+
+    /// The zone that low-level name servers answer.
+    pub fn low_zone(&self) -> Option<&str> {
+        let cut = self.zones.iter().find_map(|zone| zone.cut.as_deref());
+        cut.map(|cut| cut.trim_end_matches('.')).or_else(|| self.steered_zones().next())
     }
 
     /// Where inputs are, if this mapper builds maps.

@@ -41,6 +41,11 @@ pub enum Order {
         server: String,
         succeeded: bool,
     },
+    /// A site's low-level name servers were asked: whether any answered.
+    NamesProbed {
+        site: String,
+        succeeded: bool,
+    },
     /// The map that is held back shall come into force.
     Accept(tokio::sync::oneshot::Sender<bool>),
     /// Look at the inputs now.
@@ -198,6 +203,10 @@ impl Keeper {
                 if let Some(key) = self.by_name.get(&server).copied() {
                     self.watch.probe((self.outside.monotonic)(), key, succeeded, &self.config.rules);
                 }
+                false
+            }
+            Order::NamesProbed { site, succeeded } => {
+                self.watch.probe_names((self.outside.monotonic)(), &site, succeeded, &self.config.rules);
                 false
             }
             Order::Accept(done) => {

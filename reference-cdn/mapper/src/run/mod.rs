@@ -6,6 +6,7 @@
 mod admin;
 pub mod config;
 mod keeper;
+mod names;
 mod outside;
 mod probes;
 mod reports;
@@ -133,6 +134,9 @@ impl Mapper {
         }
         for probe in &shared.config.probes {
             runtime.spawn(probes::run(probe.clone(), Arc::clone(&shared)));
+        }
+        if let (Some(probe), Some(zone)) = (shared.config.probe_names, shared.config.low_zone()) {
+            runtime.spawn(names::run(probe, zone.to_owned(), Arc::clone(&shared)));
         }
         let ready = shared.config.ready_answers;
         let make = {

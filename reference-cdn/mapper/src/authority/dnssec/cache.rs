@@ -5,7 +5,7 @@ use std::hash::Hasher as _;
 
 /// Octets of an ECDSA P-256 signature (RFC 6605 section 4).
 pub const SIGNATURE: usize = 64;
-const WAYS: usize = 4;
+const WAYS: usize = 8;
 
 /// A signature and for when it holds, in seconds since 1970.
 #[derive(Clone, Copy, Debug)]
@@ -17,37 +17,54 @@ pub struct Signature {
 
 #[derive(Clone, Copy)]
 struct Entry {
-    /// 0 is free.
-    key: u128,
     renew: u64,
     used: u32,
     signature: Signature,
 }
 
-const FREE: Entry = Entry {
-    key: 0,
-    renew: 0,
-    used: 0,
-    signature: Signature { inception: 0, expiration: 0, octets: [0; SIGNATURE] },
-};
+const FREE: Entry =
+    Entry { renew: 0, used: 0, signature: Signature { inception: 0, expiration: 0, octets: [0; SIGNATURE] } };
 
-struct Rows(Vec<[Entry; WAYS]>);
+/// Keys stand together, so that looking through them touches little memory. Key 0 is free.
+#[derive(Clone)]
+struct Row {
+    keys: [u128; WAYS],
+    entries: [Entry; WAYS],
+}
+
+impl Row {
+    fn find(&self, key: u128) -> Option<usize> {
+        self.keys.iter().position(|other| *other == key)
+    }
+
+    /// Puts an entry in the place of the same one, of none, or of the one that was not used for longest.
+    fn place(&mut self, turn: u32, key: u128, entry: Entry) {
+        let at = self.find(key).or_else(|| self.find(0)).unwrap_or_else(|| {
+            (0..WAYS).max_by_key(|at| turn.wrapping_sub(self.entries[*at].used)).unwrap_or(0)
+        });
+        self.keys[at] = key;
+        self.entries[at] = Entry { used: turn, ..entry };
+    }
+}
+
+struct Rows(Vec<Row>);
 
 impl Rows {
     fn new(entries: usize) -> Self {
-        Self(vec![[FREE; WAYS]; entries.div_ceil(WAYS).clamp(1, 1 << 22).next_power_of_two()])
+        let rows = entries.div_ceil(WAYS).clamp(1, 1 << 22).next_power_of_two();
+        Self(vec![Row { keys: [0; WAYS], entries: [FREE; WAYS] }; rows])
     }
 
-    fn row(&mut self, key: u128) -> &mut [Entry; WAYS] {
-        let at = key as usize & (self.0.len() - 1);
+    fn row(&mut self, key: u128) -> &mut Row {
+        let at = (key >> 1) as usize & (self.0.len() - 1);
         &mut self.0[at]
     }
 }
 
 /// The signatures of one thread.
 ///
-/// A new one is on trial, and stays when it is asked for again: names that somebody makes up are asked for once, and displace none but each
-/// other.
+/// When there is no room, a new one is on trial, and stays when it is asked for again: names that somebody makes up are asked for once, and
+/// displace none but each other.
 pub struct Cache {
     steady: Rows,
     trial: Rows,
@@ -87,36 +104,33 @@ impl Cache {
         let turn = self.turn;
         // A clock that was set back makes a signature that is not good yet.
         let good = |entry: &Entry| now < entry.renew && now >= u64::from(entry.signature.inception);
-        if let Some(entry) = self.steady.row(key).iter_mut().find(|entry| entry.key == key) {
+        let row = self.steady.row(key);
+        if let Some(at) = row.find(key) {
+            let entry = &mut row.entries[at];
             entry.used = turn;
             return good(entry).then_some(entry.signature);
         }
-        let entry = self.trial.row(key).iter_mut().find(|entry| entry.key == key)?;
-        if !good(entry) {
+        let row = self.trial.row(key);
+        let at = row.find(key)?;
+        let found = row.entries[at];
+        if !good(&found) {
             return None;
         }
-        let found = std::mem::replace(entry, FREE);
-        place(self.steady.row(key), turn, found);
+        row.keys[at] = 0;
+        self.steady.row(key).place(turn, key, found);
         Some(found.signature)
     }
 
-    /// Keeps a signature until `renew`.
+    /// Keeps a signature until `renew`. As long as there is room nobody is put to the trial.
     pub(super) fn keep(&mut self, key: u128, renew: u64, signature: Signature) {
-        let entry = Entry { key, renew, used: self.turn, signature };
-        match self.steady.row(key).iter_mut().find(|entry| entry.key == key) {
-            Some(old) => *old = entry,
-            None => place(self.trial.row(key), self.turn, entry),
+        let (turn, entry) = (self.turn, Entry { renew, used: self.turn, signature });
+        let row = self.steady.row(key);
+        if row.find(key).is_some() || row.find(0).is_some() {
+            row.place(turn, key, entry);
+        } else {
+            self.trial.row(key).place(turn, key, entry);
         }
     }
-}
-
-/// Puts an entry in the place of the same one, or of the one that was not used for longest.
-fn place(row: &mut [Entry; WAYS], turn: u32, entry: Entry) {
-    let at = row.iter().position(|old| old.key == entry.key).unwrap_or_else(|| {
-        let age = |entry: &Entry| if entry.key == 0 { u32::MAX } else { turn.wrapping_sub(entry.used) };
-        (0..WAYS).max_by_key(|at| age(&row[*at])).unwrap_or(0)
-    });
-    row[at] = Entry { used: turn, ..entry };
 }
 
 #[cfg(test)]
@@ -142,17 +156,17 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_once_displaces_nothing_that_is_asked_for_again() {
-        let mut cache = Cache::new(4, [1; 16]);
+        let mut cache = Cache::new(8, [1; 16]);
         let keys: Vec<_> = (0..200_u8).map(|at| cache.key(&[&[at]])).collect();
-        for key in &keys[..4] {
+        for key in &keys[..8] {
             cache.keep(*key, 500, SOME);
             assert!(cache.find(*key, 100).is_some());
         }
-        for key in &keys[4..] {
+        for key in &keys[8..] {
             cache.keep(*key, 500, SOME);
         }
-        let left = keys[..4].iter().filter(|key| cache.find(**key, 100).is_some()).count();
-        assert_eq!(left, 4);
+        let left = keys[..8].iter().filter(|key| cache.find(**key, 100).is_some()).count();
+        assert_eq!(left, 8);
         // There is room for the last of the others alone.
         assert!(cache.find(keys[199], 100).is_some());
         assert!(cache.find(keys[100], 100).is_none());

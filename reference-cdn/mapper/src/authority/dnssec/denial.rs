@@ -3,24 +3,9 @@
 use crate::dns::codes::rtype;
 use crate::dns::name::{LONGEST_LABEL, LONGEST_NAME};
 
-/// Types a name has, for the bitmap.
-#[derive(Clone, Debug, Default)]
-pub struct Types(Vec<u16>);
-
-impl Types {
-    pub fn new(types: impl IntoIterator<Item = u16>) -> Self {
-        Self(types.into_iter().collect())
-    }
-}
-
-impl Extend<u16> for Types {
-    fn extend<I: IntoIterator<Item = u16>>(&mut self, types: I) {
-        self.0.extend(types);
-    }
-}
-
-/// Data of the NSEC record of a name: the next name is the one right behind it, so that nothing else is denied.
-pub fn nsec(owner: &[u8], types: Types, to: &mut Vec<u8>) {
+/// Data of the NSEC record of a name: the next name is the one right behind it, so that nothing else is denied. `types` are
+/// those that the name has, in any order.
+pub fn nsec(owner: &[u8], types: &mut Vec<u16>, to: &mut Vec<u8>) {
     to.clear();
     next(owner, to);
     bitmap(types, to);
@@ -56,8 +41,7 @@ fn next(owner: &[u8], to: &mut Vec<u8>) {
 }
 
 /// RFC 4034 section 4.1.2. NSEC and RRSIG are always there.
-fn bitmap(types: Types, to: &mut Vec<u8>) {
-    let mut types = types.0;
+fn bitmap(types: &mut Vec<u16>, to: &mut Vec<u8>) {
     types.extend([rtype::RRSIG, rtype::NSEC]);
     types.sort_unstable();
     types.dedup();
@@ -85,7 +69,7 @@ mod tests {
     #[test]
     fn records() {
         let mut rdata = Vec::new();
-        nsec(b"\x01a\x01b\0", Types::new([rtype::A, rtype::NXNAME, 65_280]), &mut rdata);
+        nsec(b"\x01a\x01b\0", &mut vec![rtype::A, rtype::NXNAME, 65_280], &mut rdata);
         let mut expected = b"\x01\0\x01a\x01b\0".to_vec();
         expected.extend([0, 17, 0x40, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 255, 1, 0x80]);
         assert_eq!(rdata, expected);

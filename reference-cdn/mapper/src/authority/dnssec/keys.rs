@@ -51,6 +51,8 @@ pub struct Key {
     pub dnskey: Box<[u8]>,
     pub times: Times,
     pub(super) pair: EcdsaKeyPair,
+    /// Stands for the key and its zone where signatures are looked for.
+    pub(super) digest: [u8; 16],
 }
 
 impl std::fmt::Debug for Key {
@@ -103,7 +105,11 @@ impl Key {
                     wrong("private and public key do not belong together; are both files of one pair?".into())
                 })?;
         let (flags, tag) = (u16::from_be_bytes([f0, f1]), tag(&dnskey));
-        Ok(Self { tag, flags, dnskey: dnskey.into(), times, pair })
+        let whole = [apex, &dnskey].concat();
+        let whole = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &whole);
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&whole.as_ref()[..16]);
+        Ok(Self { tag, flags, dnskey: dnskey.into(), times, pair, digest })
     }
 
     /// Signs the zone's keys rather than its data, when there are others for that.

@@ -154,9 +154,7 @@ impl Signing<'_> {
         // What is signed but for the times, without ambiguity: names end by themselves, each record tells its length.
         let message = &mut self.cache.message;
         message.clear();
-        let [tag_high, tag_low] = key.tag.to_be_bytes();
-        message.extend_from_slice(&[tag_high, tag_low]);
-        message.extend_from_slice(&key.dnskey);
+        message.extend_from_slice(&key.digest);
         message.extend_from_slice(owner);
         message.extend_from_slice(&rtype.to_be_bytes());
         message.extend_from_slice(&ttl.to_be_bytes());

@@ -1,0 +1,75 @@
+//! Reads zone files (RFC 1035 section 5) and checks what they say before anything is answered from it.
+
+mod build;
+mod check;
+mod read;
+
+use std::path::{Path, PathBuf};
+
+use super::zone::Zone;
+use crate::dns::name;
+use build::build;
+use read::{Files, bytes_of};
+
+/// What an operator says about a zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Only what its file says.
+    Static,
+    /// Refers `cut` to low-level name servers near the resolver.
+    Top {
+        /// `g.example.net`.
+        cut: String,
+        /// Names of the name servers; see [`name_servers_of`]. They have no records in the file.
+        names: Vec<String>,
+        /// 1200 to 3600 seconds; 1800 is usual.
+        ttl: u32,
+    },
+    /// Its names are steered, besides what its file says.
+    Low,
+}
+
+/// The names that the design gives to low-level name servers: `n0g` to `n8g` below the top level's zone.
+pub fn name_servers_of(apex: &str) -> Vec<String> {
+    (0..9).map(|at| format!("n{at}g.{apex}")).collect()
+}
+
+/// Why a zone cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("{}: cannot be read: {error}; check the path and its permissions", file.display())]
+    Unreadable { file: PathBuf, error: std::io::Error },
+    #[error("{}:{error}", file.display())]
+    Syntax { file: PathBuf, error: String },
+    #[error("{}:{line}: {what}", file.display())]
+    Wrong { file: PathBuf, line: usize, what: String },
+    #[error("zone {apex}: {what}")]
+    Zone { apex: String, what: String },
+}
+/// Loads a zone from its file. `$INCLUDE` reaches files in the same folder and below it.
+pub fn load(file: &Path, apex: &str, plan: &Plan) -> Result<Zone, LoadError> {
+    let zone_error = |what: String| LoadError::Zone { apex: apex.to_owned(), what };
+    let wire =
+        name::from_text(apex).map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
+    let mut files = Files::default();
+    let origin = domain::base::Name::from_octets(bytes_of(&wire))
+        .map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
+    let text = std::fs::read(file).map_err(|error| LoadError::Unreadable { file: file.to_owned(), error })?;
+    let folder = file.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        folder.canonicalize().map_err(|error| LoadError::Unreadable { file: folder.to_owned(), error })?;
+    files.read(file, &text, origin, Some(&folder), 0)?;
+    build(files, wire, plan)
+}
+
+/// Loads a zone from text. `$INCLUDE` is refused; `file` is what errors name.
+pub fn parse(text: &str, file: &Path, apex: &str, plan: &Plan) -> Result<Zone, LoadError> {
+    let zone_error = |what: String| LoadError::Zone { apex: apex.to_owned(), what };
+    let wire =
+        name::from_text(apex).map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
+    let origin = domain::base::Name::from_octets(bytes_of(&wire))
+        .map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
+    let mut files = Files::default();
+    files.read(file, text.as_bytes(), origin, None, 0)?;
+    build(files, wire, plan)
+}
