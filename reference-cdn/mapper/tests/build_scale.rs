@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod build_support;
+
 use std::sync::Arc;
 use std::time::Instant;
 
-use mapper::build::bgp::Routes;
+use mapper::build::bgp::{Collector, Limits, Routes};
 use mapper::build::geo::{Place, Places};
 use mapper::build::plant::{Origin, Plant, ServerPlan, SitePlan};
 use mapper::build::prefix::{Family, Prefix};
@@ -277,6 +279,20 @@ fn full_and_incremental() {
     });
     assert_eq!(plain.servers.len(), SERVERS);
     timed("check the network", &mut || drop((*inputs.plant).clone().checked().unwrap()));
+
+    let paths: Vec<Vec<u32>> =
+        (0..10).map(|peer| vec![200_001 + peer, 200_100 + peer * 7, 200_500, 201_000]).collect();
+    let paths: Vec<&[u32]> = paths.iter().map(Vec::as_slice).collect();
+    let prefixes: Vec<String> =
+        (0..100_000_u32).map(|n| format!("{}/24", std::net::Ipv4Addr::from(0x0100_0000 + n * 256))).collect();
+    let listed: Vec<(&str, &[&[u32]])> =
+        prefixes.iter().map(|prefix| (prefix.as_str(), &paths[..])).collect();
+    let dump = build_support::mrt(&listed);
+    timed("read an MRT dump of 100 000 prefixes from 10 peers", &mut || {
+        let mut collector = Collector::new(Limits::default());
+        collector.read("rib", NOW, &dump[..]).unwrap();
+        assert_eq!(collector.finish().origins.len(), 100_000);
+    });
 
     let stamp = Stamp { epoch: Epoch(1), time: NOW * 1000 };
     let mut octets = Vec::new();

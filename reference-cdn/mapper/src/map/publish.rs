@@ -102,6 +102,8 @@ pub struct Publisher {
     last: Option<Epoch>,
     /// The network written last, so that it is not encoded again each second.
     network: Option<(Arc<Network>, Digest)>,
+    /// Why old maps could not be removed, the last time.
+    leftover: Option<PublishError>,
     /// Locked as long as this is open.
     lock: File,
 }
@@ -133,12 +135,17 @@ impl Publisher {
                 fs::remove_file(&path).map_err(io_error("remove", &path))?;
             }
         }
-        Ok(Self { folder: folder.to_owned(), keep, last, network: None, lock })
+        Ok(Self { folder: folder.to_owned(), keep, last, network: None, leftover: None, lock })
     }
 
     /// The epoch that the next map needs at least.
     pub fn next(&self) -> Epoch {
         Epoch(self.last.map_or(1, |last| last.0.saturating_add(1)))
+    }
+
+    /// Why old maps were not removed when the last one was published: the disk fills up until they are.
+    pub fn leftover(&self) -> Option<&PublishError> {
+        self.leftover.as_ref()
     }
 
     /// Puts a map into force. `time` in milliseconds since 1970.
@@ -198,7 +205,7 @@ impl Publisher {
             serde_json::to_vec(&current).map_err(|error| io_error("write", &self.folder)(error.into()))?;
         text.push(b'\n');
         self.put(CURRENT, &text, watch)?;
-        self.prune(epoch, &digest, watch)?;
+        self.leftover = self.prune(epoch, &digest, watch).err();
         Ok(digest)
     }
 
