@@ -260,9 +260,10 @@ fn each_client_is_given_the_servers_near_it_and_a_map_can_be_asked_again_by_its_
     let later =
         mapper.until("www.g.cdn.example", AMS, |addresses| addresses.iter().all(|known| known != address));
     assert!(later > epoch);
-    let explain = |epoch: u64| {
+    let asked_at = unix() / 1000 + 1;
+    let explain_by = |which: &str, value: u64| {
         let maps = folder.at("maps");
-        let epoch = epoch.to_string();
+        let value = value.to_string();
         let output = run(&[
             "explain-dns",
             "WWW.g.cdn.example.",
@@ -270,8 +271,8 @@ fn each_client_is_given_the_servers_near_it_and_a_map_can_be_asked_again_by_its_
             "10.1.7.9",
             "--map",
             &maps,
-            "--epoch",
-            &epoch,
+            which,
+            &value,
             "--json",
             "-",
         ]);
@@ -286,7 +287,9 @@ fn each_client_is_given_the_servers_near_it_and_a_map_can_be_asked_again_by_its_
         addresses.sort();
         addresses
     };
+    let explain = |epoch: u64| explain_by("--epoch", epoch);
     assert_eq!(explain(epoch), ams);
+    assert_eq!(explain_by("--at", asked_at), explain(later));
     assert!(explain(later).iter().all(|known| known != address));
     assert_eq!(mapper.operator("POST", &format!("/restore?server={name}")).0, 200);
     mapper.until("www.g.cdn.example", AMS, |addresses| addresses == ams);

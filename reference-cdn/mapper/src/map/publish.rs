@@ -41,6 +41,8 @@ pub enum PublishError {
     Taken { path: PathBuf },
     #[error("epoch {epoch} does not follow {last}; each map needs a later epoch than the one before", epoch = .epoch.0, last = .last.0)]
     Epoch { epoch: Epoch, last: Epoch },
+    #[error("{}: no map of that time is kept; the first is of {first} ms since 1970", .path.display())]
+    Before { path: PathBuf, first: u64 },
     #[error("{}: there is no map of epoch {epoch}; kept are {kept}", .path.display(), epoch = .epoch.0)]
     Gone { path: PathBuf, epoch: Epoch, kept: String },
 }
@@ -424,6 +426,26 @@ impl Reader {
         let (now, stamp) = file::read_conditions(&octets, &known, &digest)
             .map_err(|error| PublishError::File { path: conditions.to_owned(), error })?;
         Ok(Edition { epoch: stamp.epoch, time: stamp.time, digest, network: known, conditions: now })
+    }
+}
+
+/// The epoch that was in force at a time, in milliseconds since 1970: of those that are kept.
+///
+/// # Errors
+/// When all that are kept are later, or one cannot be read.
+pub fn epoch_at(folder: &Path, time: u64) -> Result<Epoch> {
+    let mut first = None;
+    let mut last: Option<(u64, Epoch)> = None;
+    for (epoch, path) in epochs(folder)? {
+        let (stamp, _) = peek(&path)?;
+        if stamp.time <= time {
+            last = last.max(Some((stamp.time, epoch)));
+        }
+        first = first.map_or(Some(stamp.time), |first: u64| Some(first.min(stamp.time)));
+    }
+    match last {
+        Some((_, epoch)) => Ok(epoch),
+        None => Err(PublishError::Before { path: folder.to_owned(), first: first.unwrap_or(0) }),
     }
 }
 
