@@ -466,6 +466,53 @@ fn operators_need_the_token() {
     assert_eq!(mapper.operator("GET", "/explain?name=www.g.cdn.example&client=nobody").0, 400);
 }
 
+/// A surge on one name, played on the network of a configuration, as a page that a browser shows.
+#[test]
+fn a_simulation_makes_a_page_with_the_load_of_each_server() {
+    let folder = Folder::new();
+    let scenario = "seconds = 60\nrequests = 900\nrequests-of-capacity = 1000\nresolvers = 40\n[[event]]\nat = 20\nfor = 20\nwhat = { surge = { names = \"www\", factor = 3 } }\n";
+    folder.put("surge.toml", scenario);
+    let page = folder.at("surge.html");
+    let output = run(&[
+        "map",
+        "simulate",
+        &folder.at("surge.toml"),
+        "--config",
+        &folder.at("mapper.toml"),
+        "--html",
+        &page,
+    ]);
+    let said = text(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", text(&output.stderr));
+    assert!(said.contains("5 servers, 60 s") && said.contains("got no address"), "{said}");
+    let html = std::fs::read_to_string(&page).expect("the page");
+    assert!(!html.contains("http://") && !html.contains("https://"), "the page fetches something");
+    let browser = ["chromium", "chromium-browser"].into_iter().find(|name| {
+        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    });
+    let Some(browser) = browser else {
+        assert!(std::env::var_os("REQUIRE_PEERS").is_none_or(|it| it != "1"), "chromium must be installed");
+        eprintln!("not run: chromium is not here");
+        return;
+    };
+    let shown = Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+        ])
+        .args(["--disable-component-update", "--disable-sync", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", folder.at("browser")))
+        .arg(format!("file://{page}"))
+        .output()
+        .expect("runs");
+    let shown = text(&shown.stdout);
+    assert_eq!(shown.matches("class=\"server\"").count(), 5, "{shown}");
+    assert!(shown.contains("second threshold") && shown.contains("www wanted 3 times as much"), "{shown}");
+}
+
 fn example() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mapper.example.toml");
     std::fs::read_to_string(path).expect("the shipped example")
