@@ -58,7 +58,7 @@ impl Steering for World {
             let label = usize::from(*labels.first()?);
             (labels.get(label + 1..)? == b"\x04wild").then_some(0)
         })?;
-        Some(Steerable { service: ServiceId(service as u32), content: name::hash(labels) })
+        Some(Steerable { service: ServiceId(service as u32), content: name::hash(labels), wildcard: false })
     }
 
     fn is_above_names(&self, labels: &[u8]) -> bool {
