@@ -49,6 +49,8 @@ pub struct Watch {
     /// Of sites' low-level name servers, by the site's name.
     names: HashMap<String, Probes>,
     blind: bool,
+    /// Until when silence of a moment ago, when that was so, is not believed: reports that are lost no more need time to come.
+    trusting: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -256,9 +258,13 @@ impl Watch {
         let many = |silent: u64, all: u64| silent > 1 && silent * 1000 > all * u64::from(rules.most_silent);
         self.blind =
             sites > 0 && silent_sites == sites || many(silent_sites, sites) || many(silent_others, others);
+        if self.blind {
+            self.trusting = now.saturating_add(rules.silent);
+        }
         for key in fell_silent {
             if let Some(watched) = self.servers.get_mut(&key) {
-                watched.excused |= self.blind;
+                // Who is still silent when others are heard again has no excuse any more.
+                watched.excused = self.blind || watched.excused && now < self.trusting;
             }
         }
     }
