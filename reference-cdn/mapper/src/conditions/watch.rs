@@ -37,6 +37,8 @@ const CHANCE: u64 = 1_000_000_000;
 const MOST_SPREAD: u16 = PARTS as u16 * 8;
 /// What is assumed of a server's losses until they are known, in thousandths.
 const FIRST_LOSS: u16 = 100;
+/// When a start has not been heard of for so long, an earlier one may be the true one, in milliseconds.
+const QUIET: u64 = 10_000;
 /// However many are lost, so many in a row are too many.
 const MOST_MISSING: u64 = 20;
 
@@ -78,6 +80,7 @@ struct Last {
     at: u64,
     started: u64,
     number: u64,
+    sent: u64,
     state: State,
     octets: u64,
     names: Vec<(u64, u16)>,
@@ -134,7 +137,11 @@ impl Watch {
         }
         if let Some(last) = &watched.last {
             let newer = (report.started, report.number) > (last.started, last.number);
-            if !newer {
+            // The clock was wrong when it started before, and is right now. No copy of an old report: it was sent after the last.
+            let put_back = report.started < last.started
+                && report.sent > last.sent
+                && now.saturating_sub(last.at) >= QUIET;
+            if !newer && !put_back {
                 return Taken::Old;
             }
         }
@@ -162,6 +169,7 @@ impl Watch {
             at: now,
             started: report.started,
             number: report.number,
+            sent: report.sent,
             state: report.state,
             octets: report.octets,
             names,

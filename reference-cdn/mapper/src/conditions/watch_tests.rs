@@ -67,3 +67,21 @@ fn who_stays_silent_when_reports_come_again_has_failed() {
     let failed = (0..12).filter(|at| last.servers[*at].standing == Standing::Failed).collect::<Vec<_>>();
     assert_eq!(failed, [0]);
 }
+
+#[test]
+fn a_clock_that_was_put_back_silences_nobody_for_long() {
+    let mut play = Play::new(&[4]);
+    let day = 86_400_000;
+    assert_eq!(play.report(0, 300, |report| report.started += day), Taken::Taken);
+    play.now += 1000;
+    // A report of before that somebody kept.
+    assert_eq!(play.report(0, 300, |report| report.sent -= 1000), Taken::Old);
+    play.now += 20_000;
+    assert_eq!(play.report(0, 300, |report| report.sent -= 21_000), Taken::Old);
+    assert_eq!(play.report(0, 300, |_| ()), Taken::Taken);
+    // The later start is heard again: it was not that one.
+    play.now += 1000;
+    assert_eq!(play.report(0, 300, |report| report.started += day), Taken::Taken);
+    play.now += 1000;
+    assert_eq!(play.report(0, 300, |_| ()), Taken::Old);
+}
