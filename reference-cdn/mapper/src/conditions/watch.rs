@@ -289,6 +289,7 @@ impl Watch {
         let mut overloaded: Vec<(u32, u64)> = Vec::new();
         for key in keys {
             let Some(watched) = self.servers.get_mut(&key) else { continue };
+            watched.forget_load(now, rules);
             watched.now.busy = watched.load >= if watched.now.busy { first_leave } else { first };
             let was = watched.now.standing;
             let next = if watched.withdrawn || watched.stops() {
@@ -527,6 +528,14 @@ impl Watched {
 
     fn stops(&self) -> bool {
         self.last.as_ref().is_some_and(|last| last.state == State::Stops)
+    }
+
+    /// What was said of the load long ago says nothing of now: a server that only probes reach would stay out for ever.
+    fn forget_load(&mut self, now: u64, rules: &Rules) {
+        let long = rules.silent.saturating_add(rules.lifetime);
+        if self.last.as_ref().is_some_and(|last| now.saturating_sub(last.at) >= long) {
+            self.load = 0;
+        }
     }
 
     /// Whether more reports are missing in a row than its losses explain.

@@ -85,3 +85,20 @@ fn a_clock_that_was_put_back_silences_nobody_for_long() {
     play.now += 1000;
     assert_eq!(play.report(0, 300, |_| ()), Taken::Old);
 }
+
+#[test]
+fn a_load_that_was_told_long_ago_keeps_nobody_out() {
+    let mut play = Play::new(&[4]);
+    for _ in 0..3 {
+        play.second(1..4, 300);
+        play.report(0, 1000, |_| ());
+    }
+    assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Overloaded);
+    let mut last = Conditions::default();
+    for _ in 0..120 {
+        let (key, rules) = (play.network.servers[0].key, play.rules);
+        play.watch.probe(play.now, key, true, &rules);
+        last = play.second(1..4, 300);
+    }
+    assert_eq!(last.servers[0], ServerNow { spread: last.servers[0].spread, ..ServerNow::default() });
+}
