@@ -390,8 +390,10 @@ impl Watch {
             }
             // What the servers have left beside this name.
             let others = load.saturating_sub(copies.demand) / all;
-            let spare =
-                u64::from(rules.first_leave).saturating_sub(others).max(u64::from(rules.first_leave) / 4);
+            let spare = u64::from(rules.first_leave)
+                .saturating_sub(others)
+                .max(u64::from(rules.first_leave) / 4)
+                .max(1);
             let needed = u16::try_from(copies.demand.div_ceil(mean * spare)).unwrap_or(u16::MAX).min(most);
             copies.step(now, needed, rules);
             if copies.copies <= 1 {
@@ -435,7 +437,8 @@ impl Watch {
                 watched.spread_since = now;
             } else if !watched.now.busy
                 && watched.now.spread > 0
-                && now.saturating_sub(watched.pressed) >= rules.lifetime * u64::from(rules.patience)
+                && now.saturating_sub(watched.pressed)
+                    >= rules.lifetime.saturating_mul(u64::from(rules.patience))
                 && waited >= rules.lifetime
             {
                 watched.now.spread =
@@ -461,12 +464,12 @@ impl Watch {
             if matches!(watched.now.standing, Standing::Serving | Standing::Overloaded) {
                 capacity += u64::from(server.capacity);
                 load += u64::from(watched.load) * u64::from(server.capacity);
-                octets += last.octets;
+                octets = octets.saturating_add(last.octets);
             }
         }
         let used = load.checked_div(capacity).unwrap_or(0);
         // Megabits a second; in thousandths of what the site can send.
-        let sent = (octets * 8 / 1000).checked_div(u64::from(site.bandwidth)).unwrap_or(0);
+        let sent = (octets / 125).checked_div(u64::from(site.bandwidth)).unwrap_or(0);
         let used = used.max(sent);
         let shift = self.sites.entry(site.name.clone()).or_default();
         while shift.said.front().is_some_and(|(at, _)| now.saturating_sub(*at) > rules.lifetime) {
@@ -476,7 +479,7 @@ impl Watch {
         let kept = said.checked_div(shift.said.len() as u64).unwrap_or(u64::from(PARTS)).max(1);
         let whole = used * u64::from(PARTS) / kept;
         // Below the threshold by half the way back: servers of a site are never loaded alike.
-        let goal = u64::from(rules.first + rules.first_leave) / 2;
+        let goal = (u64::from(rules.first) + u64::from(rules.first_leave)) / 2;
         let begins = if shift.shifted == 0 { u64::from(rules.first) } else { goal };
         let needed = if whole <= begins { 0 } else { u64::from(PARTS) - goal * u64::from(PARTS) / whole };
         let needed = u8::try_from(needed).unwrap_or(PARTS).min(PARTS - 1);
@@ -486,7 +489,9 @@ impl Watch {
             shift.needed = shift.needed.max(needed);
             if needed == shift.shifted {
                 (shift.needed, shift.enough) = (0, now);
-            } else if now.saturating_sub(shift.enough) >= rules.lifetime * u64::from(rules.patience) {
+            } else if now.saturating_sub(shift.enough)
+                >= rules.lifetime.saturating_mul(u64::from(rules.patience))
+            {
                 (shift.shifted, shift.needed, shift.enough) = (shift.needed, 0, now);
             }
         }
@@ -513,7 +518,7 @@ impl Copies {
             return;
         }
         self.needed = self.needed.max(needed);
-        if now.saturating_sub(self.enough) >= rules.lifetime * u64::from(rules.patience) {
+        if now.saturating_sub(self.enough) >= rules.lifetime.saturating_mul(u64::from(rules.patience)) {
             (self.copies, self.needed, self.enough) = (self.needed, 0, now);
         }
     }

@@ -102,3 +102,41 @@ fn a_load_that_was_told_long_ago_keeps_nobody_out() {
     }
     assert_eq!(last.servers[0], ServerNow { spread: last.servers[0].spread, ..ServerNow::default() });
 }
+
+#[test]
+fn no_number_of_a_report_or_a_rule_is_too_much() {
+    let mut play = Play::new(&[2, 2]);
+    (play.network.sites[0].bandwidth, play.network.servers[0].capacity) = (1, u32::MAX);
+    play.rules = Rules {
+        first_leave: 1,
+        first: u16::MAX - 1,
+        second_leave: 2,
+        second: u16::MAX,
+        lifetime: u64::MAX,
+        silent: u64::MAX,
+        ..play.rules
+    };
+    assert_eq!(play.rules.check(), Ok(()));
+    let wild = |report: &mut LoadReport| {
+        (report.octets, report.number) = (u64::MAX, u64::MAX - 10 + report.number / 1000);
+        report.names = vec![control::load_report::NameLoad { name: "a1".into(), share: 1000 }];
+    };
+    for _ in 0..5 {
+        for server in 0..4 {
+            let mut report = LoadReport {
+                server: play.network.server_names[server].clone(),
+                started: u64::MAX,
+                sent: UNIX + play.now,
+                number: play.now,
+                processor: u16::MAX,
+                ..LoadReport::default()
+            };
+            wild(&mut report);
+            let steerable = crate::steer::Steerable { service: crate::network::ServiceId(0), content: 7 };
+            let key = play.network.servers[server].key;
+            play.watch.report(play.now, UNIX + play.now, Some(key), &report, |_| Some(steerable));
+        }
+        play.watch.step(play.now, &play.network, &play.rules);
+        play.now += 1000;
+    }
+}
