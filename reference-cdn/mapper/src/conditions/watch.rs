@@ -72,7 +72,8 @@ struct Watched {
     excused: bool,
     /// Thousandths of its reports that do not arrive, smoothed.
     loss: u16,
-    probes: Probes,
+    /// Of each kind of probe that is configured.
+    probes: Vec<Probes>,
 }
 
 #[derive(Clone, Debug)]
@@ -92,6 +93,8 @@ struct Probes {
     succeeded: bool,
     row: u8,
     at: u64,
+    /// Between the last two.
+    gap: u64,
     /// What the rows came to.
     failed: bool,
 }
@@ -177,9 +180,14 @@ impl Watch {
         Taken::Taken
     }
 
-    /// Takes the outcome of a probe of a server.
-    pub fn probe(&mut self, now: u64, key: u64, succeeded: bool, rules: &Rules) {
-        self.servers.entry(key).or_default().probes.take(now, succeeded, rules);
+    /// Takes the outcome of a probe of a server. Kinds of probes are counted apart, by their number: one that always fails is
+    /// not made up for by others that succeed in between.
+    pub fn probe(&mut self, now: u64, key: u64, kind: usize, succeeded: bool, rules: &Rules) {
+        let probes = &mut self.servers.entry(key).or_default().probes;
+        if probes.len() <= kind {
+            probes.resize(kind + 1, Probes::default());
+        }
+        probes[kind].take(now, succeeded, rules);
     }
 
     /// Takes the outcome of asking a site's low-level name servers: whether any of them answered.
@@ -504,10 +512,16 @@ impl Watch {
 impl Probes {
     fn take(&mut self, now: u64, succeeded: bool, rules: &Rules) {
         self.row = if self.succeeded == succeeded { self.row.saturating_add(1) } else { 1 };
+        self.gap = if self.at == 0 { 0 } else { now.saturating_sub(self.at) };
         (self.succeeded, self.at) = (succeeded, now);
         if self.row >= rules.probes {
             self.failed = !succeeded;
         }
+    }
+
+    /// Whether the last one succeeded, and the next is not long overdue.
+    fn reach(&self, now: u64, rules: &Rules) -> bool {
+        self.succeeded && now.saturating_sub(self.at) < rules.lifetime.max(self.gap.saturating_mul(2))
     }
 }
 
@@ -556,10 +570,10 @@ impl Watched {
     }
 
     fn failed(&self, now: u64, rules: &Rules) -> bool {
-        if self.probes.failed {
+        if self.probes.iter().any(|probes| probes.failed) {
             return true;
         }
-        let reached = self.probes.succeeded && now.saturating_sub(self.probes.at) < rules.lifetime;
+        let reached = self.probes.iter().any(|probes| probes.reach(now, rules));
         self.is_silent(now, rules) && !reached && !self.excused
     }
 }

@@ -97,7 +97,7 @@ fn a_load_that_was_told_long_ago_keeps_nobody_out() {
     let mut last = Conditions::default();
     for _ in 0..120 {
         let (key, rules) = (play.network.servers[0].key, play.rules);
-        play.watch.probe(play.now, key, true, &rules);
+        play.watch.probe(play.now, key, 0, true, &rules);
         last = play.second(1..4, 300);
     }
     assert_eq!(last.servers[0], ServerNow { spread: last.servers[0].spread, ..ServerNow::default() });
@@ -139,4 +139,38 @@ fn no_number_of_a_report_or_a_rule_is_too_much() {
         play.watch.step(play.now, &play.network, &play.rules);
         play.now += 1000;
     }
+}
+
+#[test]
+fn one_kind_of_probe_does_not_hide_that_another_fails() {
+    let mut play = Play::new(&[4]);
+    let (key, rules) = (play.network.servers[0].key, play.rules);
+    let mut last = Conditions::default();
+    for _ in 0..5 {
+        play.watch.probe(play.now, key, 0, true, &rules);
+        play.watch.probe(play.now, key, 1, false, &rules);
+        last = play.second(0..4, 300);
+    }
+    assert_eq!(last.servers[0].standing, Standing::Failed);
+}
+
+#[test]
+fn a_probe_counts_until_the_next_however_seldom_they_are() {
+    let mut play = Play::new(&[4, 4]);
+    let (key, rules) = (play.network.servers[0].key, play.rules);
+    for second in 0..300 {
+        if second % 30 == 0 {
+            play.watch.probe(play.now, key, 0, true, &rules);
+        }
+        // After a minute only probes tell of it.
+        let conditions = play.second(usize::from(second > 60)..8, 300);
+        assert_eq!(conditions.servers[0].standing, Standing::Serving, "second {second}");
+    }
+    for second in 0..120 {
+        if second % 30 == 0 {
+            play.watch.probe(play.now, key, 0, false, &rules);
+        }
+        play.second(1..8, 300);
+    }
+    assert_eq!(play.second(1..8, 300).servers[0].standing, Standing::Failed);
 }
