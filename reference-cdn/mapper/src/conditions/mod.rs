@@ -2,6 +2,8 @@
 
 mod rules;
 mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 pub use rules::{Rules, RulesError};
 pub use watch::{Taken, Watch};

@@ -37,6 +37,8 @@ const CHANCE: u64 = 1_000_000_000;
 const MOST_SPREAD: u16 = PARTS as u16 * 8;
 /// What is assumed of a server's losses until they are known, in thousandths.
 const FIRST_LOSS: u16 = 100;
+/// When a start has not been heard of for so long, an earlier one may be the true one, in milliseconds.
+const QUIET: u64 = 10_000;
 /// However many are lost, so many in a row are too many.
 const MOST_MISSING: u64 = 20;
 
@@ -49,6 +51,8 @@ pub struct Watch {
     /// Of sites' low-level name servers, by the site's name.
     names: HashMap<String, Probes>,
     blind: bool,
+    /// Until when silence of a moment ago, when that was so, is not believed: reports that are lost no more need time to come.
+    trusting: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -68,7 +72,8 @@ struct Watched {
     excused: bool,
     /// Thousandths of its reports that do not arrive, smoothed.
     loss: u16,
-    probes: Probes,
+    /// Of each kind of probe that is configured.
+    probes: Vec<Probes>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +81,7 @@ struct Last {
     at: u64,
     started: u64,
     number: u64,
+    sent: u64,
     state: State,
     octets: u64,
     names: Vec<(u64, u16)>,
@@ -87,6 +93,8 @@ struct Probes {
     succeeded: bool,
     row: u8,
     at: u64,
+    /// Between the last two.
+    gap: u64,
     /// What the rows came to.
     failed: bool,
 }
@@ -132,7 +140,11 @@ impl Watch {
         }
         if let Some(last) = &watched.last {
             let newer = (report.started, report.number) > (last.started, last.number);
-            if !newer {
+            // The clock was wrong when it started before, and is right now. No copy of an old report: it was sent after the last.
+            let put_back = report.started < last.started
+                && report.sent > last.sent
+                && now.saturating_sub(last.at) >= QUIET;
+            if !newer && !put_back {
                 return Taken::Old;
             }
         }
@@ -160,6 +172,7 @@ impl Watch {
             at: now,
             started: report.started,
             number: report.number,
+            sent: report.sent,
             state: report.state,
             octets: report.octets,
             names,
@@ -167,9 +180,14 @@ impl Watch {
         Taken::Taken
     }
 
-    /// Takes the outcome of a probe of a server.
-    pub fn probe(&mut self, now: u64, key: u64, succeeded: bool, rules: &Rules) {
-        self.servers.entry(key).or_default().probes.take(now, succeeded, rules);
+    /// Takes the outcome of a probe of a server. Kinds of probes are counted apart, by their number: one that always fails is
+    /// not made up for by others that succeed in between.
+    pub fn probe(&mut self, now: u64, key: u64, kind: usize, succeeded: bool, rules: &Rules) {
+        let probes = &mut self.servers.entry(key).or_default().probes;
+        if probes.len() <= kind {
+            probes.resize(kind + 1, Probes::default());
+        }
+        probes[kind].take(now, succeeded, rules);
     }
 
     /// Takes the outcome of asking a site's low-level name servers: whether any of them answered.
@@ -256,9 +274,13 @@ impl Watch {
         let many = |silent: u64, all: u64| silent > 1 && silent * 1000 > all * u64::from(rules.most_silent);
         self.blind =
             sites > 0 && silent_sites == sites || many(silent_sites, sites) || many(silent_others, others);
+        if self.blind {
+            self.trusting = now.saturating_add(rules.silent);
+        }
         for key in fell_silent {
             if let Some(watched) = self.servers.get_mut(&key) {
-                watched.excused |= self.blind;
+                // Who is still silent when others are heard again has no excuse any more.
+                watched.excused = self.blind || watched.excused && now < self.trusting;
             }
         }
     }
@@ -275,6 +297,7 @@ impl Watch {
         let mut overloaded: Vec<(u32, u64)> = Vec::new();
         for key in keys {
             let Some(watched) = self.servers.get_mut(&key) else { continue };
+            watched.forget_load(now, rules);
             watched.now.busy = watched.load >= if watched.now.busy { first_leave } else { first };
             let was = watched.now.standing;
             let next = if watched.withdrawn || watched.stops() {
@@ -375,8 +398,10 @@ impl Watch {
             }
             // What the servers have left beside this name.
             let others = load.saturating_sub(copies.demand) / all;
-            let spare =
-                u64::from(rules.first_leave).saturating_sub(others).max(u64::from(rules.first_leave) / 4);
+            let spare = u64::from(rules.first_leave)
+                .saturating_sub(others)
+                .max(u64::from(rules.first_leave) / 4)
+                .max(1);
             let needed = u16::try_from(copies.demand.div_ceil(mean * spare)).unwrap_or(u16::MAX).min(most);
             copies.step(now, needed, rules);
             if copies.copies <= 1 {
@@ -420,7 +445,8 @@ impl Watch {
                 watched.spread_since = now;
             } else if !watched.now.busy
                 && watched.now.spread > 0
-                && now.saturating_sub(watched.pressed) >= rules.lifetime * u64::from(rules.patience)
+                && now.saturating_sub(watched.pressed)
+                    >= rules.lifetime.saturating_mul(u64::from(rules.patience))
                 && waited >= rules.lifetime
             {
                 watched.now.spread =
@@ -446,12 +472,12 @@ impl Watch {
             if matches!(watched.now.standing, Standing::Serving | Standing::Overloaded) {
                 capacity += u64::from(server.capacity);
                 load += u64::from(watched.load) * u64::from(server.capacity);
-                octets += last.octets;
+                octets = octets.saturating_add(last.octets);
             }
         }
         let used = load.checked_div(capacity).unwrap_or(0);
         // Megabits a second; in thousandths of what the site can send.
-        let sent = (octets * 8 / 1000).checked_div(u64::from(site.bandwidth)).unwrap_or(0);
+        let sent = (octets / 125).checked_div(u64::from(site.bandwidth)).unwrap_or(0);
         let used = used.max(sent);
         let shift = self.sites.entry(site.name.clone()).or_default();
         while shift.said.front().is_some_and(|(at, _)| now.saturating_sub(*at) > rules.lifetime) {
@@ -461,7 +487,7 @@ impl Watch {
         let kept = said.checked_div(shift.said.len() as u64).unwrap_or(u64::from(PARTS)).max(1);
         let whole = used * u64::from(PARTS) / kept;
         // Below the threshold by half the way back: servers of a site are never loaded alike.
-        let goal = u64::from(rules.first + rules.first_leave) / 2;
+        let goal = (u64::from(rules.first) + u64::from(rules.first_leave)) / 2;
         let begins = if shift.shifted == 0 { u64::from(rules.first) } else { goal };
         let needed = if whole <= begins { 0 } else { u64::from(PARTS) - goal * u64::from(PARTS) / whole };
         let needed = u8::try_from(needed).unwrap_or(PARTS).min(PARTS - 1);
@@ -471,7 +497,9 @@ impl Watch {
             shift.needed = shift.needed.max(needed);
             if needed == shift.shifted {
                 (shift.needed, shift.enough) = (0, now);
-            } else if now.saturating_sub(shift.enough) >= rules.lifetime * u64::from(rules.patience) {
+            } else if now.saturating_sub(shift.enough)
+                >= rules.lifetime.saturating_mul(u64::from(rules.patience))
+            {
                 (shift.shifted, shift.needed, shift.enough) = (shift.needed, 0, now);
             }
         }
@@ -484,10 +512,16 @@ impl Watch {
 impl Probes {
     fn take(&mut self, now: u64, succeeded: bool, rules: &Rules) {
         self.row = if self.succeeded == succeeded { self.row.saturating_add(1) } else { 1 };
+        self.gap = if self.at == 0 { 0 } else { now.saturating_sub(self.at) };
         (self.succeeded, self.at) = (succeeded, now);
         if self.row >= rules.probes {
             self.failed = !succeeded;
         }
+    }
+
+    /// Whether the last one succeeded, and the next is not long overdue.
+    fn reach(&self, now: u64, rules: &Rules) -> bool {
+        self.succeeded && now.saturating_sub(self.at) < rules.lifetime.max(self.gap.saturating_mul(2))
     }
 }
 
@@ -498,7 +532,7 @@ impl Copies {
             return;
         }
         self.needed = self.needed.max(needed);
-        if now.saturating_sub(self.enough) >= rules.lifetime * u64::from(rules.patience) {
+        if now.saturating_sub(self.enough) >= rules.lifetime.saturating_mul(u64::from(rules.patience)) {
             (self.copies, self.needed, self.enough) = (self.needed, 0, now);
         }
     }
@@ -515,6 +549,14 @@ impl Watched {
         self.last.as_ref().is_some_and(|last| last.state == State::Stops)
     }
 
+    /// What was said of the load long ago says nothing of now: a server that only probes reach would stay out for ever.
+    fn forget_load(&mut self, now: u64, rules: &Rules) {
+        let long = rules.silent.saturating_add(rules.lifetime);
+        if self.last.as_ref().is_some_and(|last| now.saturating_sub(last.at) >= long) {
+            self.load = 0;
+        }
+    }
+
     /// Whether more reports are missing in a row than its losses explain.
     fn is_silent(&self, now: u64, rules: &Rules) -> bool {
         let Some(last) = &self.last else { return false };
@@ -528,10 +570,10 @@ impl Watched {
     }
 
     fn failed(&self, now: u64, rules: &Rules) -> bool {
-        if self.probes.failed {
+        if self.probes.iter().any(|probes| probes.failed) {
             return true;
         }
-        let reached = self.probes.succeeded && now.saturating_sub(self.probes.at) < rules.lifetime;
+        let reached = self.probes.iter().any(|probes| probes.reach(now, rules));
         self.is_silent(now, rules) && !reached && !self.excused
     }
 }

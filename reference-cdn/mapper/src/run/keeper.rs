@@ -39,6 +39,8 @@ pub enum Order {
     /// A probe of a server ended.
     Probed {
         server: String,
+        /// Which of the configured probes.
+        kind: usize,
         succeeded: bool,
     },
     /// A site's low-level name servers were asked: whether any answered.
@@ -199,9 +201,9 @@ impl Keeper {
                 let _ = done.send(key.is_some());
                 key.is_some()
             }
-            Order::Probed { server, succeeded } => {
+            Order::Probed { server, kind, succeeded } => {
                 if let Some(key) = self.by_name.get(&server).copied() {
-                    self.watch.probe((self.outside.monotonic)(), key, succeeded, &self.config.rules);
+                    self.watch.probe((self.outside.monotonic)(), key, kind, succeeded, &self.config.rules);
                 }
                 false
             }

@@ -133,8 +133,8 @@ impl Mapper {
         if let (Some(admin), Some(token)) = (&shared.config.admin, token) {
             addresses.admin = Some(admin::listen(&runtime, admin.listen, token, keys, Arc::clone(&shared))?);
         }
-        for probe in &shared.config.probes {
-            runtime.spawn(probes::run(probe.clone(), Arc::clone(&shared)));
+        for (kind, probe) in shared.config.probes.iter().enumerate() {
+            runtime.spawn(probes::run(kind, probe.clone(), Arc::clone(&shared)));
         }
         if let (Some(probe), Some(zone)) = (shared.config.probe_names, shared.config.low_zone()) {
             runtime.spawn(names::run(probe, zone.to_owned(), Arc::clone(&shared)));

@@ -22,8 +22,8 @@ use crate::network::Features;
 /// Longest content that is downloaded.
 const LONGEST: usize = 16 << 20;
 
-/// Probes the servers of the map in use, again and again.
-pub(super) async fn run(probe: Probe, shared: Arc<Shared>) {
+/// Probes the servers of the map in use, again and again. `kind` is the number of the probe in the configuration.
+pub(super) async fn run(kind: usize, probe: Probe, shared: Arc<Shared>) {
     let room = Arc::new(Semaphore::new(probe.at_once.max(1)));
     let mut ticks = tokio::time::interval(Duration::from_secs(probe.every.max(1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -69,7 +69,7 @@ pub(super) async fn run(probe: Probe, shared: Arc<Shared>) {
                     Err(why) => tracing::warn!(server, "the probe fails: {why}"),
                 }
             }
-            if shared.orders.send(Order::Probed { server, succeeded }).await.is_err() {
+            if shared.orders.send(Order::Probed { server, kind, succeeded }).await.is_err() {
                 return;
             }
         }

@@ -1,0 +1,176 @@
+//! Cases that simulations do not come by.
+
+use control::load_report::LoadReport;
+
+use super::*;
+use crate::network::Network;
+use crate::sample;
+
+const UNIX: u64 = 1_700_000_000_000;
+
+struct Play {
+    network: Network,
+    watch: Watch,
+    rules: Rules,
+    now: u64,
+}
+
+impl Play {
+    fn new(servers: &[usize]) -> Self {
+        let (network, watch, rules) = (sample::network(servers), Watch::default(), Rules::default());
+        Self { network, watch, rules, now: 1 }
+    }
+
+    fn report(&mut self, server: usize, load: u16, change: impl Fn(&mut LoadReport)) -> Taken {
+        let mut report = LoadReport {
+            server: self.network.server_names[server].clone(),
+            started: UNIX,
+            number: self.now,
+            sent: UNIX + self.now,
+            processor: load,
+            ..LoadReport::default()
+        };
+        change(&mut report);
+        let key = self.network.servers[server].key;
+        self.watch.report(self.now, UNIX + self.now, Some(key), &report, |_| None)
+    }
+
+    /// A second in which these servers report.
+    fn second(&mut self, reporting: impl IntoIterator<Item = usize>, load: u16) -> Conditions {
+        for server in reporting {
+            assert_eq!(self.report(server, load, |_| ()), Taken::Taken);
+        }
+        let conditions = self.watch.step(self.now, &self.network, &self.rules);
+        self.now += 1000;
+        conditions
+    }
+}
+
+#[test]
+fn who_stays_silent_when_reports_come_again_has_failed() {
+    let mut play = Play::new(&[4, 4, 4]);
+    for _ in 0..10 {
+        play.second(0..12, 300);
+    }
+    // Five of twelve, at three sites: more likely cut off.
+    let heard = |server: &usize| ![0, 1, 4, 5, 8].contains(server);
+    for _ in 0..30 {
+        let conditions = play.second((0..12).filter(heard), 300);
+        assert!(conditions.servers.iter().all(|now| now.standing == Standing::Serving));
+    }
+    assert!(play.watch.is_blind());
+    let mut last = Conditions::default();
+    for _ in 0..30 {
+        last = play.second(1..12, 300);
+    }
+    assert!(!play.watch.is_blind());
+    let failed = (0..12).filter(|at| last.servers[*at].standing == Standing::Failed).collect::<Vec<_>>();
+    assert_eq!(failed, [0]);
+}
+
+#[test]
+fn a_clock_that_was_put_back_silences_nobody_for_long() {
+    let mut play = Play::new(&[4]);
+    let day = 86_400_000;
+    assert_eq!(play.report(0, 300, |report| report.started += day), Taken::Taken);
+    play.now += 1000;
+    // A report of before that somebody kept.
+    assert_eq!(play.report(0, 300, |report| report.sent -= 1000), Taken::Old);
+    play.now += 20_000;
+    assert_eq!(play.report(0, 300, |report| report.sent -= 21_000), Taken::Old);
+    assert_eq!(play.report(0, 300, |_| ()), Taken::Taken);
+    // The later start is heard again: it was not that one.
+    play.now += 1000;
+    assert_eq!(play.report(0, 300, |report| report.started += day), Taken::Taken);
+    play.now += 1000;
+    assert_eq!(play.report(0, 300, |_| ()), Taken::Old);
+}
+
+#[test]
+fn a_load_that_was_told_long_ago_keeps_nobody_out() {
+    let mut play = Play::new(&[4]);
+    for _ in 0..3 {
+        play.second(1..4, 300);
+        play.report(0, 1000, |_| ());
+    }
+    assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Overloaded);
+    let mut last = Conditions::default();
+    for _ in 0..120 {
+        let (key, rules) = (play.network.servers[0].key, play.rules);
+        play.watch.probe(play.now, key, 0, true, &rules);
+        last = play.second(1..4, 300);
+    }
+    assert_eq!(last.servers[0], ServerNow { spread: last.servers[0].spread, ..ServerNow::default() });
+}
+
+#[test]
+fn no_number_of_a_report_or_a_rule_is_too_much() {
+    let mut play = Play::new(&[2, 2]);
+    (play.network.sites[0].bandwidth, play.network.servers[0].capacity) = (1, u32::MAX);
+    play.rules = Rules {
+        first_leave: 1,
+        first: u16::MAX - 1,
+        second_leave: 2,
+        second: u16::MAX,
+        lifetime: u64::MAX,
+        silent: u64::MAX,
+        ..play.rules
+    };
+    assert_eq!(play.rules.check(), Ok(()));
+    let wild = |report: &mut LoadReport| {
+        (report.octets, report.number) = (u64::MAX, u64::MAX - 10 + report.number / 1000);
+        report.names = vec![control::load_report::NameLoad { name: "a1".into(), share: 1000 }];
+    };
+    for _ in 0..5 {
+        for server in 0..4 {
+            let mut report = LoadReport {
+                server: play.network.server_names[server].clone(),
+                started: u64::MAX,
+                sent: UNIX + play.now,
+                number: play.now,
+                processor: u16::MAX,
+                ..LoadReport::default()
+            };
+            wild(&mut report);
+            let steerable = crate::steer::Steerable { service: crate::network::ServiceId(0), content: 7 };
+            let key = play.network.servers[server].key;
+            play.watch.report(play.now, UNIX + play.now, Some(key), &report, |_| Some(steerable));
+        }
+        play.watch.step(play.now, &play.network, &play.rules);
+        play.now += 1000;
+    }
+}
+
+#[test]
+fn one_kind_of_probe_does_not_hide_that_another_fails() {
+    let mut play = Play::new(&[4]);
+    let (key, rules) = (play.network.servers[0].key, play.rules);
+    let mut last = Conditions::default();
+    for _ in 0..5 {
+        play.watch.probe(play.now, key, 0, true, &rules);
+        play.watch.probe(play.now, key, 1, false, &rules);
+        last = play.second(0..4, 300);
+    }
+    assert_eq!(last.servers[0].standing, Standing::Failed);
+}
+
+#[test]
+fn a_probe_counts_until_the_next_however_seldom_they_are() {
+    let mut play = Play::new(&[4, 4]);
+    let (key, rules) = (play.network.servers[0].key, play.rules);
+    for second in 0..300 {
+        if second % 30 == 0 {
+            play.watch.probe(play.now, key, 0, true, &rules);
+        }
+        // After a minute only probes tell of it.
+        let conditions = play.second(usize::from(second > 60)..8, 300);
+        assert_eq!(conditions.servers[0].standing, Standing::Serving, "second {second}");
+    }
+    for second in 0..120 {
+        if second % 30 == 0 {
+            play.watch.probe(play.now, key, 0, false, &rules);
+        }
+        play.second(1..8, 300);
+    }
+    assert_eq!(play.second(1..8, 300).servers[0].standing, Standing::Failed);
+}
