@@ -344,10 +344,13 @@ impl Keeper {
         let map = match &self.map {
             // Tables are shared with the map before where nothing changed.
             Some(before) if Arc::ptr_eq(&before.network, &network) => before.next(epoch, conditions),
-            _ => {
+            before => {
                 let keys = network.servers.iter().map(|server| server.key);
                 self.by_name = network.server_names.iter().cloned().zip(keys).collect();
-                Map::new(epoch, network, conditions, self.config.referral_names())
+                match before {
+                    Some(before) => before.renew(epoch, network, conditions),
+                    None => Map::new(epoch, network, conditions, self.config.referral_names()),
+                }
             }
         };
         let map = Arc::new(map);
