@@ -43,7 +43,10 @@ fn reports(network: &Network, number: u64, load: impl Fn(usize) -> u16) -> Vec<L
         requests: 4_000,
         octets: 100_000_000,
         names: (0..8)
-            .map(|name| NameLoad { name: format!("web{}.g.example", (at * 7 + name) % 500), share: 100 - 5 * name as u16 })
+            .map(|name| NameLoad {
+                name: format!("web{}.g.example", (at * 7 + name) % 500),
+                share: 100 - 5 * name as u16,
+            })
             .collect(),
         ..LoadReport::default()
     };
@@ -153,7 +156,12 @@ fn a_second_of_reports_and_a_step() {
         let loads: Vec<LoadReport> = reports(&network, second, load);
         let said = [1, 2, 30].contains(&second);
         let quiet = |what: &str, work: &mut dyn FnMut()| {
-            if said { timed(what, work).1 } else { work(); 0.0 }
+            if said {
+                timed(what, work).1
+            } else {
+                work();
+                0.0
+            }
         };
         if said {
             println!("second {second}");
@@ -218,7 +226,8 @@ fn from_inputs_to_answers() {
         watch.report(1_000, NOW * 1000 + 1_000, key, &report, |_| None);
     }
     let (conditions, step) = timed("Watch::step", || watch.step(1_000, &network, &rules));
-    let (map, tables) = timed("Map::new", || Map::new(Epoch(1), Arc::clone(&network), conditions.clone(), NAMES_OF_REFERRAL));
+    let (map, tables) =
+        timed("Map::new", || Map::new(Epoch(1), Arc::clone(&network), conditions.clone(), NAMES_OF_REFERRAL));
     let (_, publish) =
         timed("publish", || publisher.publish(Epoch(1), NOW * 1000, &network, &conditions).unwrap());
     let full = build + step + tables + publish;
@@ -245,7 +254,10 @@ fn from_inputs_to_answers() {
     println!("incremental: {incremental:.2} s to answering; peak {} MiB", peak());
     drop(map);
     if !cfg!(debug_assertions) {
-        assert!(full <= 5.0 && incremental <= 1.0, "full {full:.2} s of 5, incremental {incremental:.2} s of 1");
+        assert!(
+            full <= 5.0 && incremental <= 1.0,
+            "full {full:.2} s of 5, incremental {incremental:.2} s of 1"
+        );
     }
 }
 
@@ -272,7 +284,14 @@ fn a_million_names() {
     let (names, _) = timed("Names::new, 1 000 000 hosts", || Names::new(&network));
     let mut dice = Dice(3);
     let asked: Vec<Vec<u8>> = (0..1_000_000)
-        .map(|_| wire_of(&format!("{}{}", ["web", "video", "none"][dice.below(3) as usize], dice.below(EACH as u64))).unwrap())
+        .map(|_| {
+            wire_of(&format!(
+                "{}{}",
+                ["web", "video", "none"][dice.below(3) as usize],
+                dice.below(EACH as u64)
+            ))
+            .unwrap()
+        })
         .collect();
     let (found, took) =
         timed("find, 1 000 000 times", || asked.iter().filter(|labels| names.find(labels).is_some()).count());

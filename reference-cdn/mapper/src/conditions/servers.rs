@@ -64,7 +64,9 @@ impl<T: Default> Servers<T> {
     pub fn arrange(&mut self, network: &Network) {
         let count = network.servers.len();
         let known = self.keys.get(..count);
-        if known.is_some_and(|known| network.servers.iter().zip(known).all(|(server, key)| server.key == *key)) {
+        if known
+            .is_some_and(|known| network.servers.iter().zip(known).all(|(server, key)| server.key == *key))
+        {
             return;
         }
         let mut before: Vec<Option<T>> = std::mem::take(&mut self.all).into_iter().map(Some).collect();

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use control::load_report::{LoadReport, State};
+use control::load_report::{LoadReport, NameLoad, State};
 
 use super::servers::{ByHash, Servers};
 use super::{Conditions, Hot, PARTS, Rules, ServerNow, SiteNow, Standing};
@@ -123,7 +123,7 @@ impl Watch {
         unix: u64,
         key: Option<u64>,
         report: &LoadReport,
-        steerable: impl Fn(&str) -> Option<Steerable>,
+        mut steerable: impl FnMut(&str) -> Option<Steerable>,
     ) -> Taken {
         let Some(key) = key else { return Taken::Unknown };
         if report.sent.abs_diff(unix) > CLOCK {
@@ -154,11 +154,10 @@ impl Watch {
             Some(_) if load > watched.load => (watched.load + load).div_ceil(2),
             Some(_) => (watched.load * 3 + load) / 4,
         };
-        let names = report
-            .names
-            .iter()
-            .filter_map(|name| Some((steerable(&name.name)?.content, name.share.min(1000))))
-            .collect();
+        let mut names = watched.last.take().map(|last| last.names).unwrap_or_default();
+        names.clear();
+        let mut known = |name: &NameLoad| Some((steerable(&name.name)?.content, name.share.min(1000)));
+        names.extend(report.names.iter().filter_map(&mut known));
         watched.last = Some(Last {
             at: now,
             started: report.started,

@@ -19,10 +19,10 @@ pub mod publish;
 
 use std::sync::Arc;
 
-pub use names::{Names, content_of, wire_of};
+pub use names::{Names, content_of, wire_into, wire_of};
+use routes::{Before, Since};
 pub use routes::{Routed, Routes, route_of};
 pub use steerer::{Published, Steerer};
-use routes::{Before, Since};
 
 use crate::conditions::Conditions;
 use crate::decide::Family;

@@ -78,10 +78,7 @@ impl Spaces {
     fn new(network: &Network, of_unit: &[u32]) -> Self {
         let parts: Vec<u8> = network.units.keys.iter().map(|key| part_of_unit(*key)).collect();
         let prefixes = &network.prefixes;
-        Self {
-            v4: Both::new(&prefixes.v4, of_unit, &parts),
-            v6: Both::new(&prefixes.v6, of_unit, &parts),
-        }
+        Self { v4: Both::new(&prefixes.v4, of_unit, &parts), v6: Both::new(&prefixes.v6, of_unit, &parts) }
     }
 }
 
@@ -119,9 +116,8 @@ impl Numbers {
 impl Table {
     fn new(network: &Network, conditions: &Conditions, basis: Basis) -> Self {
         let mut numbers = Numbers::new(Vec::new());
-        let of_unit: Vec<u32> = (0..network.units.len())
-            .map(|at| numbers.number(basis.route(network, conditions, at)))
-            .collect();
+        let of_unit: Vec<u32> =
+            (0..network.units.len()).map(|at| numbers.number(basis.route(network, conditions, at))).collect();
         let spaces = Arc::new(Spaces::new(network, &of_unit));
         Self { basis, fresh: numbers.routes.len(), routes: numbers.routes, of_unit, spaces }
     }

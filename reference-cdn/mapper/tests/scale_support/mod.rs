@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use mapper::build::Inputs;
 use mapper::build::as_graph::AsGraph;
 use mapper::build::bgp::Routes;
 use mapper::build::geo::{Place, Places};
@@ -10,7 +11,6 @@ use mapper::build::prefix::{Family, Prefix};
 use mapper::build::probes::{Kind, Probe, Probes};
 use mapper::build::services::{FallbackPlan, ServicePlan};
 use mapper::build::source::Source;
-use mapper::build::Inputs;
 use mapper::network::{NameServer, Order};
 
 pub const SITES: usize = 4_000;
