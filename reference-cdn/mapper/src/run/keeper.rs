@@ -109,6 +109,9 @@ pub struct Keeper {
     held: Option<Arc<Network>>,
     /// A map that an operator let through and that queries are not answered from yet.
     accepted: Option<Arc<Map>>,
+    /// What keeps inputs or maps from being read, and maps from being published.
+    reading: Option<String>,
+    publishing: Option<String>,
     taken: HashMap<Taken, u64>,
 }
 
@@ -137,6 +140,8 @@ impl Keeper {
             status: Status::default(),
             held: None,
             accepted: None,
+            reading: None,
+            publishing: None,
             taken: HashMap::new(),
         })
     }
@@ -185,7 +190,7 @@ impl Keeper {
     }
 
     /// Does what was ordered; true if a step has to follow at once.
-    fn carry_out(&mut self, order: Order) -> bool {
+    pub(super) fn carry_out(&mut self, order: Order) -> bool {
         match order {
             Order::Reports(reports) => {
                 for report in reports {
@@ -237,19 +242,28 @@ impl Keeper {
     }
 
     fn step(&mut self, shared: &Shared, look: bool) {
-        let now = (self.outside.monotonic)();
-        let due = self.last_look.is_none_or(|last| now.saturating_sub(last) >= self.every());
-        let looked = if due || look { self.look() } else { Ok(None) };
-        let map = looked.unwrap_or_else(|error| {
-            self.trouble(error.to_string());
-            None
-        });
-        let map = map.or_else(|| self.accepted.take()).or_else(|| self.step_conditions(now));
-        if let Some(map) = map {
+        if let Some(map) = self.next(look) {
             shared.published.publish(map);
         }
-        self.note();
         shared.status.store(Arc::new(self.status.clone()));
+    }
+
+    /// The map to answer from as of now, if it is another one.
+    pub(super) fn next(&mut self, look: bool) -> Option<Arc<Map>> {
+        let now = (self.outside.monotonic)();
+        let due = self.last_look.is_none_or(|last| now.saturating_sub(last) >= self.every());
+        // What looking brings now is newer.
+        let accepted = self.accepted.take();
+        let looked = if due || look { self.look_again() } else { None };
+        let map = looked.or(accepted).or_else(|| self.step_conditions(now, due));
+        self.note();
+        map
+    }
+
+    fn look_again(&mut self) -> Option<Arc<Map>> {
+        let looked = self.look();
+        tell(&mut self.reading, looked.as_ref().err().map(ToString::to_string));
+        looked.unwrap_or_default()
     }
 
     fn every(&self) -> u64 {
@@ -271,7 +285,6 @@ impl Keeper {
             Source::None => Ok(None),
             Source::Folder(reader) => {
                 let Some(edition) = reader.poll()? else { return Ok(None) };
-                self.status.trouble = None;
                 Ok(Some(self.take_up(edition.epoch, edition.network, edition.conditions)))
             }
             Source::Inputs { reader, builder, .. } => {
@@ -314,14 +327,17 @@ impl Keeper {
         }
     }
 
-    /// The conditions of this second, as a map if they are other ones.
-    fn step_conditions(&mut self, now: u64) -> Option<Arc<Map>> {
+    /// The conditions of this second, as a map if they are other ones; or, when it is time to try again, if those before could not
+    /// be published.
+    fn step_conditions(&mut self, now: u64, again: bool) -> Option<Arc<Map>> {
         if !matches!(self.source, Source::Inputs { .. }) {
             return None;
         }
         let before = self.map.clone()?;
         let conditions = self.watch.step(now, &before.network, &self.config.rules);
-        (conditions != before.conditions).then(|| self.put(Arc::clone(&before.network), conditions))
+        let missing = again && self.publishing.is_some();
+        (missing || conditions != before.conditions)
+            .then(|| self.put(Arc::clone(&before.network), conditions))
     }
 
     fn put_network(&mut self, network: Arc<Network>) -> Arc<Map> {
@@ -334,10 +350,8 @@ impl Keeper {
         let mut epoch = Epoch(self.map.as_ref().map_or(1, |map| map.epoch.0 + 1));
         if let Source::Inputs { publisher, .. } = &mut self.source {
             epoch = epoch.max(publisher.next());
-            match publisher.publish(epoch, (self.outside.unix)(), &network, &conditions) {
-                Ok(_) => self.status.trouble = None,
-                Err(error) => self.trouble(error.to_string()),
-            }
+            let published = publisher.publish(epoch, (self.outside.unix)(), &network, &conditions);
+            tell(&mut self.publishing, published.err().map(|error| error.to_string()));
         }
         self.take_up(epoch, network, conditions)
     }
@@ -357,15 +371,9 @@ impl Keeper {
         map
     }
 
-    fn trouble(&mut self, what: String) {
-        if self.status.trouble.as_ref() != Some(&what) {
-            tracing::warn!("{what}");
-            self.status.trouble = Some(what);
-        }
-    }
-
     fn note(&mut self) {
         use crate::conditions::Standing;
+        self.status.trouble = self.reading.clone().or_else(|| self.publishing.clone());
         let Some(map) = &self.map else { return };
         let (network, conditions) = (&map.network, &map.conditions);
         let count = |standing| conditions.servers.iter().filter(|now| now.standing == standing).count();
@@ -389,6 +397,14 @@ impl Keeper {
         };
         status.reports = self.taken.iter().map(|(taken, count)| (name(taken), *count)).collect();
     }
+}
+
+/// Logs what is wrong, once.
+fn tell(before: &mut Option<String>, what: Option<String>) {
+    if let Some(what) = what.as_ref().filter(|what| before.as_ref() != Some(*what)) {
+        tracing::warn!("{what}");
+    }
+    *before = what;
 }
 
 /// Whether a reader read nothing new.

@@ -6,6 +6,8 @@
 mod admin;
 pub mod config;
 mod keeper;
+#[cfg(test)]
+mod keeper_tests;
 mod names;
 mod outside;
 mod probes;
