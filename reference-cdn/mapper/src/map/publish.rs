@@ -3,9 +3,11 @@
 //! - `network-DIGEST.map`: a network, named by the first 16 digits of its digest; written when it is new.
 //! - `conditions-EPOCH.map`: conditions, with the digest of their network.
 //! - `current`: which epoch is in force, as JSON. It is replaced last.
+//! - `withdrawn`: names of the servers that operators took out, as JSON.
 //!
 //! Everything is written under another name, synced, and renamed. What no kept epoch needs is removed after that.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -63,6 +65,9 @@ struct Current {
 }
 
 const CURRENT: &str = "current";
+const WITHDRAWN: &str = "withdrawn";
+/// Longest `withdrawn`.
+const LONGEST_WITHDRAWN: u64 = 64 << 20;
 /// Longest `current`.
 const LONGEST_CURRENT: u64 = 4096;
 
@@ -200,6 +205,32 @@ impl Publisher {
         self.put(CURRENT, &text, watch)?;
         self.prune(epoch, &digest, watch)?;
         Ok(digest)
+    }
+
+    /// Keeps which servers operators took out, for whoever publishes here next.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub fn keep_withdrawn(&self, servers: &BTreeSet<String>) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(servers)
+            .map_err(|error| io_error("write", &self.folder)(error.into()))?;
+        text.push(b'\n');
+        self.put(WITHDRAWN, &text, &mut |_| Ok(()))
+    }
+
+    /// Which servers operators took out.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn withdrawn(&self) -> Result<BTreeSet<String>> {
+        let path = self.folder.join(WITHDRAWN);
+        match read(&path, LONGEST_WITHDRAWN) {
+            Err(PublishError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(BTreeSet::new())
+            }
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| io_error("read", &path)(error.into())),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes a file whole or not at all.

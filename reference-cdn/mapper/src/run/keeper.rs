@@ -1,6 +1,6 @@
 //! Keeps the map: looks at inputs, steps conditions each second, publishes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{Outside, RunError, Shared};
 use crate::build::{BuildReport, Builder, InputReader, Inputs};
 use crate::conditions::{Conditions, Taken, Watch};
 use crate::map::churn::{HeldBack, churn};
-use crate::map::publish::{Publisher, Reader};
+use crate::map::publish::{self, Publisher, Reader};
 use crate::map::{Epoch, Map};
 use crate::network::Network;
 
@@ -105,6 +105,8 @@ pub struct Keeper {
     /// When the last build was, and of what.
     built: Option<(u64, Inputs)>,
     status: Status,
+    /// Servers that operators took out: also those that the network does not have now.
+    withdrawn: BTreeSet<String>,
     /// A network that changes too much.
     held: Option<Arc<Network>>,
     /// A map that an operator let through and that queries are not answered from yet.
@@ -138,6 +140,7 @@ impl Keeper {
             last_look: None,
             built: None,
             status: Status::default(),
+            withdrawn: BTreeSet::new(),
             held: None,
             accepted: None,
             reading: None,
@@ -151,11 +154,54 @@ impl Keeper {
     /// # Errors
     /// There is none to be had.
     pub fn first(&mut self) -> Result<Arc<Map>, RunError> {
-        let map = self.look()?.ok_or_else(|| {
+        self.resume();
+        let looked = match self.look() {
+            // The map that was in force is better than no answer.
+            Err(error) if self.map.is_some() => {
+                tell(&mut self.reading, Some(error.to_string()));
+                None
+            }
+            other => other?,
+        };
+        let map = looked.or_else(|| self.map.clone()).ok_or_else(|| {
             RunError::NoMap(self.config.map_folder().unwrap_or_default().display().to_string())
         })?;
         self.note();
         Ok(map)
+    }
+
+    /// Goes on from the map that was in force when the mapper that published it ended: who had failed has failed until it is heard
+    /// of, who was withdrawn stays so, and what would change too much is held back as ever.
+    fn resume(&mut self) {
+        let Source::Inputs { publisher, .. } = &self.source else { return };
+        match publisher.withdrawn() {
+            Ok(withdrawn) => self.withdrawn = withdrawn,
+            Err(error) => tracing::warn!("{error}; withdraw again the servers that must not be named"),
+        }
+        let edition = match publish::open_current(&self.config.map_folder().unwrap_or_default()) {
+            Ok(Some(edition)) => edition,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!("{error}; maps begin anew");
+                return;
+            }
+        };
+        // Without anybody to tell that they are well, they would never be again.
+        if self.config.load.is_some() || !self.config.probes.is_empty() {
+            let now = (self.outside.monotonic)();
+            self.watch.resume(now, &edition.network, &edition.conditions);
+        }
+        self.withdraw_again(&edition.network);
+        self.take_up(edition.epoch, edition.network, edition.conditions);
+    }
+
+    /// Tells the watch which servers of a network operators took out.
+    fn withdraw_again(&mut self, network: &Network) {
+        for (name, server) in network.server_names.iter().zip(&network.servers) {
+            if self.withdrawn.contains(name) {
+                self.watch.withdraw(server.key, true);
+            }
+        }
     }
 
     pub fn status(&self) -> Status {
@@ -199,11 +245,21 @@ impl Keeper {
                 false
             }
             Order::Withdraw { server, withdrawn, done } => {
+                // Who only reads maps decides nothing; that nobody answers says so.
+                let Source::Inputs { publisher, .. } = &self.source else { return false };
                 let key = self.by_name.get(&server).copied();
                 if let Some(key) = key {
                     self.watch.withdraw(key, withdrawn);
                 }
-                let _ = done.send(key.is_some());
+                let changed = match (withdrawn, key) {
+                    (true, Some(_)) => self.withdrawn.insert(server),
+                    (true, None) => false,
+                    (false, _) => self.withdrawn.remove(&server),
+                };
+                if changed && let Err(error) = publisher.keep_withdrawn(&self.withdrawn) {
+                    tracing::warn!("{error}; who is withdrawn will be forgotten when this mapper ends");
+                }
+                let _ = done.send(key.is_some() || changed);
                 key.is_some()
             }
             Order::Probed { server, kind, succeeded } => {
@@ -341,6 +397,8 @@ impl Keeper {
     }
 
     fn put_network(&mut self, network: Arc<Network>) -> Arc<Map> {
+        self.watch.forget(&network);
+        self.withdraw_again(&network);
         let conditions = self.watch.step((self.outside.monotonic)(), &network, &self.config.rules);
         self.put(network, conditions)
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::map::{Map, publish};
-use crate::network::ServiceId;
+use control::load_report::LoadReport;
 
 const CONFIG: &str = "listen = [\"127.0.0.1:0\"]\n[[zone]]\napex = \"g.cdn.example\"\nfile = \"g.zone\"\nrole = \"low\"\n[map]\nfolder = \"maps\"\n[inputs]\nnetwork = [\"network.toml\"]\nprobes = [\"probes.jsonl\"]\n[load]\nlisten = \"127.0.0.1:0\"\n[[load.key]]\nid = 7\nfile = \"load.key\"\n";
 const NETWORK: &str = "[[site]]\nname = \"ams\"\nlatitude = 52.4\nlongitude = 4.9\n[[site]]\nname = \"nyc\"\nlatitude = 40.7\nlongitude = -74.0\n[[server]]\nname = \"ams-1\"\nsite = \"ams\"\naddresses = [\"192.0.2.1\"]\n[[server]]\nname = \"ams-2\"\nsite = \"ams\"\naddresses = [\"192.0.2.2\"]\n[[server]]\nname = \"nyc-1\"\nsite = \"nyc\"\naddresses = [\"198.51.100.1\"]\n[[service]]\nname = \"web\"\nhosts = [\"www\"]\n";
@@ -72,10 +72,10 @@ impl Play {
     }
 }
 
-/// The site that clients of 10.1.0.0/16 are sent to.
+/// The nearest site to clients of 10.1.0.0/16, whether or not anybody there may be named.
 fn near(map: &Map) -> String {
-    let routes = map.routes(ServiceId(0), crate::decide::Family::V4).unwrap();
-    let site = routes.find("10.1.0.1".parse().unwrap(), false).route.near.unwrap();
+    let unit = map.network.prefixes.unit_v4([10, 1, 0, 1].into()).unwrap();
+    let site = map.network.units.ranking(unit)[0].site;
     map.network.sites[site.0 as usize].name.clone()
 }
 
@@ -148,4 +148,71 @@ fn trouble_ends_with_what_caused_it() {
     std::fs::write(&current, text).unwrap();
     assert!(reader.next(false).is_none());
     assert_eq!(reader.status().trouble, None);
+}
+
+#[test]
+fn a_mapper_goes_on_where_the_one_before_it_ended() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    let withdraw = |server: &str, withdrawn| {
+        let server = server.to_owned();
+        move |done| Order::Withdraw { server, withdrawn, done }
+    };
+    assert_eq!(ordered(&mut keeper, withdraw("ams-1", true)), Some(true));
+    assert_eq!(ordered(&mut keeper, withdraw("nobody", true)), Some(false));
+    // One fails: it reported and does so no more.
+    let report = |server: &str, number| LoadReport {
+        server: server.into(),
+        started: 1,
+        number,
+        sent: UNIX + play.clock.load(Ordering::Relaxed),
+        ..LoadReport::default()
+    };
+    for number in 0..40 {
+        let heard = ["ams-1", "ams-2", "nyc-1"].into_iter().filter(|server| *server != "ams-2" || number < 3);
+        keeper.carry_out(Order::Reports(heard.map(|server| report(server, number)).collect()));
+        keeper.next(false);
+        play.pass(1000);
+    }
+    let standings = |status: Status| (status.serving, status.failed, status.withdrawn);
+    assert_eq!(standings(keeper.status()), (1, 1, 1));
+    drop(keeper);
+
+    // Sites change places, which is too much, and then the network cannot be read at all.
+    play.near("nyc", "ams");
+    let mut keeper = play.keeper();
+    let map = keeper.first().unwrap();
+    assert!(keeper.status().held_back.is_some());
+    assert_eq!((map.epoch, near(&map)), (play.in_force().epoch, "ams".to_owned()));
+    drop(keeper);
+    play.put("network.toml", "x = [");
+    let mut keeper = play.keeper();
+    assert_eq!(keeper.first().unwrap().epoch, map.epoch);
+    assert!(keeper.status().trouble.is_some());
+    keeper.next(false);
+    assert_eq!(standings(keeper.status()), (1, 1, 1));
+
+    // Who had failed serves when it is heard of, who was withdrawn when an operator says so.
+    let all = ["ams-1", "ams-2", "nyc-1"].map(|server| report(server, 90));
+    keeper.carry_out(Order::Reports(all.to_vec()));
+    keeper.next(false);
+    assert_eq!(standings(keeper.status()), (2, 0, 1));
+    assert_eq!(ordered(&mut keeper, withdraw("ams-1", false)), Some(true));
+    keeper.next(false);
+    assert_eq!(standings(keeper.status()), (3, 0, 0));
+    drop(keeper);
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    assert_eq!(standings(keeper.status()), (3, 0, 0));
+}
+
+#[test]
+fn who_only_reads_maps_withdraws_nobody() {
+    let play = Play::new();
+    play.keeper().first().unwrap();
+    let mut reader = play.keeper_of(&CONFIG[..CONFIG.find("[inputs]").unwrap()]);
+    reader.first().unwrap();
+    let order = |done| Order::Withdraw { server: "ams-1".into(), withdrawn: true, done };
+    assert_eq!(ordered(&mut reader, order), None);
 }
