@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use control::load_report::LoadReport;
@@ -221,7 +222,10 @@ impl Keeper {
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 let look = tokio::select! {
-                    _ = ticks.tick() => false,
+                    _ = ticks.tick() => match self.catch_up(&mut inbox) {
+                        Some(look) => look,
+                        None => return,
+                    },
                     order = inbox.recv() => match order {
                         None | Some(Order::Stop) => return,
                         Some(order) => {
@@ -230,9 +234,26 @@ impl Keeper {
                         }
                     },
                 };
+                if shared.ending.load(Ordering::Relaxed) {
+                    return;
+                }
                 self.step(shared, look);
             }
         });
+    }
+
+    /// Carries out what came while the keeper was busy: until it is heard, servers look silent that are not. Whether to look at
+    /// the inputs, or none if it is told to stop.
+    pub(super) fn catch_up(&mut self, inbox: &mut mpsc::Receiver<Order>) -> Option<bool> {
+        let mut look = false;
+        for _ in 0..inbox.len() {
+            match inbox.try_recv() {
+                Ok(Order::Stop) => return None,
+                Ok(order) => look |= self.carry_out(order),
+                Err(_) => break,
+            }
+        }
+        Some(look)
     }
 
     /// Does what was ordered; true if a step has to follow at once.

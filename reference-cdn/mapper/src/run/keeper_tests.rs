@@ -216,3 +216,29 @@ fn who_only_reads_maps_withdraws_nobody() {
     let order = |done| Order::Withdraw { server: "ams-1".into(), withdrawn: true, done };
     assert_eq!(ordered(&mut reader, order), None);
 }
+
+#[test]
+fn what_came_while_a_map_was_built_counts_before_silence_does() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    let (orders, mut inbox) = tokio::sync::mpsc::channel(64);
+    for number in 0..40 {
+        // For some seconds nobody listens.
+        for server in ["ams-1", "ams-2", "nyc-1"] {
+            let sent = UNIX + play.clock.load(Ordering::Relaxed);
+            let report =
+                LoadReport { server: server.into(), started: 1, number, sent, ..LoadReport::default() };
+            orders.try_send(Order::Reports(vec![report])).unwrap();
+        }
+        play.pass(1000);
+        if number < 20 || number == 39 {
+            assert_eq!(keeper.catch_up(&mut inbox), Some(false));
+            keeper.next(false);
+            assert!(!keeper.status().blind);
+        }
+    }
+    assert_eq!(keeper.status().serving, 3);
+    orders.try_send(Order::Stop).unwrap();
+    assert_eq!(keeper.catch_up(&mut inbox), None);
+}
