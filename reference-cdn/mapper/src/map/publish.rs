@@ -369,12 +369,12 @@ fn current(folder: &Path) -> Result<Option<Current>> {
 pub struct Reader {
     folder: PathBuf,
     network: Option<(Digest, Arc<Network>)>,
-    epoch: Option<Epoch>,
+    current: Option<Current>,
 }
 
 impl Reader {
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), network: None, epoch: None }
+        Self { folder: folder.to_owned(), network: None, current: None }
     }
 
     /// The map in force, if it is another than the one that was returned last. Costs one small file if not.
@@ -385,12 +385,13 @@ impl Reader {
         let mut tries = 0;
         loop {
             let Some(current) = current(&self.folder)? else { return Ok(None) };
-            if self.epoch == Some(Epoch(current.epoch)) {
+            // All of it: where maps began anew the same epoch may be another map.
+            if self.current.as_ref() == Some(&current) {
                 return Ok(None);
             }
             match self.read(&self.folder.join(&current.network), &self.folder.join(&current.conditions)) {
                 Ok(edition) => {
-                    self.epoch = Some(edition.epoch);
+                    self.current = Some(current);
                     return Ok(Some(edition));
                 }
                 // Between the two reads it may have been replaced, and removed.
