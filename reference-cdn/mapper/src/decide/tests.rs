@@ -196,12 +196,12 @@ fn oracle(network: &Network, conditions: &Conditions, service: usize, content: u
         let part = part_of_unit(network.units.keys[unit.0 as usize]);
         let question = Question { service: id, content, family, route, part, strictness };
         let choice = choose(network, conditions, &question, &mut Vec::new(), &mut ());
+        answer.2 |= choice.how == How::Alias;
         if !able {
             alias[family as usize] = true;
             continue;
         }
         alias[family as usize] = choice.how == How::Alias;
-        answer.2 |= choice.how == How::Alias;
         for server in choice.servers() {
             match family {
                 Family::V4 => answer.0.extend(network.servers[server.0 as usize].v4),

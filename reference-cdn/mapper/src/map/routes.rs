@@ -119,7 +119,8 @@ impl Routes {
 /// Routes for all services, each different one once, and which of them each service uses. What `before` has and nothing changed
 /// is taken from it.
 ///
-/// A family that no server of a service has an address of is nobody's: its fallback stands for servers that are down.
+/// A family that no server of a service has an address of is nobody's: its fallback stands for servers that are down. It stands for a
+/// service without any server too.
 pub(super) fn for_services(
     network: &Network,
     conditions: &Conditions,
@@ -145,11 +146,11 @@ pub(super) fn for_services(
             let last_known = service.fallback == Fallback::LastKnown;
             let elsewhere = service.elsewhere > 0;
             *known.entry((service.needs, last_known, elsewhere)).or_insert_with(|| {
-                let of = |family| {
-                    let usable = Usable::count(network, conditions, service.needs, family, last_known);
-                    usable.is_able().then(|| number_of(usable, elsewhere))
-                };
-                let [v4, v6] = [Family::V4, Family::V6].map(of);
+                let of = |family| Usable::count(network, conditions, service.needs, family, last_known);
+                let usable = [Family::V4, Family::V6].map(of);
+                let nobody = !usable.iter().any(Usable::is_able);
+                let [v4, v6] =
+                    usable.map(|usable| (nobody || usable.is_able()).then(|| number_of(usable, elsewhere)));
                 if v4 == v6 {
                     return [v4.map(|number| Used { number, v4: true, v6: true }), None];
                 }

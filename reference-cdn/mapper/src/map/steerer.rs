@@ -323,4 +323,18 @@ mod tests {
             assert!(v4.len() == 2 && !v4.contains(&down), "{v4:?} in map {epoch} without {down}");
         }
     }
+
+    #[test]
+    fn a_service_that_lost_its_last_server_has_its_other_name() {
+        let mut network = sample::network(&[3]);
+        network.services[0].needs = 1;
+        network.services[0].fallback = crate::network::Fallback::Alias("origin.example.".into());
+        let conditions = Conditions::calm(&network);
+        let map = Arc::new(Map::new(Epoch(1), Arc::new(network), conditions, 4));
+        let mut steerer = Steerer::new(Published::new(map), 64);
+        let client = Client { address: IpAddr::from([10, 0, 0, 1]), length: 32 };
+        let name = steerer.find(b"\x02a1").unwrap();
+        let target: &[u8] = b"\x06origin\x07example\0";
+        assert_eq!(steerer.steer(name, client, 0), Steered::Alias { target, ttl: 20, scope: 0 });
+    }
 }
