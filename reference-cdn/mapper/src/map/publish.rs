@@ -238,12 +238,17 @@ impl Publisher {
         let (path, new) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
         let mut step = |step| watch(step).map_err(io_error("write", &path));
         step(Step::Begin)?;
+        // What was cut short takes up the very room that may be missing.
+        let failed = |doing, path: &Path, error| {
+            let _ = fs::remove_file(&new);
+            io_error(doing, path)(error)
+        };
         let mut file = File::create(&new).map_err(io_error("write", &new))?;
-        file.write_all(octets).map_err(io_error("write", &new))?;
+        file.write_all(octets).map_err(|error| failed("write", &new, error))?;
         step(Step::Written)?;
-        file.sync_all().map_err(io_error("sync", &new))?;
+        file.sync_all().map_err(|error| failed("sync", &new, error))?;
         step(Step::Synced)?;
-        fs::rename(&new, &path).map_err(io_error("rename to", &path))?;
+        fs::rename(&new, &path).map_err(|error| failed("rename to", &path, error))?;
         step(Step::Renamed)?;
         File::open(&self.folder)
             .and_then(|folder| folder.sync_all())
