@@ -58,7 +58,7 @@ fn failed(error: &str) -> ExitCode {
 
 fn check(config: &Config) -> ExitCode {
     let mut wrong = Vec::new();
-    wrong.extend(config.zones().err().map(|error| error.to_string()));
+    wrong.extend(config.authority([0; 16]).err().map(|error| error.to_string()));
     wrong.extend(config.admin_token().err().map(|error| error.to_string()));
     wrong.extend(config.report_keys().err().map(|error| error.to_string()));
     if let Some(files) = config.input_files() {
