@@ -227,3 +227,19 @@ fn what_is_damaged_is_said_and_never_read() {
             .contains("it has version 2, and this program knows 1")
     );
 }
+
+#[test]
+fn what_cannot_be_written_whole_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut publisher = Publisher::open(folder.path(), Keep::default()).unwrap();
+    // Something that no file can take the place of.
+    std::fs::create_dir(folder.path().join("current")).unwrap();
+    let network = Arc::new(Network::default());
+    let conditions = Conditions::calm(&network);
+    for epoch in 1..=3 {
+        assert!(publisher.publish(Epoch(epoch), 1, &network, &conditions).is_err());
+    }
+    let left = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with(".new")).collect();
+    assert_eq!(left, Vec::<std::ffi::OsString>::new());
+}

@@ -76,7 +76,7 @@ impl<T: Default> Servers<T> {
             self.all.push(place.and_then(Option::take).unwrap_or_default());
             self.keys.push(server.key);
         }
-        // Of those that are gone nothing is forgotten: they may come back, and stay withdrawn if they were.
+        // Those that are gone are kept until they are forgotten.
         for (key, left) in keys_before.into_iter().zip(before) {
             if let Some(left) = left {
                 self.all.push(left);
@@ -86,6 +86,16 @@ impl<T: Default> Servers<T> {
         self.places.clear();
         for (at, key) in (0..).zip(&self.keys) {
             self.places.entry(*key).or_insert(at);
+        }
+    }
+
+    /// Forgets all but those.
+    pub fn retain(&mut self, keep: impl Fn(u64, &T) -> bool) {
+        let all = std::mem::take(&mut self.all);
+        let keys = std::mem::take(&mut self.keys);
+        self.places.clear();
+        for (key, one) in keys.into_iter().zip(all).filter(|(key, one)| keep(*key, one)) {
+            *self.entry(key) = one;
         }
     }
 

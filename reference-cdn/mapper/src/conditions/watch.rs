@@ -4,7 +4,7 @@
 //! name, or a site's clients, would ask for in all; that sum stays the same while they move. From it follows at once how many
 //! servers are enough. More are given as soon as they are needed; less is believed only after some lifetimes.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 use control::load_report::{LoadReport, NameLoad, State};
 
@@ -69,6 +69,8 @@ struct Watched {
     /// When its load was last too high for its spread to go down.
     pressed: u64,
     withdrawn: bool,
+    /// Was not to be named when an earlier mapper ended, and was not heard of since.
+    unheard: bool,
     /// Fell silent together with so many others that it is not held against it.
     excused: bool,
     /// Thousandths of its reports that do not arrive, smoothed.
@@ -158,7 +160,7 @@ impl Watch {
                 watched.loss = ((u32::from(watched.loss) * 15 + lost) / 16) as u16;
             }
         }
-        watched.excused = false;
+        (watched.excused, watched.unheard) = (false, false);
         let load = u32::from(report.load());
         // Up quickly, down over some reports: what is too much hurts at once.
         watched.load = match &watched.last {
@@ -201,6 +203,41 @@ impl Watch {
     /// An operator takes a server out, or back in.
     pub fn withdraw(&mut self, key: u64, withdrawn: bool) {
         self.servers.entry(key).withdrawn = withdrawn;
+    }
+
+    /// Takes up what an earlier mapper knew. Who could not be named then can be when it is heard of.
+    pub fn resume(&mut self, now: u64, network: &Network, conditions: &Conditions) {
+        for (server, known) in network.servers.iter().zip(&conditions.servers) {
+            if *known != ServerNow::default() {
+                let watched = self.servers.entry(server.key);
+                watched.unheard = matches!(known.standing, Standing::Failed | Standing::Withdrawn);
+                (watched.now, watched.since) = (*known, now);
+                (watched.spread_since, watched.pressed) = (now, now);
+            }
+        }
+        for (site, known) in network.sites.iter().zip(&conditions.sites) {
+            if known.shifted > 0 {
+                let said = VecDeque::from([(now, known.shifted.min(PARTS - 1))]);
+                let shift = Shift { shifted: known.shifted.min(PARTS - 1), needed: 0, enough: now, said };
+                self.sites.insert(site.name.clone(), shift);
+            }
+        }
+        for hot in &conditions.hot {
+            let Some(site) = network.sites.get(hot.site.0 as usize) else { continue };
+            let key = (crate::map::content_of(site.name.as_bytes()), hot.content);
+            self.hot.insert(key, Copies { copies: hot.copies, needed: 0, enough: now, demand: 0 });
+        }
+    }
+
+    /// Forgets servers and sites that a network does not have. Who was withdrawn stays so, should it come back.
+    pub fn forget(&mut self, network: &Network) {
+        let servers: HashSet<u64> = network.servers.iter().map(|server| server.key).collect();
+        self.servers.retain(|key, watched| watched.withdrawn || servers.contains(&key));
+        let sites: HashSet<&str> = network.sites.iter().map(|site| site.name.as_str()).collect();
+        self.sites.retain(|site, _| sites.contains(site.as_str()));
+        self.names.retain(|site, _| sites.contains(site.as_str()));
+        let keys: HashSet<u64> = sites.iter().map(|site| crate::map::content_of(site.as_bytes())).collect();
+        self.hot.retain(|(site, _), _| keys.contains(site));
     }
 
     /// Whether so many servers are silent at once that their silence is not believed.
@@ -582,6 +619,9 @@ impl Watched {
     fn failed(&self, now: u64, rules: &Rules) -> bool {
         if self.probes.iter().any(|probes| probes.failed) {
             return true;
+        }
+        if self.unheard {
+            return !self.probes.iter().any(|probes| probes.succeeded && probes.row >= rules.probes);
         }
         let reached = self.probes.iter().any(|probes| probes.reach(now, rules));
         self.is_silent(now, rules) && !reached && !self.excused

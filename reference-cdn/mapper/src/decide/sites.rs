@@ -141,8 +141,10 @@ pub fn sites(
     };
     let nearest = ranking.iter().position(|ranked| usable.at(ranked.site));
     let mut near = nearest;
+    let far = nearest.map_or(u32::MAX, |at| {
+        ranking[at].score.saturating_mul(3).max(ranking[at].score.saturating_add(DETOUR))
+    });
     if let Some(first) = nearest.filter(|at| sheds(ranking[*at].site)) {
-        let far = ranking[first].score.saturating_mul(3).max(ranking[first].score.saturating_add(DETOUR));
         let relief = |ranked: &Ranked| usable.at(ranked.site) && !sheds(ranked.site) && ranked.score <= far;
         if let Some(at) = ranking[first + 1..].iter().position(relief) {
             near = Some(first + 1 + at);
@@ -152,9 +154,12 @@ pub fn sites(
     let near_site = near.map(|at| ranking[at].site).or(usable.most);
     let domain = |site: SiteId| network.sites.get(site.0 as usize).map(|site| site.domain);
     let apart = near_site.filter(|_| elsewhere).and_then(|near| {
-        let others =
-            || ranking.iter().map(|ranked| ranked.site).filter(|site| *site != near && usable.at(*site));
-        others().find(|site| domain(*site) != domain(near)).or_else(|| others().next())
+        let others = || ranking.iter().filter(|ranked| ranked.site != near && usable.at(ranked.site));
+        let is_apart = |ranked: &&Ranked| domain(ranked.site) != domain(near);
+        // Not to where the unit was just sent away from, if there is another within reach.
+        let free = |ranked: &&Ranked| is_apart(ranked) && !sheds(ranked.site) && ranked.score <= far;
+        let found = others().find(free).or_else(|| others().find(is_apart)).or_else(|| others().next());
+        found.map(|ranked| ranked.site)
     });
     for (at, ranked) in ranking.iter().enumerate() {
         let verdict = if Some(at) == near {

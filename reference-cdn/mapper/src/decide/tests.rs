@@ -196,12 +196,12 @@ fn oracle(network: &Network, conditions: &Conditions, service: usize, content: u
         let part = part_of_unit(network.units.keys[unit.0 as usize]);
         let question = Question { service: id, content, family, route, part, strictness };
         let choice = choose(network, conditions, &question, &mut Vec::new(), &mut ());
+        answer.2 |= choice.how == How::Alias;
         if !able {
             alias[family as usize] = true;
             continue;
         }
         alias[family as usize] = choice.how == How::Alias;
-        answer.2 |= choice.how == How::Alias;
         for server in choice.servers() {
             match family {
                 Family::V4 => answer.0.extend(network.servers[server.0 as usize].v4),
@@ -387,4 +387,21 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_site_that_sheds_a_unit_is_not_named_as_the_one_elsewhere() {
+    let network = network(&[2, 2, 2]);
+    let mut conditions = Conditions::calm(&network);
+    conditions.sites[0].shifted = PARTS;
+    let usable = Usable::count(&network, &conditions, 0, Family::V4, true);
+    let route = |ranking: &[Ranked]| {
+        let route = sites::sites(&network, &conditions, &usable, 1, ranking, true, &mut ());
+        (route.near.map(|site| site.0), route.elsewhere.map(|site| site.0))
+    };
+    let mut ranking = network.units.ranking(crate::network::UnitId(0)).to_vec();
+    assert_eq!(route(&ranking), (Some(1), Some(2)));
+    // Where the other one is far too far away, better the one that sheds.
+    ranking[2].score = 1_000_000;
+    assert_eq!(route(&ranking), (Some(1), Some(0)));
 }

@@ -3,9 +3,11 @@
 //! - `network-DIGEST.map`: a network, named by the first 16 digits of its digest; written when it is new.
 //! - `conditions-EPOCH.map`: conditions, with the digest of their network.
 //! - `current`: which epoch is in force, as JSON. It is replaced last.
+//! - `withdrawn`: names of the servers that operators took out, as JSON.
 //!
 //! Everything is written under another name, synced, and renamed. What no kept epoch needs is removed after that.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -65,6 +67,9 @@ struct Current {
 }
 
 const CURRENT: &str = "current";
+const WITHDRAWN: &str = "withdrawn";
+/// Longest `withdrawn`.
+const LONGEST_WITHDRAWN: u64 = 64 << 20;
 /// Longest `current`.
 const LONGEST_CURRENT: u64 = 4096;
 
@@ -211,17 +216,48 @@ impl Publisher {
         Ok(digest)
     }
 
+    /// Keeps which servers operators took out, for whoever publishes here next.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub fn keep_withdrawn(&self, servers: &BTreeSet<String>) -> Result<()> {
+        let mut text = serde_json::to_vec_pretty(servers)
+            .map_err(|error| io_error("write", &self.folder)(error.into()))?;
+        text.push(b'\n');
+        self.put(WITHDRAWN, &text, &mut |_| Ok(()))
+    }
+
+    /// Which servers operators took out.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn withdrawn(&self) -> Result<BTreeSet<String>> {
+        let path = self.folder.join(WITHDRAWN);
+        match read(&path, LONGEST_WITHDRAWN) {
+            Err(PublishError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(BTreeSet::new())
+            }
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| io_error("read", &path)(error.into())),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Writes a file whole or not at all.
     fn put(&self, name: &str, octets: &[u8], watch: Watch<'_>) -> Result<()> {
         let (path, new) = (self.folder.join(name), self.folder.join(format!("{name}.new")));
         let mut step = |step| watch(step).map_err(io_error("write", &path));
         step(Step::Begin)?;
+        // What was cut short takes up the very room that may be missing.
+        let failed = |doing, path: &Path, error| {
+            let _ = fs::remove_file(&new);
+            io_error(doing, path)(error)
+        };
         let mut file = File::create(&new).map_err(io_error("write", &new))?;
-        file.write_all(octets).map_err(io_error("write", &new))?;
+        file.write_all(octets).map_err(|error| failed("write", &new, error))?;
         step(Step::Written)?;
-        file.sync_all().map_err(io_error("sync", &new))?;
+        file.sync_all().map_err(|error| failed("sync", &new, error))?;
         step(Step::Synced)?;
-        fs::rename(&new, &path).map_err(io_error("rename to", &path))?;
+        fs::rename(&new, &path).map_err(|error| failed("rename to", &path, error))?;
         step(Step::Renamed)?;
         File::open(&self.folder)
             .and_then(|folder| folder.sync_all())
@@ -347,12 +383,12 @@ fn current(folder: &Path) -> Result<Option<Current>> {
 pub struct Reader {
     folder: PathBuf,
     network: Option<(Digest, Arc<Network>)>,
-    epoch: Option<Epoch>,
+    current: Option<Current>,
 }
 
 impl Reader {
     pub fn new(folder: &Path) -> Self {
-        Self { folder: folder.to_owned(), network: None, epoch: None }
+        Self { folder: folder.to_owned(), network: None, current: None }
     }
 
     /// The map in force, if it is another than the one that was returned last. Costs one small file if not.
@@ -363,12 +399,13 @@ impl Reader {
         let mut tries = 0;
         loop {
             let Some(current) = current(&self.folder)? else { return Ok(None) };
-            if self.epoch == Some(Epoch(current.epoch)) {
+            // All of it: where maps began anew the same epoch may be another map.
+            if self.current.as_ref() == Some(&current) {
                 return Ok(None);
             }
             match self.read(&self.folder.join(&current.network), &self.folder.join(&current.conditions)) {
                 Ok(edition) => {
-                    self.epoch = Some(edition.epoch);
+                    self.current = Some(current);
                     return Ok(Some(edition));
                 }
                 // Between the two reads it may have been replaced, and removed.

@@ -245,7 +245,8 @@ pub(super) struct Before<'b> {
 /// Routes for all services, each different one once, and which of them each service uses. What `before` has and nothing changed
 /// is taken from it.
 ///
-/// A family that no server of a service has an address of is nobody's: its fallback stands for servers that are down.
+/// A family that no server of a service has an address of is nobody's: its fallback stands for servers that are down. It stands for a
+/// service without any server too.
 pub(super) fn for_services(
     network: &Network,
     conditions: &Conditions,
@@ -284,11 +285,14 @@ pub(super) fn for_services(
                     let table = tables.into_iter().find(|table| table.has(family))?;
                     before.routes.get(usize::from(table.number))
                 };
-                let of = |family| {
-                    let usable = Usable::count(network, conditions, service.needs, family, last_known);
-                    usable.is_able().then(|| number_of(usable, elsewhere, last(family)))
-                };
-                let [v4, v6] = [Family::V4, Family::V6].map(of);
+                let families = [Family::V4, Family::V6];
+                let of = |family| Usable::count(network, conditions, service.needs, family, last_known);
+                let usable = families.map(of);
+                let nobody = !usable.iter().any(Usable::is_able);
+                let mut tables = families.into_iter().zip(usable).map(|(family, usable)| {
+                    (nobody || usable.is_able()).then(|| number_of(usable, elsewhere, last(family)))
+                });
+                let (v4, v6) = (tables.next().flatten(), tables.next().flatten());
                 if v4 == v6 {
                     return [v4.map(|number| Used { number, v4: true, v6: true }), None];
                 }

@@ -289,7 +289,12 @@ impl Steering for Steerer {
 
     fn refresh(&mut self) {
         if !Arc::ptr_eq(&self.published.current.load(), &self.map) {
-            self.map = self.published.current();
+            let newest = self.published.current();
+            // Maps began anew, in another folder: answers of an epoch that comes again are of another map.
+            if newest.epoch <= self.map.epoch {
+                self.ready.fill(EMPTY);
+            }
+            self.map = newest;
         }
     }
 }
@@ -310,5 +315,48 @@ fn turn_by<A>(addresses: &mut [A], turn: u32, order: Order) {
         let range = last as u32 + 1;
         addresses.swap(last, (rest % range) as usize);
         rest /= range;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conditions::{Conditions, Standing};
+    use crate::map::Epoch;
+    use crate::sample;
+
+    #[test]
+    fn an_epoch_that_comes_again_is_not_answered_from_the_map_before() {
+        let network = Arc::new(sample::network(&[3]));
+        let map = |epoch, failed: usize| {
+            let mut conditions = Conditions::calm(&network);
+            conditions.servers[failed].standing = Standing::Failed;
+            Arc::new(Map::new(Epoch(epoch), Arc::clone(&network), conditions, 4))
+        };
+        let published = Published::new(map(7, 0));
+        let mut steerer = Steerer::new(Arc::clone(&published), 64);
+        let client = Client { address: IpAddr::from([10, 0, 0, 1]), length: 32 };
+        let name = steerer.find(b"\x02a1").unwrap();
+        for (epoch, failed) in [(7, 0), (7, 1), (8, 2), (7, 0), (8, 1)] {
+            published.publish(map(epoch, failed));
+            steerer.refresh();
+            let Steered::Addresses { v4, .. } = steerer.steer(name, client, 0) else { panic!("addresses") };
+            let down = Ipv4Addr::new(192, 0, 0, failed as u8);
+            assert!(v4.len() == 2 && !v4.contains(&down), "{v4:?} in map {epoch} without {down}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_lost_its_last_server_has_its_other_name() {
+        let mut network = sample::network(&[3]);
+        network.services[0].needs = 1;
+        network.services[0].fallback = crate::network::Fallback::Alias("origin.example.".into());
+        let conditions = Conditions::calm(&network);
+        let map = Arc::new(Map::new(Epoch(1), Arc::new(network), conditions, 4));
+        let mut steerer = Steerer::new(Published::new(map), 64);
+        let client = Client { address: IpAddr::from([10, 0, 0, 1]), length: 32 };
+        let name = steerer.find(b"\x02a1").unwrap();
+        let target: &[u8] = b"\x06origin\x07example\0";
+        assert_eq!(steerer.steer(name, client, 0), Steered::Alias { target, ttl: 20, scope: 0 });
     }
 }

@@ -659,3 +659,29 @@ pub(super) fn read_bounded(path: &Path, longest: u64) -> Result<String, String> 
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_authority_cannot_work_with_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let zone = "$TTL 60\n@ IN SOA ns.example. h.example. 1 2 3 4 5\n@ IN NS ns.example.\n";
+        std::fs::write(folder.path().join("a.zone"), zone).unwrap();
+        let of = |rest: &str| {
+            let text = format!(
+                "listen = [\"127.0.0.1:0\"]\n[[zone]]\napex = \"a.example\"\nfile = \"a.zone\"\n{rest}"
+            );
+            let config = Config::parse(&text, &folder.path().join("mapper.toml"))?;
+            config.authority([0; 16]).map(|settings| settings.keepalive)
+        };
+        assert_eq!(of(""), Ok(100));
+        assert_eq!(of("[tcp]\nidle-seconds = 9223372036854775807\n"), Ok(u16::MAX));
+        let said = |rest: &str| of(rest).unwrap_err().to_string();
+        assert!(
+            said("[[zone]]\napex = \"A.example\"\nfile = \"a.zone\"\n").contains("a.example. is there twice")
+        );
+        assert!(said(&format!("[dns]\nnsid = \"{}\"\n", "x".repeat(200))).contains("nsid has 200 octets"));
+    }
+}

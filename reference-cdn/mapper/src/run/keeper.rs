@@ -1,7 +1,8 @@
 //! Keeps the map: looks at inputs, steps conditions each second, publishes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use control::load_report::LoadReport;
@@ -13,7 +14,7 @@ use super::{Outside, RunError, Shared};
 use crate::build::{BuildReport, Builder, InputReader, Inputs};
 use crate::conditions::{Conditions, Taken, Watch};
 use crate::map::churn::{HeldBack, churn};
-use crate::map::publish::{Publisher, Reader};
+use crate::map::publish::{self, Publisher, Reader};
 use crate::map::{Epoch, Map};
 use crate::network::Network;
 
@@ -107,10 +108,15 @@ pub struct Keeper {
     /// When the last build was, and of what.
     built: Option<(u64, Inputs)>,
     status: Status,
+    /// Servers that operators took out: also those that the network does not have now.
+    withdrawn: BTreeSet<String>,
     /// A network that changes too much.
     held: Option<Arc<Network>>,
     /// A map that an operator let through and that queries are not answered from yet.
     accepted: Option<Arc<Map>>,
+    /// What keeps inputs or maps from being read, and maps from being published.
+    reading: Option<String>,
+    publishing: Option<String>,
     taken: HashMap<Taken, u64>,
 }
 
@@ -137,8 +143,11 @@ impl Keeper {
             last_look: None,
             built: None,
             status: Status::default(),
+            withdrawn: BTreeSet::new(),
             held: None,
             accepted: None,
+            reading: None,
+            publishing: None,
             taken: HashMap::new(),
         })
     }
@@ -148,11 +157,54 @@ impl Keeper {
     /// # Errors
     /// There is none to be had.
     pub fn first(&mut self) -> Result<Arc<Map>, RunError> {
-        let map = self.look()?.ok_or_else(|| {
+        self.resume();
+        let looked = match self.look() {
+            // The map that was in force is better than no answer.
+            Err(error) if self.map.is_some() => {
+                tell(&mut self.reading, Some(error.to_string()));
+                None
+            }
+            other => other?,
+        };
+        let map = looked.or_else(|| self.map.clone()).ok_or_else(|| {
             RunError::NoMap(self.config.map_folder().unwrap_or_default().display().to_string())
         })?;
         self.note();
         Ok(map)
+    }
+
+    /// Goes on from the map that was in force when the mapper that published it ended: who had failed has failed until it is heard
+    /// of, who was withdrawn stays so, and what would change too much is held back as ever.
+    fn resume(&mut self) {
+        let Source::Inputs { publisher, .. } = &self.source else { return };
+        match publisher.withdrawn() {
+            Ok(withdrawn) => self.withdrawn = withdrawn,
+            Err(error) => tracing::warn!("{error}; withdraw again the servers that must not be named"),
+        }
+        let edition = match publish::open_current(&self.config.map_folder().unwrap_or_default()) {
+            Ok(Some(edition)) => edition,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!("{error}; maps begin anew");
+                return;
+            }
+        };
+        // Without anybody to tell that they are well, they would never be again.
+        if self.config.load.is_some() || !self.config.probes.is_empty() {
+            let now = (self.outside.monotonic)();
+            self.watch.resume(now, &edition.network, &edition.conditions);
+        }
+        self.withdraw_again(&edition.network);
+        self.take_up(edition.epoch, edition.network, edition.conditions);
+    }
+
+    /// Tells the watch which servers of a network operators took out.
+    fn withdraw_again(&mut self, network: &Network) {
+        for (name, server) in network.server_names.iter().zip(&network.servers) {
+            if self.withdrawn.contains(name) {
+                self.watch.withdraw(server.key, true);
+            }
+        }
     }
 
     pub fn status(&self) -> Status {
@@ -173,7 +225,10 @@ impl Keeper {
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 let look = tokio::select! {
-                    _ = ticks.tick() => false,
+                    _ = ticks.tick() => match self.catch_up(&mut inbox) {
+                        Some(look) => look,
+                        None => return,
+                    },
                     order = inbox.recv() => match order {
                         None | Some(Order::Stop) => return,
                         Some(order) => {
@@ -182,24 +237,51 @@ impl Keeper {
                         }
                     },
                 };
+                if shared.ending.load(Ordering::Relaxed) {
+                    return;
+                }
                 self.step(shared, look);
             }
         });
     }
 
+    /// Carries out what came while the keeper was busy: until it is heard, servers look silent that are not. Whether to look at
+    /// the inputs, or none if it is told to stop.
+    pub(super) fn catch_up(&mut self, inbox: &mut mpsc::Receiver<Order>) -> Option<bool> {
+        let mut look = false;
+        for _ in 0..inbox.len() {
+            match inbox.try_recv() {
+                Ok(Order::Stop) => return None,
+                Ok(order) => look |= self.carry_out(order),
+                Err(_) => break,
+            }
+        }
+        Some(look)
+    }
+
     /// Does what was ordered; true if a step has to follow at once.
-    fn carry_out(&mut self, order: Order) -> bool {
+    pub(super) fn carry_out(&mut self, order: Order) -> bool {
         match order {
             Order::Reports(reports) => {
                 self.take(&reports);
                 false
             }
             Order::Withdraw { server, withdrawn, done } => {
+                // Who only reads maps decides nothing; that nobody answers says so.
+                let Source::Inputs { publisher, .. } = &self.source else { return false };
                 let key = self.by_name.get(&server).copied();
                 if let Some(key) = key {
                     self.watch.withdraw(key, withdrawn);
                 }
-                let _ = done.send(key.is_some());
+                let changed = match (withdrawn, key) {
+                    (true, Some(_)) => self.withdrawn.insert(server),
+                    (true, None) => false,
+                    (false, _) => self.withdrawn.remove(&server),
+                };
+                if changed && let Err(error) = publisher.keep_withdrawn(&self.withdrawn) {
+                    tracing::warn!("{error}; who is withdrawn will be forgotten when this mapper ends");
+                }
+                let _ = done.send(key.is_some() || changed);
                 key.is_some()
             }
             Order::Probed { server, kind, succeeded } => {
@@ -242,18 +324,9 @@ impl Keeper {
     }
 
     fn step(&mut self, shared: &Shared, look: bool) {
-        let now = (self.outside.monotonic)();
-        let due = self.last_look.is_none_or(|last| now.saturating_sub(last) >= self.every());
-        let looked = if due || look { self.look() } else { Ok(None) };
-        let map = looked.unwrap_or_else(|error| {
-            self.trouble(error.to_string());
-            None
-        });
-        let map = map.or_else(|| self.accepted.take()).or_else(|| self.step_conditions(now));
-        if let Some(map) = map {
+        if let Some(map) = self.next(look) {
             shared.published.publish(map);
         }
-        self.note();
         self.note_threads(shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone));
         shared.status.store(Arc::new(self.status.clone()));
     }
@@ -268,6 +341,24 @@ impl Keeper {
             );
         }
         self.status.threads_gone = gone;
+    }
+
+    /// The map to answer from as of now, if it is another one.
+    pub(super) fn next(&mut self, look: bool) -> Option<Arc<Map>> {
+        let now = (self.outside.monotonic)();
+        let due = self.last_look.is_none_or(|last| now.saturating_sub(last) >= self.every());
+        // What looking brings now is newer.
+        let accepted = self.accepted.take();
+        let looked = if due || look { self.look_again() } else { None };
+        let map = looked.or(accepted).or_else(|| self.step_conditions(now, due));
+        self.note();
+        map
+    }
+
+    fn look_again(&mut self) -> Option<Arc<Map>> {
+        let looked = self.look();
+        tell(&mut self.reading, looked.as_ref().err().map(ToString::to_string));
+        looked.unwrap_or_default()
     }
 
     fn every(&self) -> u64 {
@@ -289,7 +380,6 @@ impl Keeper {
             Source::None => Ok(None),
             Source::Folder(reader) => {
                 let Some(edition) = reader.poll()? else { return Ok(None) };
-                self.status.trouble = None;
                 Ok(Some(self.take_up(edition.epoch, edition.network, edition.conditions)))
             }
             Source::Inputs { reader, builder, .. } => {
@@ -332,17 +422,22 @@ impl Keeper {
         }
     }
 
-    /// The conditions of this second, as a map if they are other ones.
-    fn step_conditions(&mut self, now: u64) -> Option<Arc<Map>> {
+    /// The conditions of this second, as a map if they are other ones; or, when it is time to try again, if those before could not
+    /// be published.
+    fn step_conditions(&mut self, now: u64, again: bool) -> Option<Arc<Map>> {
         if !matches!(self.source, Source::Inputs { .. }) {
             return None;
         }
         let before = self.map.clone()?;
         let conditions = self.watch.step(now, &before.network, &self.config.rules);
-        (conditions != before.conditions).then(|| self.put(Arc::clone(&before.network), conditions))
+        let missing = again && self.publishing.is_some();
+        (missing || conditions != before.conditions)
+            .then(|| self.put(Arc::clone(&before.network), conditions))
     }
 
     fn put_network(&mut self, network: Arc<Network>) -> Arc<Map> {
+        self.watch.forget(&network);
+        self.withdraw_again(&network);
         let conditions = self.watch.step((self.outside.monotonic)(), &network, &self.config.rules);
         self.put(network, conditions)
     }
@@ -352,10 +447,8 @@ impl Keeper {
         let mut epoch = Epoch(self.map.as_ref().map_or(1, |map| map.epoch.0 + 1));
         if let Source::Inputs { publisher, .. } = &mut self.source {
             epoch = epoch.max(publisher.next());
-            match publisher.publish(epoch, (self.outside.unix)(), &network, &conditions) {
-                Ok(_) => self.status.trouble = None,
-                Err(error) => self.trouble(error.to_string()),
-            }
+            let published = publisher.publish(epoch, (self.outside.unix)(), &network, &conditions);
+            tell(&mut self.publishing, published.err().map(|error| error.to_string()));
         }
         self.take_up(epoch, network, conditions)
     }
@@ -378,15 +471,9 @@ impl Keeper {
         map
     }
 
-    fn trouble(&mut self, what: String) {
-        if self.status.trouble.as_ref() != Some(&what) {
-            tracing::warn!("{what}");
-            self.status.trouble = Some(what);
-        }
-    }
-
     fn note(&mut self) {
         use crate::conditions::Standing;
+        self.status.trouble = self.reading.clone().or_else(|| self.publishing.clone());
         let Some(map) = &self.map else { return };
         let (network, conditions) = (&map.network, &map.conditions);
         let count = |standing| conditions.servers.iter().filter(|now| now.standing == standing).count();
@@ -422,6 +509,14 @@ fn give_way() {
     if let Err(error) = rustix::process::setpriority_process(None, GIVES_WAY) {
         tracing::debug!(%error, "the thread of maps keeps its priority");
     }
+}
+
+/// Logs what is wrong, once.
+fn tell(before: &mut Option<String>, what: Option<String>) {
+    if let Some(what) = what.as_ref().filter(|what| before.as_ref() != Some(*what)) {
+        tracing::warn!("{what}");
+    }
+    *before = what;
 }
 
 /// Whether a reader read nothing new.

@@ -6,6 +6,8 @@
 mod admin;
 pub mod config;
 mod keeper;
+#[cfg(test)]
+mod keeper_tests;
 mod names;
 mod outside;
 mod probes;
@@ -14,7 +16,7 @@ mod reports;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use admin::explain_name;
 use arc_swap::ArcSwap;
@@ -87,6 +89,8 @@ pub(crate) struct Shared {
     pub counters: std::sync::Mutex<Vec<Arc<crate::authority::Counters>>>,
     pub reports: reports::Counts,
     pub outside: Outside,
+    /// The keeper shall end, even if no order to do so gets through.
+    pub ending: AtomicBool,
 }
 
 /// Orders that wait for the keeper.
@@ -119,6 +123,7 @@ impl Mapper {
             counters: std::sync::Mutex::default(),
             reports: reports::Counts::default(),
             outside,
+            ending: AtomicBool::new(false),
             config,
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -196,6 +201,7 @@ impl Mapper {
         if let Some(server) = self.server.take() {
             server.stop();
         }
+        self.shared.ending.store(true, Ordering::Relaxed);
         let _ = self.orders.try_send(Order::Stop);
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

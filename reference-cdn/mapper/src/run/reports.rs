@@ -62,7 +62,13 @@ pub(super) fn listen(
 async fn receive(socket: UdpSocket, keys: Keys, shared: Arc<Shared>) {
     let mut datagram = [0; LONGEST + 1];
     let mut batch = Vec::new();
+    let mut turn = 0;
     loop {
+        // However many come, from whomever: probes and operators have their turn too.
+        turn = (turn + 1) % BATCH;
+        if turn == 0 {
+            tokio::task::yield_now().await;
+        }
         // What is there already goes in one batch.
         match socket.try_recv_from(&mut datagram) {
             Ok((length, _)) => {

@@ -1,0 +1,244 @@
+//! A keeper with files and a clock of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::*;
+use crate::map::{Map, publish};
+use control::load_report::LoadReport;
+
+const CONFIG: &str = "listen = [\"127.0.0.1:0\"]\n[[zone]]\napex = \"g.cdn.example\"\nfile = \"g.zone\"\nrole = \"low\"\n[map]\nfolder = \"maps\"\n[inputs]\nnetwork = [\"network.toml\"]\nprobes = [\"probes.jsonl\"]\n[load]\nlisten = \"127.0.0.1:0\"\n[[load.key]]\nid = 7\nfile = \"load.key\"\n";
+const NETWORK: &str = "[[site]]\nname = \"ams\"\nlatitude = 52.4\nlongitude = 4.9\n[[site]]\nname = \"nyc\"\nlatitude = 40.7\nlongitude = -74.0\n[[server]]\nname = \"ams-1\"\nsite = \"ams\"\naddresses = [\"192.0.2.1\"]\n[[server]]\nname = \"ams-2\"\nsite = \"ams\"\naddresses = [\"192.0.2.2\"]\n[[server]]\nname = \"nyc-1\"\nsite = \"nyc\"\naddresses = [\"198.51.100.1\"]\n[[service]]\nname = \"web\"\nhosts = [\"www\"]\n";
+/// Milliseconds since 1970 when a test begins.
+const UNIX: u64 = 1_700_000_000_000;
+
+struct Play {
+    folder: tempfile::TempDir,
+    clock: Arc<AtomicU64>,
+}
+
+impl Play {
+    fn new() -> Self {
+        let play = Self { folder: tempfile::tempdir().unwrap(), clock: Arc::new(AtomicU64::new(1)) };
+        play.put("network.toml", NETWORK);
+        play.near("ams", "nyc");
+        play
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        // Another length each time: files are told apart by it within one tick of the file system's clock.
+        let stamp = self.clock.fetch_add(1, Ordering::Relaxed);
+        let comment = if name.ends_with(".toml") {
+            format!("# {}\n", "x".repeat(stamp as usize))
+        } else {
+            String::new()
+        };
+        std::fs::write(self.path(name), text.to_owned() + &comment).unwrap();
+    }
+
+    /// Which site is near clients of 10.1.0.0/16, and which those of 10.2.0.0/16.
+    fn near(&self, one: &str, two: &str) {
+        let near = |site: &str, prefix: &str| {
+            let time = UNIX / 1000;
+            format!("{{\"site\":\"{site}\",\"target\":\"{prefix}\",\"rtt\":5,\"time\":{time}}}\n")
+        };
+        self.put("probes.jsonl", &(near(one, "10.1.0.0/16") + &near(two, "10.2.0.0/16")));
+    }
+
+    fn keeper(&self) -> Keeper {
+        self.keeper_of(CONFIG)
+    }
+
+    fn keeper_of(&self, config: &str) -> Keeper {
+        let (clock, begin) = (Arc::clone(&self.clock), Arc::clone(&self.clock));
+        let outside = Outside {
+            unix: Arc::new(move || UNIX + clock.load(Ordering::Relaxed)),
+            monotonic: Arc::new(move || begin.load(Ordering::Relaxed)),
+            secret: [0; 32],
+        };
+        Keeper::new(&Config::parse(config, &self.path("mapper.toml")).unwrap(), outside).unwrap()
+    }
+
+    fn pass(&self, milliseconds: u64) {
+        self.clock.fetch_add(milliseconds, Ordering::Relaxed);
+    }
+
+    fn in_force(&self) -> publish::Edition {
+        publish::open_current(&self.path("maps")).unwrap().unwrap()
+    }
+}
+
+/// The nearest site to clients of 10.1.0.0/16, whether or not anybody there may be named.
+fn near(map: &Map) -> String {
+    let unit = map.network.prefixes.unit_v4([10, 1, 0, 1].into()).unwrap();
+    let site = map.network.units.ranking(unit)[0].site;
+    map.network.sites[site.0 as usize].name.clone()
+}
+
+fn ordered(
+    keeper: &mut Keeper,
+    order: impl FnOnce(tokio::sync::oneshot::Sender<bool>) -> Order,
+) -> Option<bool> {
+    let (done, mut outcome) = tokio::sync::oneshot::channel();
+    keeper.carry_out(order(done));
+    outcome.try_recv().ok()
+}
+
+#[test]
+fn what_is_accepted_is_not_answered_after_what_is_newer() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    play.near("nyc", "ams");
+    play.pass(10_000);
+    assert_eq!(keeper.next(false).map(|map| map.epoch), None);
+    assert!(keeper.status().held_back.is_some());
+    // Long after, when maps are due to be built again and something has changed.
+    play.pass(70_000);
+    play.put("network.toml", &NETWORK.replace("192.0.2.2", "192.0.2.3"));
+    assert_eq!(ordered(&mut keeper, Order::Accept), Some(true));
+    let newest = keeper.next(true).unwrap();
+    assert_eq!(newest.network.servers[1].v4, Some([192, 0, 2, 3].into()));
+    assert_eq!(near(&newest), "nyc");
+    play.pass(1000);
+    assert_eq!(keeper.next(false).map(|map| map.epoch), None);
+}
+
+#[test]
+fn a_map_that_could_not_be_published_is_published_when_that_is_possible() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    let first = keeper.first().unwrap();
+    assert_eq!(play.in_force().epoch, first.epoch);
+    // Where files should be renamed to there is a folder: as good as a full disk, and in force even for the superuser.
+    let away = play.path("away");
+    std::fs::rename(play.path("maps"), &away).unwrap();
+    std::fs::write(play.path("maps"), "").unwrap();
+    play.put("network.toml", &NETWORK.replace("192.0.2.2", "192.0.2.3"));
+    play.pass(10_000);
+    assert!(keeper.next(false).is_some());
+    assert!(keeper.status().trouble.unwrap().contains("maps"));
+    std::fs::remove_file(play.path("maps")).unwrap();
+    std::fs::rename(&away, play.path("maps")).unwrap();
+    play.pass(10_000);
+    let again = keeper.next(false).unwrap();
+    assert_eq!(keeper.status().trouble, None);
+    let edition = play.in_force();
+    assert_eq!(edition.epoch, again.epoch);
+    assert_eq!(edition.network.servers[1].v4, Some([192, 0, 2, 3].into()));
+    play.pass(10_000);
+    assert!(keeper.next(false).is_none());
+}
+
+#[test]
+fn trouble_ends_with_what_caused_it() {
+    let play = Play::new();
+    play.keeper().first().unwrap();
+    let mut reader = play.keeper_of(&CONFIG[..CONFIG.find("[inputs]").unwrap()]);
+    reader.first().unwrap();
+    let current = play.path("maps").join("current");
+    let text = std::fs::read(&current).unwrap();
+    std::fs::write(&current, "x").unwrap();
+    assert!(reader.next(false).is_none());
+    assert!(reader.status().trouble.unwrap().contains("current"));
+    std::fs::write(&current, text).unwrap();
+    assert!(reader.next(false).is_none());
+    assert_eq!(reader.status().trouble, None);
+}
+
+#[test]
+fn a_mapper_goes_on_where_the_one_before_it_ended() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    let withdraw = |server: &str, withdrawn| {
+        let server = server.to_owned();
+        move |done| Order::Withdraw { server, withdrawn, done }
+    };
+    assert_eq!(ordered(&mut keeper, withdraw("ams-1", true)), Some(true));
+    assert_eq!(ordered(&mut keeper, withdraw("nobody", true)), Some(false));
+    // One fails: it reported and does so no more.
+    let report = |server: &str, number| LoadReport {
+        server: server.into(),
+        started: 1,
+        number,
+        sent: UNIX + play.clock.load(Ordering::Relaxed),
+        ..LoadReport::default()
+    };
+    for number in 0..40 {
+        let heard = ["ams-1", "ams-2", "nyc-1"].into_iter().filter(|server| *server != "ams-2" || number < 3);
+        keeper.carry_out(Order::Reports(heard.map(|server| report(server, number)).collect()));
+        keeper.next(false);
+        play.pass(1000);
+    }
+    let standings = |status: Status| (status.serving, status.failed, status.withdrawn);
+    assert_eq!(standings(keeper.status()), (1, 1, 1));
+    drop(keeper);
+
+    // Sites change places, which is too much, and then the network cannot be read at all.
+    play.near("nyc", "ams");
+    let mut keeper = play.keeper();
+    let map = keeper.first().unwrap();
+    assert!(keeper.status().held_back.is_some());
+    assert_eq!((map.epoch, near(&map)), (play.in_force().epoch, "ams".to_owned()));
+    drop(keeper);
+    play.put("network.toml", "x = [");
+    let mut keeper = play.keeper();
+    assert_eq!(keeper.first().unwrap().epoch, map.epoch);
+    assert!(keeper.status().trouble.is_some());
+    keeper.next(false);
+    assert_eq!(standings(keeper.status()), (1, 1, 1));
+
+    // Who had failed serves when it is heard of, who was withdrawn when an operator says so.
+    let all = ["ams-1", "ams-2", "nyc-1"].map(|server| report(server, 90));
+    keeper.carry_out(Order::Reports(all.to_vec()));
+    keeper.next(false);
+    assert_eq!(standings(keeper.status()), (2, 0, 1));
+    assert_eq!(ordered(&mut keeper, withdraw("ams-1", false)), Some(true));
+    keeper.next(false);
+    assert_eq!(standings(keeper.status()), (3, 0, 0));
+    drop(keeper);
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    assert_eq!(standings(keeper.status()), (3, 0, 0));
+}
+
+#[test]
+fn who_only_reads_maps_withdraws_nobody() {
+    let play = Play::new();
+    play.keeper().first().unwrap();
+    let mut reader = play.keeper_of(&CONFIG[..CONFIG.find("[inputs]").unwrap()]);
+    reader.first().unwrap();
+    let order = |done| Order::Withdraw { server: "ams-1".into(), withdrawn: true, done };
+    assert_eq!(ordered(&mut reader, order), None);
+}
+
+#[test]
+fn what_came_while_a_map_was_built_counts_before_silence_does() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    let (orders, mut inbox) = tokio::sync::mpsc::channel(64);
+    for number in 0..40 {
+        // For some seconds nobody listens.
+        for server in ["ams-1", "ams-2", "nyc-1"] {
+            let sent = UNIX + play.clock.load(Ordering::Relaxed);
+            let report =
+                LoadReport { server: server.into(), started: 1, number, sent, ..LoadReport::default() };
+            orders.try_send(Order::Reports(vec![report])).unwrap();
+        }
+        play.pass(1000);
+        if number < 20 || number == 39 {
+            assert_eq!(keeper.catch_up(&mut inbox), Some(false));
+            keeper.next(false);
+            assert!(!keeper.status().blind);
+        }
+    }
+    assert_eq!(keeper.status().serving, 3);
+    orders.try_send(Order::Stop).unwrap();
+    assert_eq!(keeper.catch_up(&mut inbox), None);
+}
