@@ -299,3 +299,126 @@ fn a_million_names() {
     assert!((600_000..700_000).contains(&found));
     assert!(cfg!(debug_assertions) || took <= 0.5, "{took:.2} us a name of 0.5");
 }
+
+/// Processor time of this process's threads whose name begins so, in seconds.
+fn processor_of(name: &str) -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let of = |task: std::fs::DirEntry| {
+        let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        // In nanoseconds: what the scheduler counts is finer than the ticks of stat.
+        let spent =
+            read("schedstat").split_ascii_whitespace().next().and_then(|spent| spent.parse::<f64>().ok());
+        if read("comm").starts_with(name) { spent.unwrap_or(0.0) / 1e9 } else { 0.0 }
+    };
+    tasks.map(of).sum()
+}
+
+fn metric(admin: std::net::SocketAddr, name: &str) -> u64 {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(admin).unwrap();
+    let request = "GET /metrics HTTP/1.1\r\nhost: a\r\nauthorization: Bearer a token for operators\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+    line.rsplit(' ').next().and_then(|value| value.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+#[ignore = "measures; run by name"]
+#[expect(clippy::disallowed_methods, reason = "it measures")]
+fn reports_through_a_socket() {
+    const SERVERS: usize = 1_000;
+    const EACH: u64 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let mut network = "[[service]]\nname = \"web\"\nhosts = [\"web{0..499}\"]\n".to_owned();
+    for site in 0..4 {
+        network += &format!("[[site]]\nname = \"site{site}\"\nname-servers = [\"127.0.1.1\"]\n");
+    }
+    for server in 0..SERVERS {
+        network += &format!(
+            "[[server]]\nname = \"server{server}\"\nsite = \"site{}\"\naddresses = [\"10.0.{}.{}\"]\n",
+            server % 4,
+            server / 250,
+            server % 250
+        );
+    }
+    put("network.toml", &network);
+    put(
+        "zone",
+        "$ORIGIN g.example.\n@ 3600 SOA ns1.g.example. h.g.example. 1 3600 600 86400 60\n@ 3600 NS ns1.g.example.\nns1 3600 A 127.0.0.1\n",
+    );
+    put("load.key", "a key for load reports");
+    put("admin.token", "a token for operators");
+    put(
+        "mapper.toml",
+        "listen = [\"127.0.0.1:0\"]\nthreads = 1\n[[zone]]\napex = \"g.example\"\nfile = \"zone\"\nrole = \"low\"\n\
+         [map]\nfolder = \"maps\"\n[inputs]\nnetwork = [\"network.toml\"]\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+         token-file = \"admin.token\"\n[load]\nlisten = \"127.0.0.1:0\"\n[[load.key]]\nid = 1\nfile = \"load.key\"\n",
+    );
+    let config = mapper::run::Config::read(&folder.path().join("mapper.toml")).unwrap();
+    let start = Instant::now();
+    let outside = mapper::run::Outside {
+        unix: Arc::new(|| NOW * 1000),
+        monotonic: Arc::new(move || start.elapsed().as_millis() as u64),
+        secret: [7; 32],
+    };
+    let mut keys = Keys::default();
+    keys.add(1, b"a key for load reports").unwrap();
+    let datagrams: Vec<Vec<u8>> = (1..=EACH)
+        .flat_map(|number| (0..SERVERS).map(move |at| (number, at)))
+        .map(|(number, at)| {
+            let report = LoadReport {
+                server: format!("server{at}"),
+                started: 1,
+                number,
+                sent: NOW * 1000,
+                processor: 300,
+                names: (0..8)
+                    .map(|name| NameLoad {
+                        name: format!("web{}.g.example", (at * 7 + name) % 500),
+                        share: 50,
+                    })
+                    .collect(),
+                ..LoadReport::default()
+            };
+            load_report::write(&report, &keys, 1).unwrap()
+        })
+        .collect();
+    let mapper = mapper::run::Mapper::start(config, outside).unwrap();
+    let (load, admin) = (mapper.addresses().load.unwrap(), mapper.addresses().admin.unwrap());
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let before = (processor_of("mapper-admin"), processor_of("mapper-keeper"), Instant::now());
+    // In bursts of a millisecond, at the rate of 300 000 servers.
+    let (_never, pause) = std::sync::mpsc::channel::<()>();
+    for (at, burst) in datagrams.chunks(300).enumerate() {
+        for datagram in burst {
+            socket.send_to(datagram, load).unwrap();
+        }
+        let due = std::time::Duration::from_millis(at as u64 + 1);
+        let _ = pause.recv_timeout(due.saturating_sub(before.2.elapsed()));
+    }
+    let took = before.2.elapsed().as_secs_f64();
+    let taken = || metric(admin, "mapper_load_reports_total{outcome=\"taken\"}");
+    let mut seen = (0, 1);
+    while seen.0 != seen.1 {
+        let _ = pause.recv_timeout(std::time::Duration::from_millis(2500));
+        seen = (seen.1, taken());
+    }
+    let (admin_spent, keeper) =
+        (processor_of("mapper-admin") - before.0, processor_of("mapper-keeper") - before.1);
+    let each = |spent: f64| spent * 1e6 / seen.0 as f64;
+    println!(
+        "sent {} in {took:.2} s, {} taken; receiving and checking {:.2} us each, taking {:.2} us each",
+        datagrams.len(),
+        seen.0,
+        each(admin_spent),
+        each(keeper)
+    );
+    mapper.stop();
+    assert!(seen.0 > 0);
+    if !cfg!(debug_assertions) {
+        assert!(each(admin_spent + keeper) <= 5.0, "two cores are not enough for 300 000 reports a second");
+    }
+}

@@ -505,8 +505,8 @@ const GIVES_WAY: i32 = 10;
 
 /// Lowers the priority of this thread and of those that it starts.
 fn give_way() {
-    // In Linux, priorities are of threads, and no process number means this thread.
-    if let Err(error) = rustix::process::setpriority_process(None, GIVES_WAY) {
+    // In Linux, priorities are of threads.
+    if let Err(error) = rustix::process::nice(GIVES_WAY) {
         tracing::debug!(%error, "the thread of maps keeps its priority");
     }
 }
