@@ -192,6 +192,7 @@ pub fn processor() -> f64 {
 }
 
 /// Resident memory of this process in MiB.
+#[allow(dead_code, reason = "not every test that takes this module measures it")]
 pub fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
