@@ -161,22 +161,7 @@ pub fn wire_into(host: &str, labels: &mut Vec<u8>) -> Option<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Fallback, Order, Service};
-
-    fn service(hosts: &[&str]) -> Service {
-        Service {
-            name: "s".into(),
-            hosts: hosts.iter().map(ToString::to_string).collect(),
-            needs: 0,
-            copies: 2,
-            near: 2,
-            elsewhere: 0,
-            ttl: 20,
-            order: Order::Fixed,
-            fallback: Fallback::LastKnown,
-            https: None,
-        }
-    }
+    use crate::sample::service;
 
     #[test]
     fn names_belong_to_their_service() {
