@@ -33,7 +33,11 @@ struct Prepared {
 
 impl Steering for Prepared {
     fn find(&self, labels: &[u8]) -> Option<Steerable> {
-        self.names.get(labels).map(|content| Steerable { service: ServiceId(0), content: *content })
+        self.names.get(labels).map(|content| Steerable {
+            service: ServiceId(0),
+            content: *content,
+            wildcard: false,
+        })
     }
 
     fn is_above_names(&self, _: &[u8]) -> bool {

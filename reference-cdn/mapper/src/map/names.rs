@@ -103,7 +103,7 @@ impl Names {
             let mut at = content as usize & mask;
             while let Some(slot) = self.slots[at] {
                 if slot.content == content && self.name(slot) == labels {
-                    return Some(Steerable { service: slot.service, content });
+                    return Some(Steerable { service: slot.service, content, wildcard: false });
                 }
                 at = (at + 1) & mask;
             }
@@ -112,7 +112,7 @@ impl Names {
             return None;
         }
         let service = *self.wildcards.get(parent(labels)?)?;
-        Some(Steerable { service, content })
+        Some(Steerable { service, content, wildcard: true })
     }
 
     pub fn is_above(&self, labels: &[u8]) -> bool {
