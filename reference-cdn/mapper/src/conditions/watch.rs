@@ -39,6 +39,8 @@ const MOST_SPREAD: u16 = PARTS as u16 * 8;
 const FIRST_LOSS: u16 = 100;
 /// When a start has not been heard of for so long, an earlier one may be the true one, in milliseconds.
 const QUIET: u64 = 10_000;
+/// When probes of so many thousandths of the servers that say they are well fail, it is taken for a fault of the probes.
+const MOST_REFUTED: usize = 800;
 /// However many are lost, so many in a row are too many.
 const MOST_MISSING: u64 = 20;
 
@@ -51,6 +53,10 @@ pub struct Watch {
     /// Of sites' low-level name servers, by the site's name.
     names: HashMap<String, Probes>,
     blind: bool,
+    /// So many probes fail of servers that say they are well that it is not believed; and until when that holds for those that began
+    /// to fail then.
+    doubting: bool,
+    doubted: u64,
     /// Until when silence of a moment ago, when that was so, is not believed: reports that are lost no more need time to come.
     trusting: u64,
 }
@@ -72,6 +78,8 @@ struct Watched {
     unheard: bool,
     /// Fell silent together with so many others that it is not held against it.
     excused: bool,
+    /// Its probes began to fail together with nearly all others.
+    doubted: bool,
     /// Thousandths of its reports that do not arrive, smoothed.
     loss: u16,
     /// Of each kind of probe that is configured.
@@ -237,9 +245,9 @@ impl Watch {
         self.hot.retain(|(site, _), _| keys.contains(site));
     }
 
-    /// Whether so many servers are silent at once that their silence is not believed.
+    /// Whether so many servers are silent at once, or fail their probes while they say they are well, that it is not believed.
     pub fn is_blind(&self) -> bool {
-        self.blind
+        self.blind || self.doubting
     }
 
     /// When a server reported last.
@@ -256,6 +264,7 @@ impl Watch {
     /// What follows for answers from now on.
     pub fn step(&mut self, now: u64, network: &Network, rules: &Rules) -> Conditions {
         self.notice_silence(now, network, rules);
+        self.notice_probes(now, network, rules);
         let mut conditions = Conditions::calm(network);
         for (at, site) in network.sites.iter().enumerate() {
             let id = SiteId(u32::try_from(at).unwrap_or(u32::MAX));
@@ -318,6 +327,39 @@ impl Watch {
             if let Some(watched) = self.servers.get_mut(&key) {
                 // Who is still silent when others are heard again has no excuse any more.
                 watched.excused = self.blind || watched.excused && now < self.trusting;
+            }
+        }
+    }
+
+    /// Probes that fail everywhere, of servers that say they are well, more likely ask for the wrong thing or are cut off themselves:
+    /// no configuration of them takes all servers out at once.
+    fn notice_probes(&mut self, now: u64, network: &Network, rules: &Rules) {
+        let (mut asked, mut failing) = (0, 0);
+        let mut fell = Vec::new();
+        for server in &network.servers {
+            let Some(watched) = self.servers.get(&server.key) else { continue };
+            if watched.probes.is_empty() || watched.last.is_none() || watched.is_silent(now, rules) {
+                continue;
+            }
+            let fails = watched.probes.iter().any(|probes| probes.failed);
+            // Who failed before this has been judged.
+            if fails && watched.now.standing == Standing::Failed {
+                continue;
+            }
+            asked += 1;
+            // The last one counts: they do not all fail so often as to be believed within one second.
+            failing += usize::from(watched.probes.iter().any(|probes| probes.row > 0 && !probes.succeeded));
+            if fails || watched.doubted {
+                fell.push(server.key);
+            }
+        }
+        self.doubting = failing > 1 && failing * 1000 > asked * MOST_REFUTED;
+        if self.doubting {
+            self.doubted = now.saturating_add(rules.lifetime);
+        }
+        for key in fell {
+            if let Some(watched) = self.servers.get_mut(&key) {
+                watched.doubted = self.doubting || watched.doubted && now < self.doubted;
             }
         }
     }
@@ -607,7 +649,7 @@ impl Watched {
     }
 
     fn failed(&self, now: u64, rules: &Rules) -> bool {
-        if self.probes.iter().any(|probes| probes.failed) {
+        if self.probes.iter().any(|probes| probes.failed) && !self.doubted {
             return true;
         }
         if self.unheard {
