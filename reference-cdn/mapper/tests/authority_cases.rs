@@ -267,3 +267,25 @@ fn flags_and_edns() {
          cHaIn.PLAIN.test A"
     ));
 }
+
+/// A wildcard is for names that are not there: a name server of the zone keeps its address, an alias leads where it did.
+#[test]
+fn a_steered_wildcard_gives_way_to_what_the_file_has() {
+    use mapper::authority::load::{Plan, parse};
+    for more in ["", "sub IN NS ns.elsewhere.test.\n"] {
+        let text = format!(
+            "{LOW}\nns1.wild IN A 203.0.113.53\nal.wild IN CNAME a1\n*.ent.wild IN TXT \"below\"\n{more}"
+        );
+        let zone = parse(&text, std::path::Path::new("low.zone"), "g.cdn.test.", &Plan::Low).unwrap();
+        let zones = mapper::authority::zone::Zones::new(vec![std::sync::Arc::new(zone)]);
+        let answers = ask_all(
+            &mut authority(settings(zones)),
+            "ns1.wild.g.cdn.test A
+             ns1.wild.g.cdn.test AAAA
+             al.wild.g.cdn.test A
+             ent.wild.g.cdn.test A
+             x.wild.g.cdn.test A",
+        );
+        snapshot!("wildcards", answers);
+    }
+}

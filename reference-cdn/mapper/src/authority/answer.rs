@@ -187,10 +187,11 @@ impl<S: Steering> Work<'_, '_, S> {
             self.answer.authoritative = true;
             self.answer.kind = rates::Kind::Negative(zone.hash);
         }
-        // The common case: nothing of the file is looked at.
+        // The common case: nothing of the file is looked at, except for names that a wildcard would make up.
         if zone.role == Role::Low
             && !zone.has_cuts
             && let Some(found) = self.steering.find(zone.below_apex(name.wire()))
+            && !(found.wildcard && zone.nodes.contains_key(name.wire()))
         {
             return self.steered(zone, name, found, None, first);
         }
@@ -199,6 +200,7 @@ impl<S: Steering> Work<'_, '_, S> {
             Found::Node(node) => {
                 if zone.role == Role::Low
                     && let Some(found) = self.steering.find(zone.below_apex(name.wire()))
+                    && !found.wildcard
                 {
                     return self.steered(zone, name, found, Some(node), first);
                 }

@@ -9,6 +9,8 @@ use crate::network::{MOST_ADDRESSES, Order};
 pub const MOST_SERVICES: usize = 65_536;
 /// Most host names of all services, ranges counted in full.
 pub const MOST_HOSTS: usize = 1_000_000;
+/// Longest pattern: a host name has at most 200 octets, and each of its ranges some more.
+const LONGEST_PATTERN: usize = 1000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePlan {
@@ -38,6 +40,10 @@ pub enum FallbackPlan {
 /// # Errors
 /// What is wrong with the pattern.
 pub fn expand(pattern: &str, most: usize) -> Result<Vec<String>, String> {
+    // Also bounds how deep this goes.
+    if pattern.len() > LONGEST_PATTERN {
+        return Err(format!("has {} octets; at most {LONGEST_PATTERN}", pattern.len()));
+    }
     let Some((before, rest)) = pattern.split_once('{') else {
         return if pattern.contains('}') {
             Err("has } without {".into())
@@ -232,6 +238,8 @@ mod tests {
         ] {
             assert!(expand(bad, 10).is_err(), "{bad}");
         }
+        // More ranges than the stack would bear.
+        assert!(expand(&"{0..0}".repeat(200_000), 10).is_err());
     }
 
     #[test]

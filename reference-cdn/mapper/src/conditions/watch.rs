@@ -40,6 +40,8 @@ const MOST_SPREAD: u16 = PARTS as u16 * 8;
 const FIRST_LOSS: u16 = 100;
 /// When a start has not been heard of for so long, an earlier one may be the true one, in milliseconds.
 const QUIET: u64 = 10_000;
+/// When probes of so many thousandths of the servers that say they are well fail, it is taken for a fault of the probes.
+const MOST_REFUTED: usize = 800;
 /// However many are lost, so many in a row are too many.
 const MOST_MISSING: u64 = 20;
 
@@ -52,6 +54,10 @@ pub struct Watch {
     /// Of sites' low-level name servers, by the site's name.
     names: HashMap<String, Probes>,
     blind: bool,
+    /// So many probes fail of servers that say they are well that it is not believed; and until when that holds for those that began
+    /// to fail then.
+    doubting: bool,
+    doubted: u64,
     /// Until when silence of a moment ago, when that was so, is not believed: reports that are lost no more need time to come.
     trusting: u64,
 }
@@ -73,6 +79,8 @@ struct Watched {
     unheard: bool,
     /// Fell silent together with so many others that it is not held against it.
     excused: bool,
+    /// Its probes began to fail together with nearly all others.
+    doubted: bool,
     /// Thousandths of its reports that do not arrive, smoothed.
     loss: u16,
     /// Of each kind of probe that is configured.
@@ -240,9 +248,9 @@ impl Watch {
         self.hot.retain(|(site, _), _| keys.contains(site));
     }
 
-    /// Whether so many servers are silent at once that their silence is not believed.
+    /// Whether so many servers are silent at once, or fail their probes while they say they are well, that it is not believed.
     pub fn is_blind(&self) -> bool {
-        self.blind
+        self.blind || self.doubting
     }
 
     /// When a server reported last.
@@ -261,6 +269,7 @@ impl Watch {
         self.servers.arrange(network);
         self.notice_silence(now, network, rules);
         let mut demands = ByHash::default();
+        self.notice_probes(now, network, rules);
         let mut conditions = Conditions::calm(network);
         for (at, site) in network.sites.iter().enumerate() {
             let id = SiteId(u32::try_from(at).unwrap_or(u32::MAX));
@@ -319,6 +328,37 @@ impl Watch {
                 // Who is still silent when others are heard again has no excuse any more.
                 watched.excused = self.blind || watched.excused && now < self.trusting;
             }
+        }
+    }
+
+    /// Probes that fail everywhere, of servers that say they are well, more likely ask for the wrong thing or are cut off themselves:
+    /// no configuration of them takes all servers out at once.
+    fn notice_probes(&mut self, now: u64, network: &Network, rules: &Rules) {
+        let (mut asked, mut failing) = (0, 0);
+        let mut fell = Vec::new();
+        let all = self.servers.of_mut(0..u32::try_from(network.servers.len()).unwrap_or(u32::MAX));
+        for (at, watched) in all.iter().enumerate() {
+            if watched.probes.is_empty() || watched.last.is_none() || watched.is_silent(now, rules) {
+                continue;
+            }
+            let fails = watched.probes.iter().any(|probes| probes.failed);
+            // Who failed before this has been judged.
+            if fails && watched.now.standing == Standing::Failed {
+                continue;
+            }
+            asked += 1;
+            // The last one counts: they do not all fail so often as to be believed within one second.
+            failing += usize::from(watched.probes.iter().any(|probes| probes.row > 0 && !probes.succeeded));
+            if fails || watched.doubted {
+                fell.push(at);
+            }
+        }
+        self.doubting = failing > 1 && failing * 1000 > asked * MOST_REFUTED;
+        if self.doubting {
+            self.doubted = now.saturating_add(rules.lifetime);
+        }
+        for at in fell {
+            all[at].doubted = self.doubting || all[at].doubted && now < self.doubted;
         }
     }
 
@@ -617,7 +657,7 @@ impl Watched {
     }
 
     fn failed(&self, now: u64, rules: &Rules) -> bool {
-        if self.probes.iter().any(|probes| probes.failed) {
+        if self.probes.iter().any(|probes| probes.failed) && !self.doubted {
             return true;
         }
         if self.unheard {

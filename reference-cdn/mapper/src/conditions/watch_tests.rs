@@ -178,3 +178,37 @@ fn a_probe_counts_until_the_next_however_seldom_they_are() {
     }
     assert_eq!(play.second(1..8, 300).servers[0].standing, Standing::Failed);
 }
+
+#[test]
+fn probes_that_fail_everywhere_take_nobody_out_who_says_it_is_well() {
+    let mut play = Play::new(&[4, 4]);
+    let rules = play.rules;
+    let keys: Vec<u64> = play.network.servers.iter().map(|server| server.key).collect();
+    let second = |play: &mut Play, fails: &dyn Fn(usize) -> bool, reporting: std::ops::Range<usize>| {
+        // Not all are probed in the same second.
+        for at in (0..8).filter(|at| (play.now / 1000 + *at as u64) % 4 == 0) {
+            play.watch.probe(play.now, keys[at], 0, !fails(at), &rules);
+        }
+        let conditions = play.second(reporting, 300);
+        (0..8).filter(|at| conditions.servers[*at].standing == Standing::Failed).collect::<Vec<_>>()
+    };
+    for _ in 0..20 {
+        assert!(second(&mut play, &|_| false, 0..8).is_empty());
+    }
+    for _ in 0..60 {
+        assert!(second(&mut play, &|_| true, 0..8).is_empty());
+    }
+    assert!(play.watch.is_blind());
+    // They were wrong, but for one server.
+    let mut failed = Vec::new();
+    for _ in 0..60 {
+        failed = second(&mut play, &|at| at == 5, 0..8);
+    }
+    assert_eq!(failed, [5]);
+    assert!(!play.watch.is_blind());
+    // Of those of whom nothing else is heard they are believed.
+    for _ in 0..60 {
+        failed = second(&mut play, &|at| at >= 4, 0..4);
+    }
+    assert_eq!(failed, [4, 5, 6, 7]);
+}

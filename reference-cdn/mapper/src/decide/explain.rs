@@ -39,7 +39,7 @@ pub struct Explained {
     /// Other name, where that is the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alias: Option<String>,
-    /// Clients whose addresses begin with so many of the same bits get the same answer.
+    /// Clients whose addresses begin with so many of the same bits get the same answer, of both families.
     pub scope: u8,
     pub sites: Vec<SiteConsidered>,
     pub servers: Vec<ServerConsidered>,
@@ -195,6 +195,9 @@ pub fn explain(map: &Map, name: &str, steerable: Steerable, client: IpAddr) -> E
             servers,
         });
     }
+    // As it is told: one for all that a name has.
+    let scope = explanation.answers.iter().map(|answer| answer.scope).max().unwrap_or(0);
+    explanation.answers.iter_mut().for_each(|answer| answer.scope = scope);
     explanation
 }
 
@@ -342,6 +345,28 @@ mod tests {
     use crate::map::Epoch;
     use crate::sample;
     use std::sync::Arc;
+
+    #[test]
+    fn an_explanation_tells_the_scope_that_answers_have() {
+        use crate::map::{Published, Steerer};
+        use crate::steer::{Client, Steered, Steering as _};
+        let mut network = sample::network(&[2, 2, 2]);
+        // IPv6 at one site only.
+        network.servers[2..].iter_mut().for_each(|server| server.v6 = None);
+        let conditions = Conditions::calm(&network);
+        let map = Arc::new(Map::new(Epoch(7), Arc::new(network), conditions, 4));
+        let mut steerer = Steerer::new(Published::new(Arc::clone(&map)), 64);
+        let name = map.names().find(b"\x02a1").unwrap();
+        for client in ["10.0.0.1", "10.0.1.1", "192.0.2.1", "2001:db8::1"] {
+            let address = client.parse().unwrap();
+            let told = explain(&map, "a1", name, address).answers.into_iter().map(|answer| answer.scope);
+            let Steered::Addresses { scope, .. } = steerer.steer(name, Client { address, length: 32 }, 0)
+            else {
+                panic!("addresses");
+            };
+            assert_eq!(told.collect::<Vec<_>>(), [scope, scope], "{client}");
+        }
+    }
 
     #[test]
     fn an_explanation_names_who_was_considered_and_why() {

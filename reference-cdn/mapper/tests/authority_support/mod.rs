@@ -54,11 +54,13 @@ const SERVICES: &[&[u8]] = &[
 
 impl Steering for World {
     fn find(&self, labels: &[u8]) -> Option<Steerable> {
-        let service = SERVICES.iter().position(|name| *name == labels).or_else(|| {
+        let named = SERVICES.iter().position(|name| *name == labels);
+        let service = named.or_else(|| {
             let label = usize::from(*labels.first()?);
             (labels.get(label + 1..)? == b"\x04wild").then_some(0)
         })?;
-        Some(Steerable { service: ServiceId(service as u32), content: name::hash(labels), wildcard: false })
+        let (service, content) = (ServiceId(service as u32), name::hash(labels));
+        Some(Steerable { service, content, wildcard: named.is_none() })
     }
 
     fn is_above_names(&self, labels: &[u8]) -> bool {
