@@ -6,6 +6,7 @@
 mod scale_support;
 
 use std::hint::black_box;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,8 +15,9 @@ use mapper::build::{Builder, Settings};
 use mapper::conditions::{Conditions, Rules, Standing, Taken, Watch};
 use mapper::map::churn::churn;
 use mapper::map::publish::{Keep, Publisher};
-use mapper::map::{Epoch, Map, Names, wire_of};
+use mapper::map::{Epoch, Map, Names, Published, Steerer, wire_of};
 use mapper::network::{Network, ServiceId};
+use mapper::steer::{Client, Steerable, Steered, Steering as _};
 use scale_support::{Dice, NOW, SERVERS, inputs, peak, processor, resident};
 
 const NAMES_OF_REFERRAL: usize = 9;
@@ -257,6 +259,72 @@ fn from_inputs_to_answers() {
         assert!(
             full <= 5.0 && incremental <= 1.0,
             "full {full:.2} s of 5, incremental {incremental:.2} s of 1"
+        );
+    }
+}
+
+/// Asks for names from anywhere; nanoseconds of processor time for each.
+fn ask(what: &str, steerer: &mut Steerer, asked: &[(Steerable, IpAddr)]) -> f64 {
+    let (found, took) = timed(what, || {
+        let mut found = 0;
+        for (name, address) in asked {
+            let client = Client { address: *address, length: 24 };
+            if let Steered::Addresses { v4, .. } = steerer.steer(*name, client, 0) {
+                found += v4.len();
+            }
+        }
+        found
+    });
+    assert!(found >= asked.len() * 2);
+    println!("  {:.0} ns each", took * 1e9 / asked.len() as f64);
+    took * 1e9 / asked.len() as f64
+}
+
+#[test]
+#[ignore = "takes a minute and some gigabytes; run by name"]
+fn answers_stay_ready() {
+    let network = network();
+    let mut dice = Dice(9);
+    let calm = Conditions::calm(&network);
+    let first = Arc::new(Map::new(Epoch(1), Arc::clone(&network), calm.clone(), NAMES_OF_REFERRAL));
+    let names: Vec<Steerable> =
+        (0..500).map(|host| first.names().find(&wire_of(&format!("web{host}")).unwrap()).unwrap()).collect();
+    // Clients of some networks, as a name server sees them that is near to these.
+    let starts = &network.prefixes.v4;
+    let near: Vec<IpAddr> =
+        (0..100).map(|_| IpAddr::V4(starts[dice.below(starts.len() as u64) as usize].0.into())).collect();
+    let mut pick = |clients: Option<&[IpAddr]>| -> Vec<(Steerable, IpAddr)> {
+        (0..1_000_000)
+            .map(|_| {
+                let name = names[dice.below(names.len() as u64) as usize];
+                let client = match clients {
+                    Some(clients) => clients[dice.below(clients.len() as u64) as usize],
+                    None => IpAddr::V4((0x0100_0000 + dice.below(0xd000_0000) as u32).into()),
+                };
+                (name, client)
+            })
+            .collect()
+    };
+    let (few, any) = (pick(Some(&near)), pick(None));
+    let published = Published::new(Arc::clone(&first));
+    let mut steerer = Steerer::new(Arc::clone(&published), 1 << 17);
+    ask("1 000 000 answers, 500 names and 100 clients, first time", &mut steerer, &few);
+    let ready = ask("the same again", &mut steerer, &few);
+    let mut conditions = calm;
+    conditions.servers[7].standing = Standing::Withdrawn;
+    published.publish(Arc::new(first.next(Epoch(2), conditions.clone())));
+    steerer.refresh();
+    let after = ask("the same after a map in which one server changed", &mut steerer, &few);
+    let anew = Map::new(Epoch(3), Arc::clone(&network), conditions, NAMES_OF_REFERRAL);
+    published.publish(Arc::new(anew));
+    steerer.refresh();
+    ask("the same after a map of which nothing is known to be as before", &mut steerer, &few);
+    ask("1 000 000 answers, 500 names and any client", &mut steerer, &any);
+    ask("the same again", &mut steerer, &any);
+    if !cfg!(debug_assertions) {
+        assert!(
+            ready <= 300.0 && after <= ready * 1.5 + 50.0,
+            "{after:.0} ns after a map, {ready:.0} before"
         );
     }
 }
