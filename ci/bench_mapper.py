@@ -342,8 +342,8 @@ zone:
     return Server("nsd", process.pid, port, ecs=False)
 
 
-def start_pdns(processes, core):
-    folder, port = folder_for(processes, "pdns"), free_port()
+def start_pdns(processes, core, called="pdns", threads=()):
+    folder, port = folder_for(processes, called), free_port()
     targets = "".join(f"    t{at}.{ZONE}:\n" + "".join(f"      - a: {address}\n" for address in both) for at, both in enumerate(PAIRS))
     services = []
     for name in range(NAMES):
@@ -364,9 +364,14 @@ def start_pdns(processes, core):
     zones = write(os.path.join(folder, "zones.yaml"), zones)
     command = ["pdns_server", f"--config-dir={folder}", "--daemon=no", "--guardian=no", "--launch=geoip", f"--geoip-zones-file={zones}"]
     command += ["--geoip-database-files=", "--edns-subnet-processing=yes", "--local-address=127.0.0.1", f"--local-port={port}"]
-    command += [f"--socket-dir={folder}", "--receiver-threads=1", "--distributor-threads=1", "--max-tcp-connections=100", "--disable-syslog", "--module-dir=" + pdns_modules()]
+    command += [f"--socket-dir={folder}", "--max-tcp-connections=100", "--disable-syslog", "--module-dir=" + pdns_modules(), *threads]
     process = processes.start(core, command, stdout=subprocess.DEVNULL)
-    return Server("pdns", process.pid, port)
+    return Server(called, process.pid, port)
+
+
+def start_pdns_alone(processes, core):
+    """Without threads that look up what another one has received: what PowerDNS recommends where its back end is fast."""
+    return start_pdns(processes, core, "pdns-alone", ["--receiver-threads=1", "--distributor-threads=1"])
 
 
 def pdns_modules():
@@ -382,6 +387,7 @@ PEERS = {
     "knot": (start_knot, "knotd", "knot knot-module-geoip"),
     "nsd": (start_nsd, "nsd", "nsd"),
     "pdns": (start_pdns, "pdns_server", "pdns-server pdns-backend-geoip"),
+    "pdns-alone": (start_pdns_alone, "pdns_server", "pdns-server pdns-backend-geoip"),
 }
 
 

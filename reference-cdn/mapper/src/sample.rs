@@ -205,7 +205,7 @@ fn any_service() -> impl Strategy<Value = Service> {
     )
 }
 
-fn any_server_now() -> impl Strategy<Value = ServerNow> {
+pub fn any_server_now() -> impl Strategy<Value = ServerNow> {
     let standing = prop_oneof![
         4 => Just(Standing::Serving),
         1 => Just(Standing::Overloaded),

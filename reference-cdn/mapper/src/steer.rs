@@ -10,8 +10,16 @@ pub struct Steerable {
     pub service: ServiceId,
     /// Hash of the lowercase owner name: what content placement goes by.
     pub content: u64,
-    /// A wildcard made it. It is for names that are not there otherwise: what a zone's file has goes before it (RFC 4592 section 2.2.1).
+    /// A wildcard made it: there are as many such names as anybody cares to make up, and what a zone's file has goes before it
+    /// (RFC 4592 section 2.2.1).
     pub wildcard: bool,
+}
+
+impl Steerable {
+    /// What rate limiting counts its answers by: names that a wildcard makes count as one.
+    pub fn rate_key(&self) -> u64 {
+        if self.wildcard { u64::from(self.service.0) } else { self.content }
+    }
 }
 
 /// For whom an answer is chosen: the client of EDNS Client Subnet (RFC 7871), or else the resolver.

@@ -247,6 +247,33 @@ fn keys_stay_when_other_things_change() {
     assert_eq!(key(&inputs("")), key(&fewer));
 }
 
+/// What small networks do not show: clients without a place depend on which of many sites are the largest, and clients may move a
+/// little without leaving their cell.
+#[test]
+fn an_incremental_build_sees_sites_grow_and_places_move() {
+    let names: Vec<String> = (0..50).map(|number| format!("s{number:02}")).collect();
+    let sites: Vec<(&str, f32, f32, u32)> =
+        names.iter().zip(0..50_u16).map(|(name, n)| (name.as_str(), f32::from(n), f32::from(n), 0)).collect();
+    let mut builder = Builder::new(Settings::default());
+    let mut next = Inputs { plant: Arc::new(plant(&sites)), ..inputs("") };
+    builder.build(NOW, &next);
+    let mut grown = plant(&sites);
+    grown.servers[0].capacity = 1_000;
+    next.plant = Arc::new(grown);
+    let built = builder.build(NOW, &next);
+    assert!(built.network == build(&next).network);
+    assert!(
+        order(&built, "192.0.2.7").contains(&"s00".to_owned()),
+        "its network has no place, and this site is the largest now"
+    );
+    assert!(built.report.ranked_units < built.report.units, "those with a place are not concerned");
+    for east in [8.2, 8.9] {
+        let places = mmdb(&[("198.51.100.0/23", city(53.1, east))]);
+        next.places = vec![Arc::new(geo::read("city.mmdb", NOW, &places).unwrap())];
+        assert!(builder.build(NOW, &next).network == build(&next).network, "{east}");
+    }
+}
+
 /// What may differ from one build to the next.
 #[derive(Clone, Debug)]
 struct Change {

@@ -122,7 +122,7 @@ fn a_cut_at_any_step_leaves_the_old_map_or_the_new() {
             assert!(old || new);
             if seen.len() > cut { Err(io::Error::other("cut off")) } else { Ok(()) }
         });
-        if result.is_ok() {
+        if result.is_ok() && publisher.leftover().is_none() {
             steps = cut;
             break;
         }

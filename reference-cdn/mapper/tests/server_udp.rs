@@ -53,6 +53,31 @@ fn each_answer_of_a_batch_leaves_from_its_own_address() {
 }
 
 #[test]
+fn a_thread_that_ends_by_itself_is_counted() {
+    let mut config = Config::listening(vec![local("127.0.0.1:0")]);
+    config.udp.threads = 2;
+    let bound = server::bind(config.clone()).expect("binds");
+    let server = bound
+        .run(|number| {
+            assert_ne!(number, 1, "the second thread has no responder");
+            Obedient::default()
+        })
+        .expect("runs");
+    let metrics = server.metrics();
+    while server.is_whole() {
+        std::thread::yield_now();
+    }
+    server.stop();
+    assert_eq!(metrics.threads_gone(), 1);
+
+    // One that is told to stop is not gone.
+    let server = server::bind(config).expect("binds").run(|_| Obedient::default()).expect("runs");
+    let metrics = server.metrics();
+    server.stop();
+    assert_eq!(metrics.threads_gone(), 0);
+}
+
+#[test]
 fn all_threads_have_a_share_and_nothing_is_lost() {
     let (server, addresses) = start(&["127.0.0.1:0", "127.0.0.2:0", "[::1]:0"], |_| {});
     let mut sent = 0;

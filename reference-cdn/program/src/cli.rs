@@ -80,6 +80,9 @@ Examples:
   # What map 1041 said, as JSON
   reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps --epoch 1041 --json -
 
+  # What was said at a time
+  reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps --at 2026-11-27T16:00:00Z
+
 Exit status: 0 explained, 2 the name or the map is not there.";
 
 /// A CDN edge that does what the HTTP caching RFCs say: to compare other edges with, and to develop against

@@ -260,9 +260,10 @@ fn each_client_is_given_the_servers_near_it_and_a_map_can_be_asked_again_by_its_
     let later =
         mapper.until("www.g.cdn.example", AMS, |addresses| addresses.iter().all(|known| known != address));
     assert!(later > epoch);
-    let explain = |epoch: u64| {
+    let asked_at = unix() / 1000 + 1;
+    let explain_by = |which: &str, value: u64| {
         let maps = folder.at("maps");
-        let epoch = epoch.to_string();
+        let value = value.to_string();
         let output = run(&[
             "explain-dns",
             "WWW.g.cdn.example.",
@@ -270,8 +271,8 @@ fn each_client_is_given_the_servers_near_it_and_a_map_can_be_asked_again_by_its_
             "10.1.7.9",
             "--map",
             &maps,
-            "--epoch",
-            &epoch,
+            which,
+            &value,
             "--json",
             "-",
         ]);
@@ -286,7 +287,9 @@ fn each_client_is_given_the_servers_near_it_and_a_map_can_be_asked_again_by_its_
         addresses.sort();
         addresses
     };
+    let explain = |epoch: u64| explain_by("--epoch", epoch);
     assert_eq!(explain(epoch), ams);
+    assert_eq!(explain_by("--at", asked_at), explain(later));
     assert!(explain(later).iter().all(|known| known != address));
     assert_eq!(mapper.operator("POST", &format!("/restore?server={name}")).0, 200);
     mapper.until("www.g.cdn.example", AMS, |addresses| addresses == ams);
@@ -461,6 +464,53 @@ fn operators_need_the_token() {
     assert_eq!(mapper.operator("POST", "/withdraw?server=nobody").0, 404);
     assert_eq!(mapper.operator("GET", "/explain?name=nobody.example&client=192.0.2.1").0, 404);
     assert_eq!(mapper.operator("GET", "/explain?name=www.g.cdn.example&client=nobody").0, 400);
+}
+
+/// A surge on one name, played on the network of a configuration, as a page that a browser shows.
+#[test]
+fn a_simulation_makes_a_page_with_the_load_of_each_server() {
+    let folder = Folder::new();
+    let scenario = "seconds = 60\nrequests = 900\nrequests-of-capacity = 1000\nresolvers = 40\n[[event]]\nat = 20\nfor = 20\nwhat = { surge = { names = \"www\", factor = 3 } }\n";
+    folder.put("surge.toml", scenario);
+    let page = folder.at("surge.html");
+    let output = run(&[
+        "map",
+        "simulate",
+        &folder.at("surge.toml"),
+        "--config",
+        &folder.at("mapper.toml"),
+        "--html",
+        &page,
+    ]);
+    let said = text(&output.stdout);
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", text(&output.stderr));
+    assert!(said.contains("5 servers, 60 s") && said.contains("got no address"), "{said}");
+    let html = std::fs::read_to_string(&page).expect("the page");
+    assert!(!html.contains("http://") && !html.contains("https://"), "the page fetches something");
+    let browser = ["chromium", "chromium-browser"].into_iter().find(|name| {
+        Command::new(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+    });
+    let Some(browser) = browser else {
+        assert!(std::env::var_os("REQUIRE_PEERS").is_none_or(|it| it != "1"), "chromium must be installed");
+        eprintln!("not run: chromium is not here");
+        return;
+    };
+    let shown = Command::new(browser)
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+        ])
+        .args(["--disable-component-update", "--disable-sync", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", folder.at("browser")))
+        .arg(format!("file://{page}"))
+        .output()
+        .expect("runs");
+    let shown = text(&shown.stdout);
+    assert_eq!(shown.matches("class=\"server\"").count(), 5, "{shown}");
+    assert!(shown.contains("second threshold") && shown.contains("www wanted 3 times as much"), "{shown}");
 }
 
 fn example() -> String {

@@ -49,7 +49,7 @@ impl<S: Steering> Work<'_, '_, S> {
         {
             self.answer.outcome = Outcome::Positive;
             if first {
-                self.answer.kind = rates::Kind::Positive(found.content);
+                self.answer.kind = rates::Kind::Positive(found.rate_key());
             }
             let data = Data::Many(&set.records);
             self.out.put(zone, Section::Answer, name.wire(), qtype, set.ttl, data)?;
@@ -93,7 +93,7 @@ impl<S: Steering> Work<'_, '_, S> {
                 }
                 (self.answer.outcome, self.answer.steered) = (Outcome::Positive, true);
                 if first {
-                    self.answer.kind = rates::Kind::Positive(found.content);
+                    self.answer.kind = rates::Kind::Positive(found.rate_key());
                 }
                 // Owner and question are the same, which is written fastest.
                 if first && self.out.signing.is_none() && qtype != rtype::HTTPS {
@@ -115,7 +115,7 @@ impl<S: Steering> Work<'_, '_, S> {
                 self.answer.scope = self.answer.scope.max(scope);
                 (self.answer.outcome, self.answer.steered) = (Outcome::Positive, true);
                 if first {
-                    self.answer.kind = rates::Kind::Positive(found.content);
+                    self.answer.kind = rates::Kind::Positive(found.rate_key());
                 }
                 self.target.set(target);
                 let data = Data::One(self.target.wire());

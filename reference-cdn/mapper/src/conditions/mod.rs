@@ -1,6 +1,7 @@
 //! How the network is now: the fast layer of a map, stepped each second from load reports and probes.
 
 mod rules;
+mod servers;
 mod watch;
 #[cfg(test)]
 mod watch_tests;
@@ -83,6 +84,13 @@ impl Conditions {
 
     pub fn site(&self, id: SiteId) -> SiteNow {
         self.sites.get(id.0 as usize).copied().unwrap_or_default()
+    }
+
+    /// The hot names of a site.
+    pub fn hot_of(&self, site: SiteId) -> &[Hot] {
+        let from = self.hot.partition_point(|hot| hot.site < site);
+        let count = self.hot[from..].partition_point(|hot| hot.site == site);
+        &self.hot[from..from + count]
     }
 
     /// How many servers of a site carry a name, if more than its service's fewest.

@@ -6,8 +6,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use control::load_report::{LoadReport, State};
+use control::load_report::{LoadReport, NameLoad, State};
 
+use super::servers::{ByHash, Servers};
 use super::{Conditions, Hot, PARTS, Rules, ServerNow, SiteNow, Standing};
 use crate::network::{Network, SiteId};
 use crate::steer::Steerable;
@@ -47,7 +48,7 @@ const MOST_MISSING: u64 = 20;
 /// What is remembered of servers, sites and names, by keys that stay the same when the network changes.
 #[derive(Clone, Debug, Default)]
 pub struct Watch {
-    servers: HashMap<u64, Watched>,
+    servers: Servers<Watched>,
     sites: BTreeMap<String, Shift>,
     hot: BTreeMap<(u64, u64), Copies>,
     /// Of sites' low-level name servers, by the site's name.
@@ -94,6 +95,8 @@ struct Last {
     sent: u64,
     state: State,
     octets: u64,
+    /// For how long no other report is no surprise, in milliseconds.
+    quiet: u64,
     names: Vec<(u64, u16)>,
 }
 
@@ -138,13 +141,13 @@ impl Watch {
         unix: u64,
         key: Option<u64>,
         report: &LoadReport,
-        steerable: impl Fn(&str) -> Option<Steerable>,
+        mut steerable: impl FnMut(&str) -> Option<Steerable>,
     ) -> Taken {
         let Some(key) = key else { return Taken::Unknown };
         if report.sent.abs_diff(unix) > CLOCK {
             return Taken::Clock;
         }
-        let watched = self.servers.entry(key).or_default();
+        let watched = self.servers.entry(key);
         if watched.last.is_none() {
             watched.loss = FIRST_LOSS;
         }
@@ -173,11 +176,10 @@ impl Watch {
             Some(_) if load > watched.load => (watched.load + load).div_ceil(2),
             Some(_) => (watched.load * 3 + load) / 4,
         };
-        let names = report
-            .names
-            .iter()
-            .filter_map(|name| Some((steerable(&name.name)?.content, name.share.min(1000))))
-            .collect();
+        let mut names = watched.last.take().map(|last| last.names).unwrap_or_default();
+        names.clear();
+        let mut known = |name: &NameLoad| Some((steerable(&name.name)?.content, name.share.min(1000)));
+        names.extend(report.names.iter().filter_map(&mut known));
         watched.last = Some(Last {
             at: now,
             started: report.started,
@@ -185,6 +187,7 @@ impl Watch {
             sent: report.sent,
             state: report.state,
             octets: report.octets,
+            quiet: quiet(watched.loss),
             names,
         });
         Taken::Taken
@@ -193,7 +196,7 @@ impl Watch {
     /// Takes the outcome of a probe of a server. Kinds of probes are counted apart, by their number: one that always fails is
     /// not made up for by others that succeed in between.
     pub fn probe(&mut self, now: u64, key: u64, kind: usize, succeeded: bool, rules: &Rules) {
-        let probes = &mut self.servers.entry(key).or_default().probes;
+        let probes = &mut self.servers.entry(key).probes;
         if probes.len() <= kind {
             probes.resize(kind + 1, Probes::default());
         }
@@ -207,14 +210,14 @@ impl Watch {
 
     /// An operator takes a server out, or back in.
     pub fn withdraw(&mut self, key: u64, withdrawn: bool) {
-        self.servers.entry(key).or_default().withdrawn = withdrawn;
+        self.servers.entry(key).withdrawn = withdrawn;
     }
 
     /// Takes up what an earlier mapper knew. Who could not be named then can be when it is heard of.
     pub fn resume(&mut self, now: u64, network: &Network, conditions: &Conditions) {
         for (server, known) in network.servers.iter().zip(&conditions.servers) {
             if *known != ServerNow::default() {
-                let watched = self.servers.entry(server.key).or_default();
+                let watched = self.servers.entry(server.key);
                 watched.unheard = matches!(known.standing, Standing::Failed | Standing::Withdrawn);
                 (watched.now, watched.since) = (*known, now);
                 (watched.spread_since, watched.pressed) = (now, now);
@@ -234,10 +237,10 @@ impl Watch {
         }
     }
 
-    /// Forgets servers and sites that a network does not have.
+    /// Forgets servers and sites that a network does not have. Who was withdrawn stays so, should it come back.
     pub fn forget(&mut self, network: &Network) {
         let servers: HashSet<u64> = network.servers.iter().map(|server| server.key).collect();
-        self.servers.retain(|key, _| servers.contains(key));
+        self.servers.retain(|key, watched| watched.withdrawn || servers.contains(&key));
         let sites: HashSet<&str> = network.sites.iter().map(|site| site.name.as_str()).collect();
         self.sites.retain(|site, _| sites.contains(site.as_str()));
         self.names.retain(|site, _| sites.contains(site.as_str()));
@@ -252,38 +255,36 @@ impl Watch {
 
     /// When a server reported last.
     pub fn last_report(&self, key: u64) -> Option<u64> {
-        self.servers.get(&key)?.last.as_ref().map(|last| last.at)
+        self.servers.get(key)?.last.as_ref().map(|last| last.at)
     }
 
     /// A server's load, smoothed, if it ever reported.
     pub fn load(&self, key: u64) -> Option<u32> {
-        let watched = self.servers.get(&key)?;
+        let watched = self.servers.get(key)?;
         watched.last.as_ref().map(|_| watched.load)
     }
 
     /// What follows for answers from now on.
     pub fn step(&mut self, now: u64, network: &Network, rules: &Rules) -> Conditions {
+        self.servers.arrange(network);
         self.notice_silence(now, network, rules);
         self.notice_probes(now, network, rules);
+        let mut demands = ByHash::default();
         let mut conditions = Conditions::calm(network);
         for (at, site) in network.sites.iter().enumerate() {
             let id = SiteId(u32::try_from(at).unwrap_or(u32::MAX));
             self.step_standing(now, network, site.servers.clone(), rules);
-            let hot = self.step_names(now, network, id, rules);
+            let hot = self.step_names(now, network, id, &mut demands, rules);
             self.step_spread(now, network, id, &hot, rules);
             conditions.sites[at] = self.step_site(now, network, id, rules);
             conditions.hot.extend(hot);
-            for server in site.servers.clone() {
-                if let Some(watched) = self.watched(network, server) {
-                    conditions.servers[server as usize] = watched.now;
-                }
+            let range = site.servers.start as usize..site.servers.end as usize;
+            let servers = self.servers.of(site.servers.clone());
+            for (now, watched) in conditions.servers[range].iter_mut().zip(servers) {
+                *now = watched.now;
             }
         }
         conditions
-    }
-
-    fn watched(&self, network: &Network, server: u32) -> Option<&Watched> {
-        self.servers.get(&network.servers.get(server as usize)?.key)
     }
 
     /// Servers in many places that fall silent at once are more likely cut off from us than dead: what they were, they stay. All of
@@ -294,18 +295,17 @@ impl Watch {
         let mut fell_silent = Vec::new();
         for site in &network.sites {
             let (mut reporting, mut silent) = (0, 0);
-            for server in site.servers.clone() {
-                let key = network.servers[server as usize].key;
-                let Some(watched) = self.servers.get(&key).filter(|watched| watched.last.is_some()) else {
+            for (at, watched) in site.servers.clone().zip(self.servers.of(site.servers.clone())) {
+                if watched.last.is_none() {
                     continue;
-                };
+                }
                 let quiet = watched.is_silent(now, rules);
                 // Who failed before this has been judged.
                 if watched.now.standing != Standing::Failed || !quiet {
                     reporting += 1;
                     if quiet {
                         silent += 1;
-                        fell_silent.push(key);
+                        fell_silent.push(at);
                     }
                 }
             }
@@ -323,8 +323,8 @@ impl Watch {
         if self.blind {
             self.trusting = now.saturating_add(rules.silent);
         }
-        for key in fell_silent {
-            if let Some(watched) = self.servers.get_mut(&key) {
+        for at in fell_silent {
+            for watched in self.servers.of_mut(at..at + 1) {
                 // Who is still silent when others are heard again has no excuse any more.
                 watched.excused = self.blind || watched.excused && now < self.trusting;
             }
@@ -336,8 +336,8 @@ impl Watch {
     fn notice_probes(&mut self, now: u64, network: &Network, rules: &Rules) {
         let (mut asked, mut failing) = (0, 0);
         let mut fell = Vec::new();
-        for server in &network.servers {
-            let Some(watched) = self.servers.get(&server.key) else { continue };
+        let all = 0..u32::try_from(network.servers.len()).unwrap_or(u32::MAX);
+        for (at, watched) in all.clone().zip(self.servers.of(all)) {
             if watched.probes.is_empty() || watched.last.is_none() || watched.is_silent(now, rules) {
                 continue;
             }
@@ -350,32 +350,31 @@ impl Watch {
             // The last one counts: they do not all fail so often as to be believed within one second.
             failing += usize::from(watched.probes.iter().any(|probes| probes.row > 0 && !probes.succeeded));
             if fails || watched.doubted {
-                fell.push(server.key);
+                fell.push(at);
             }
         }
         self.doubting = failing > 1 && failing * 1000 > asked * MOST_REFUTED;
         if self.doubting {
             self.doubted = now.saturating_add(rules.lifetime);
         }
-        for key in fell {
-            if let Some(watched) = self.servers.get_mut(&key) {
+        for at in fell {
+            for watched in self.servers.of_mut(at..at + 1) {
                 watched.doubted = self.doubting || watched.doubted && now < self.doubted;
             }
         }
     }
 
     fn step_standing(&mut self, now: u64, network: &Network, servers: std::ops::Range<u32>, rules: &Rules) {
-        let keys =
-            network.servers[servers.start as usize..servers.end as usize].iter().map(|server| server.key);
+        let known = &network.servers[servers.start as usize..servers.end as usize];
         let mut serving = servers.len();
         // Where all have much to do, those are too loaded who have more than the others can be expected to take over.
-        let mean = self.mean_load(now, network, servers, rules);
+        let mean = self.mean_load(now, network, servers.clone(), rules);
         let at_least = |threshold: u16, tenths: u32| u32::from(threshold).max(mean * tenths / 10);
         let (first, first_leave) = (at_least(rules.first, 12), at_least(rules.first_leave, 10));
         let (second, second_leave) = (at_least(rules.second, 13), at_least(rules.second_leave, 11));
-        let mut overloaded: Vec<(u32, u64)> = Vec::new();
-        for key in keys {
-            let Some(watched) = self.servers.get_mut(&key) else { continue };
+        let mut overloaded: Vec<(u32, u64, usize)> = Vec::new();
+        let all = self.servers.of_mut(servers);
+        for (at, (watched, server)) in all.iter_mut().zip(known).enumerate() {
             watched.forget_load(now, rules);
             watched.now.busy = watched.load >= if watched.now.busy { first_leave } else { first };
             let was = watched.now.standing;
@@ -395,7 +394,7 @@ impl Watch {
             let still = was == Standing::Overloaded
                 && (watched.load > second_leave || now.saturating_sub(watched.since) < rules.lifetime);
             if watched.load >= second || still {
-                overloaded.push((watched.load, key));
+                overloaded.push((watched.load, server.key, at));
             } else {
                 watched.stand(now, Standing::Serving);
             }
@@ -403,9 +402,9 @@ impl Watch {
         // The most loaded ones, as many as the others can stand in for.
         overloaded.sort_unstable_by_key(|entry| std::cmp::Reverse(*entry));
         let most = serving * usize::from(rules.most_overloaded) / 1000;
-        for (at, (_, key)) in overloaded.iter().enumerate() {
-            let Some(watched) = self.servers.get_mut(key) else { continue };
-            let next = if at < most { Standing::Overloaded } else { Standing::Serving };
+        for (place, (_, _, at)) in overloaded.iter().enumerate() {
+            let watched = &mut all[*at];
+            let next = if place < most { Standing::Overloaded } else { Standing::Serving };
             if next == Standing::Overloaded && watched.now.standing != next {
                 // When it is back it must not have all again that was too much.
                 watched.now.spread = (watched.now.spread + u16::from(PARTS) / 4).min(MOST_SPREAD);
@@ -418,9 +417,8 @@ impl Watch {
     /// Load of a site's servers that tell, in thousandths of what they can do together.
     fn mean_load(&self, now: u64, network: &Network, servers: std::ops::Range<u32>, rules: &Rules) -> u32 {
         let (mut load, mut capacity) = (0, 0);
-        for at in servers {
-            let server = &network.servers[at as usize];
-            let Some(watched) = self.servers.get(&server.key) else { continue };
+        let known = &network.servers[servers.start as usize..servers.end as usize];
+        for (watched, server) in self.servers.of(servers).iter().zip(known) {
             if watched.last.is_some() && !watched.is_silent(now, rules) {
                 load += u64::from(watched.load) * u64::from(server.capacity);
                 capacity += u64::from(server.capacity);
@@ -430,16 +428,22 @@ impl Watch {
     }
 
     /// Estimates what names ask for at a site, and gives each as many servers as that takes.
-    fn step_names(&mut self, now: u64, network: &Network, id: SiteId, rules: &Rules) -> Vec<Hot> {
+    fn step_names(
+        &mut self,
+        now: u64,
+        network: &Network,
+        id: SiteId,
+        demands: &mut ByHash<u64>,
+        rules: &Rules,
+    ) -> Vec<Hot> {
         let site = &network.sites[id.0 as usize];
         let site_key = crate::map::content_of(site.name.as_bytes());
-        let mut demands: HashMap<u64, u64> = HashMap::new();
+        demands.clear();
+        let known = &network.servers[site.servers.start as usize..site.servers.end as usize];
         let mut capacity = 0_u64;
         let mut load = 0_u64;
         let mut count = 0_u64;
-        for at in site.servers.clone() {
-            let server = &network.servers[at as usize];
-            let Some(watched) = self.servers.get(&server.key) else { continue };
+        for (watched, server) in self.servers.of(site.servers.clone()).iter().zip(known) {
             let Some(last) = watched.last.as_ref().filter(|last| now.saturating_sub(last.at) < rules.silent)
             else {
                 continue;
@@ -457,9 +461,9 @@ impl Watch {
         }
         let most = u16::try_from(count.min(crate::decide::MOST_COPIES as u64)).unwrap_or(u16::MAX);
         let mean = capacity.checked_div(count).unwrap_or(1).max(1);
-        for (content, demand) in &demands {
+        let worth = mean * u64::from(rules.first) / SMALL;
+        for (content, demand) in demands.iter() {
             let key = (site_key, *content);
-            let worth = mean * u64::from(rules.first) / SMALL;
             if *demand < worth && !self.hot.contains_key(&key) {
                 continue;
             }
@@ -497,10 +501,12 @@ impl Watch {
 
     /// Where load stays high for other reasons than single hot names, a growing part of the content is shared.
     fn step_spread(&mut self, now: u64, network: &Network, id: SiteId, hot: &[Hot], rules: &Rules) {
-        for at in network.sites[id.0 as usize].servers.clone() {
-            let Some(watched) = self.servers.get_mut(&network.servers[at as usize].key) else { continue };
+        let is_hot = |content: u64| hot.binary_search_by_key(&content, |hot| hot.content).is_ok();
+        for watched in self.servers.of_mut(network.sites[id.0 as usize].servers.clone()) {
             let Some(last) = &watched.last else { continue };
-            let is_hot = |content: u64| hot.iter().any(|hot| hot.content == content);
+            if !watched.now.busy && watched.now.spread == 0 {
+                continue;
+            }
             let handled: u32 = last
                 .names
                 .iter()
@@ -541,9 +547,8 @@ impl Watch {
         let mut capacity = 0_u64;
         let mut load = 0_u64;
         let mut octets = 0_u64;
-        for at in site.servers.clone() {
-            let server = &network.servers[at as usize];
-            let Some(watched) = self.servers.get(&server.key) else { continue };
+        let known = &network.servers[site.servers.start as usize..site.servers.end as usize];
+        for (watched, server) in self.servers.of(site.servers.clone()).iter().zip(known) {
             let Some(last) = watched.last.as_ref().filter(|last| now.saturating_sub(last.at) < rules.silent)
             else {
                 continue;
@@ -617,6 +622,17 @@ impl Copies {
     }
 }
 
+/// How long a server may be quiet, in milliseconds, of whose reports so many thousandths are lost.
+fn quiet(loss: u16) -> u64 {
+    let mut chance = CHANCE;
+    let mut missing = 0;
+    while chance > 1 && missing < MOST_MISSING {
+        chance = chance * u64::from(loss) / 1000;
+        missing += 1;
+    }
+    (missing + 1) * PERIOD
+}
+
 impl Watched {
     fn stand(&mut self, now: u64, standing: Standing) {
         if self.now.standing != standing {
@@ -639,13 +655,7 @@ impl Watched {
     /// Whether more reports are missing in a row than its losses explain.
     fn is_silent(&self, now: u64, rules: &Rules) -> bool {
         let Some(last) = &self.last else { return false };
-        let mut chance = CHANCE;
-        let mut missing = 0;
-        while chance > 1 && missing < MOST_MISSING {
-            chance = chance * u64::from(self.loss) / 1000;
-            missing += 1;
-        }
-        now.saturating_sub(last.at) >= rules.silent.max((missing + 1) * PERIOD)
+        now.saturating_sub(last.at) >= rules.silent.max(last.quiet)
     }
 
     fn failed(&self, now: u64, rules: &Rules) -> bool {

@@ -5,7 +5,7 @@ use super::*;
 use crate::conditions::{Conditions, Hot, Standing};
 use crate::map::{Epoch, Map, Published, Steerer, content_of, route_of};
 use crate::network::{Fallback, ServerId, UnitId};
-use crate::sample::{any_map, network};
+use crate::sample::{any_map, any_server_now, network};
 use crate::steer::{Client, Steered, Steering};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -265,6 +265,66 @@ proptest! {
                         prop_assert_eq!(scope, its_scope, "scopes overlap: {} and {}", client, other);
                     }
                 }
+            }
+        }
+    }
+
+    /// Answers that stay ready from map to map are those of the map that is there.
+    #[test]
+    fn a_steerer_that_lives_through_many_maps_answers_as_a_new_one(
+        (network, mut conditions) in any_map(),
+        changes in proptest::collection::vec((0_u8..6, any::<prop::sample::Index>(), any_server_now()), 1..8),
+        others in proptest::collection::vec(any::<u64>(), 2),
+    ) {
+        let mut network = Arc::new(network);
+        let probes = probes(&network, &others);
+        let mut map = Arc::new(Map::new(Epoch(1), Arc::clone(&network), conditions.clone(), 4));
+        let published = Published::new(Arc::clone(&map));
+        let mut steerer = Steerer::new(Arc::clone(&published), 64);
+        for (epoch, (kind, index, now)) in (2..).zip(changes) {
+            match kind {
+                0 | 1 if !network.servers.is_empty() => {
+                    conditions.servers[index.index(network.servers.len())] = now;
+                }
+                2 => {
+                    let site = &mut conditions.sites[index.index(network.sites.len())];
+                    (site.shifted, site.names_down) = (now.spread.min(u16::from(PARTS)) as u8, now.busy);
+                }
+                3 => {
+                    let at = index.index(conditions.hot.len());
+                    conditions.hot[at].copies = now.spread % 8;
+                }
+                4 => {
+                    let units = &mut Arc::make_mut(&mut network).units;
+                    units.keys.rotate_left(1);
+                    units.ranked.reverse();
+                }
+                5 if !network.servers.is_empty() => {
+                    let servers = &mut Arc::make_mut(&mut network).servers;
+                    let at = index.index(servers.len());
+                    servers[at].capacity += 1;
+                }
+                _ => {}
+            }
+            let next = if Arc::ptr_eq(&map.network, &network) {
+                map.next(Epoch(epoch), conditions.clone())
+            } else {
+                map.renew(Epoch(epoch), Arc::clone(&network), conditions.clone())
+            };
+            map = Arc::new(next);
+            published.publish(Arc::clone(&map));
+            steerer.refresh();
+            let fresh = Arc::new(Map::new(Epoch(epoch), Arc::clone(&network), conditions.clone(), 4));
+            let mut other = Steerer::new(Published::new(fresh), 64);
+            for (host, client) in (0..network.services.len())
+                .flat_map(|service| [format!("a{service}"), format!("b{service}")])
+                .flat_map(|host| probes.iter().map(move |client| (host.clone(), *client)))
+            {
+                let (answer, expected) = (ask(&mut steerer, &host, client), ask(&mut other, &host, client));
+                prop_assert_eq!(answer, expected, "{} from {} in epoch {}", host, client, epoch);
+            }
+            for client in &probes {
+                prop_assert_eq!(map.name_servers(*client), other.name_servers(*client));
             }
         }
     }

@@ -421,7 +421,8 @@ impl Difference {
     }
 
     fn write(&self, out: &mut String) -> std::fmt::Result {
-        let percent = |share: u32| format!("{:.2} %", f64::from(share) / 10_000.0);
+        // Four digits are parts of a million: a server among many has few of them.
+        let percent = |share: u32| format!("{:.4} %", f64::from(share) / 10_000.0);
         writeln!(
             out,
             "clients moved       {:>9} of demand, {} of prefixes",
@@ -482,9 +483,12 @@ impl Difference {
     }
 }
 
+/// In parts of what there was.
 fn change(before: u32, after: u32) -> String {
-    let points = (f64::from(after) - f64::from(before)) / 10_000.0;
-    format!("{points:+.2}")
+    if before == 0 {
+        return "new".to_owned();
+    }
+    format!("{:+.1} %", (f64::from(after) - f64::from(before)) / f64::from(before) * 100.0)
 }
 
 /// First column to the left, numbers to the right.

@@ -19,7 +19,8 @@ pub mod publish;
 
 use std::sync::Arc;
 
-pub use names::{Names, content_of, wire_of};
+pub use names::{Names, content_of, wire_into, wire_of};
+use routes::{Before, Since};
 pub use routes::{Routed, Routes, route_of};
 pub use steerer::{Published, Steerer};
 
@@ -38,6 +39,7 @@ pub struct Map {
     pub network: Arc<Network>,
     pub conditions: Conditions,
     names: Arc<Names>,
+    since: Since,
     routes: Vec<Routes>,
     /// Which of `routes` each service uses.
     of_service: Vec<[Option<Table>; 2]>,
@@ -69,18 +71,37 @@ impl Map {
     /// Looks everything up beforehand. `names` as many name-server names as a referral has.
     pub fn new(epoch: Epoch, network: Arc<Network>, conditions: Conditions, names: usize) -> Self {
         let known = Arc::new(Names::new(&network));
-        let (routes, of_service) = routes::for_services(&network, &conditions, &[]);
+        let since = Since::new(epoch.0, &network, &conditions, None);
+        let (routes, of_service) = routes::for_services(&network, &conditions, &since, None);
         let referrals = routes::Referrals::new(&network, &conditions, names, None);
-        Self { epoch, network, conditions, names: known, routes, of_service, referrals }
+        Self { epoch, network, conditions, names: known, since, routes, of_service, referrals }
     }
 
     /// The same network under other conditions. What did not change is shared.
     pub fn next(&self, epoch: Epoch, conditions: Conditions) -> Self {
-        let network = self.network.clone();
-        let (routes, of_service) = routes::for_services(&network, &conditions, &self.routes);
+        let network = Arc::clone(&self.network);
+        let since = Since::new(epoch.0, &network, &conditions, Some((&self.since, &self.conditions)));
+        let before = Before { routes: &self.routes, of_service: &self.of_service };
+        let (routes, of_service) = routes::for_services(&network, &conditions, &since, Some(before));
         let names = self.referrals.names();
         let referrals = routes::Referrals::new(&network, &conditions, names, Some(&self.referrals));
-        Self { epoch, network, conditions, names: self.names.clone(), routes, of_service, referrals }
+        Self { epoch, network, conditions, names: self.names.clone(), since, routes, of_service, referrals }
+    }
+
+    /// Another network. As long as only clients and the ways to them are other ones, answers that are ready stay so.
+    pub fn renew(&self, epoch: Epoch, network: Arc<Network>, conditions: Conditions) -> Self {
+        let names = self.referrals.names();
+        let before = &*self.network;
+        let same = before.services == network.services
+            && before.sites == network.sites
+            && before.servers == network.servers;
+        if !same {
+            return Self::new(epoch, network, conditions, names);
+        }
+        let since = Since::new(epoch.0, &network, &conditions, Some((&self.since, &self.conditions)));
+        let (routes, of_service) = routes::for_services(&network, &conditions, &since, None);
+        let referrals = routes::Referrals::new(&network, &conditions, names, None);
+        Self { epoch, network, conditions, names: self.names.clone(), since, routes, of_service, referrals }
     }
 
     pub fn names(&self) -> &Names {

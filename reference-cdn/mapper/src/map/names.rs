@@ -143,33 +143,25 @@ fn parent(labels: &[u8]) -> Option<&[u8]> {
 /// A host as networks write it, in wire format without the final 0; none if it is no name.
 pub fn wire_of(host: &str) -> Option<Vec<u8>> {
     let mut labels = Vec::with_capacity(host.len() + 1);
+    wire_into(host, &mut labels)?;
+    Some(labels)
+}
+
+/// As [`wire_of`], in place of what is in `labels`.
+pub fn wire_into(host: &str, labels: &mut Vec<u8>) -> Option<()> {
+    labels.clear();
     for label in host.split('.') {
         let length = u8::try_from(label.len()).ok().filter(|length| (1..=63).contains(length))?;
         labels.push(length);
         labels.extend(label.bytes().map(|octet| octet.to_ascii_lowercase()));
     }
-    (labels.len() < 255).then_some(labels)
+    (labels.len() < 255).then_some(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Fallback, Order, Service};
-
-    fn service(hosts: &[&str]) -> Service {
-        Service {
-            name: "s".into(),
-            hosts: hosts.iter().map(ToString::to_string).collect(),
-            needs: 0,
-            copies: 2,
-            near: 2,
-            elsewhere: 0,
-            ttl: 20,
-            order: Order::Fixed,
-            fallback: Fallback::LastKnown,
-            https: None,
-        }
-    }
+    use crate::sample::service;
 
     #[test]
     fn names_belong_to_their_service() {

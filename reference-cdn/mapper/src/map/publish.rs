@@ -43,6 +43,8 @@ pub enum PublishError {
     Taken { path: PathBuf },
     #[error("epoch {epoch} does not follow {last}; each map needs a later epoch than the one before", epoch = .epoch.0, last = .last.0)]
     Epoch { epoch: Epoch, last: Epoch },
+    #[error("{}: no map of that time is kept; the first is of {first} ms since 1970", .path.display())]
+    Before { path: PathBuf, first: u64 },
     #[error("{}: there is no map of epoch {epoch}; kept are {kept}", .path.display(), epoch = .epoch.0)]
     Gone { path: PathBuf, epoch: Epoch, kept: String },
 }
@@ -107,6 +109,8 @@ pub struct Publisher {
     last: Option<Epoch>,
     /// The network written last, so that it is not encoded again each second.
     network: Option<(Arc<Network>, Digest)>,
+    /// Why old maps could not be removed, the last time.
+    leftover: Option<PublishError>,
     /// Locked as long as this is open.
     lock: File,
 }
@@ -138,12 +142,17 @@ impl Publisher {
                 fs::remove_file(&path).map_err(io_error("remove", &path))?;
             }
         }
-        Ok(Self { folder: folder.to_owned(), keep, last, network: None, lock })
+        Ok(Self { folder: folder.to_owned(), keep, last, network: None, leftover: None, lock })
     }
 
     /// The epoch that the next map needs at least.
     pub fn next(&self) -> Epoch {
         Epoch(self.last.map_or(1, |last| last.0.saturating_add(1)))
+    }
+
+    /// Why old maps were not removed when the last one was published: the disk fills up until they are.
+    pub fn leftover(&self) -> Option<&PublishError> {
+        self.leftover.as_ref()
     }
 
     /// Puts a map into force. `time` in milliseconds since 1970.
@@ -203,7 +212,7 @@ impl Publisher {
             serde_json::to_vec(&current).map_err(|error| io_error("write", &self.folder)(error.into()))?;
         text.push(b'\n');
         self.put(CURRENT, &text, watch)?;
-        self.prune(epoch, &digest, watch)?;
+        self.leftover = self.prune(epoch, &digest, watch).err();
         Ok(digest)
     }
 
@@ -454,6 +463,26 @@ impl Reader {
         let (now, stamp) = file::read_conditions(&octets, &known, &digest)
             .map_err(|error| PublishError::File { path: conditions.to_owned(), error })?;
         Ok(Edition { epoch: stamp.epoch, time: stamp.time, digest, network: known, conditions: now })
+    }
+}
+
+/// The epoch that was in force at a time, in milliseconds since 1970: of those that are kept.
+///
+/// # Errors
+/// When all that are kept are later, or one cannot be read.
+pub fn epoch_at(folder: &Path, time: u64) -> Result<Epoch> {
+    let mut first = None;
+    let mut last: Option<(u64, Epoch)> = None;
+    for (epoch, path) in epochs(folder)? {
+        let (stamp, _) = peek(&path)?;
+        if stamp.time <= time {
+            last = last.max(Some((stamp.time, epoch)));
+        }
+        first = first.map_or(Some(stamp.time), |first: u64| Some(first.min(stamp.time)));
+    }
+    match last {
+        Some((_, epoch)) => Ok(epoch),
+        None => Err(PublishError::Before { path: folder.to_owned(), first: first.unwrap_or(0) }),
     }
 }
 

@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 
 use super::{Map, Routed, Table};
 use crate::decide::placement::Drawn;
-use crate::decide::{Family, How, Question, choose, mix};
-use crate::network::{MOST_ADDRESSES, NameServer, Order, Server, ServiceId};
+use crate::decide::{Family, How, Question, Route, Strictness, choose, mix};
+use crate::network::{MOST_ADDRESSES, NameServer, Order, Server, ServiceId, SiteId};
 use crate::steer::{Client, Steerable, Steered, Steering};
 
 /// The map in use, for all threads. Old ones are kept until no thread has them, and are freed by whoever publishes: freeing one
@@ -54,6 +54,9 @@ pub struct Steerer {
 #[repr(align(64))]
 struct Ready {
     key: Key,
+    /// In which epoch it was made, and asked for last.
+    made: u64,
+    asked: u64,
     kind: Kind,
     count4: u8,
     count6: u8,
@@ -64,11 +67,10 @@ struct Ready {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
     content: u64,
-    epoch: u64,
+    route: Route,
     service: u32,
-    /// Number of the route, and of the table that it stands in.
-    route: u32,
-    table: u16,
+    strictness: Strictness,
+    families: [bool; 2],
     part: u8,
 }
 
@@ -85,9 +87,18 @@ enum Kind {
 /// Part of an answer that does not go by units.
 const ANY_PART: u8 = u8::MAX;
 
-const NO_KEY: Key = Key { content: 0, epoch: 0, service: 0, route: 0, table: 0, part: 0 };
+const NO_KEY: Key = Key {
+    content: 0,
+    route: Route { near: None, elsewhere: None },
+    service: 0,
+    strictness: Strictness::Serving,
+    families: [false; 2],
+    part: 0,
+};
 const EMPTY: Ready = Ready {
     key: NO_KEY,
+    made: 0,
+    asked: 0,
     kind: Kind::Empty,
     count4: 0,
     count6: 0,
@@ -114,36 +125,47 @@ impl Steerer {
         (self.place(name, table, routed, routed.part), routed.scope)
     }
 
-    /// The place of an answer, made ready if it is not.
+    /// The place of an answer, made ready if it is not. It is made anew when one of its sites is not any more as it was then; a new map
+    /// by itself is no reason.
     fn place(&mut self, name: Steerable, table: Table, routed: Routed, part: u8) -> usize {
+        let epoch = self.map.epoch.0;
         let key = Key {
             content: name.content,
-            epoch: self.map.epoch.0,
+            route: routed.route,
             service: name.service.0,
-            route: routed.number,
-            table: table.number,
+            strictness: self.map.table(table.number).strictness(),
+            families: [table.v4, table.v6],
             part,
         };
-        let spread = (key.content ^ u64::from(key.route).rotate_left(40) ^ (u64::from(part) << 56))
-            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let site = |site: Option<SiteId>| site.map_or(0, |site| u64::from(site.0) + 1);
+        let route = site(key.route.near) | site(key.route.elsewhere) << 32;
+        let spread = (key.content ^ mix(route ^ u64::from(part) << 56)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let first = (spread >> 32) as usize & (self.ready.len() - 1) & !1;
         let is = |at: usize| self.ready[at].key == key && self.ready[at].kind != Kind::Empty;
-        if is(first) {
-            return first;
+        let at = if is(first) {
+            first
+        } else if is(first + 1) {
+            first + 1
+        } else {
+            // In place of one that nobody asked for since this map is there, or else by a bit of the hash.
+            let old = |at: usize| self.ready[at].asked != epoch;
+            let second = !old(first) && (old(first + 1) || spread & 1 != 0);
+            let at = first + usize::from(second);
+            self.ready[at] = self.prepare(key, table, routed);
+            at
+        };
+        if self.ready[at].made < routed.since {
+            self.ready[at] = self.prepare(key, table, routed);
         }
-        if is(first + 1) {
-            return first + 1;
+        if self.ready[at].asked != epoch {
+            self.ready[at].asked = epoch;
         }
-        // In place of one that is of an older map, or else by a bit of the hash.
-        let old = |at: usize| self.ready[at].key.epoch != key.epoch;
-        let second = !old(first) && (old(first + 1) || spread & 1 != 0);
-        let at = first + usize::from(second);
-        self.ready[at] = self.prepare(key, table, routed);
         at
     }
 
     fn prepare(&mut self, key: Key, table: Table, routed: Routed) -> Ready {
-        let mut ready = Ready { key, kind: Kind::Addresses, ..EMPTY };
+        let epoch = self.map.epoch.0;
+        let mut ready = Ready { key, made: epoch, asked: epoch, kind: Kind::Addresses, ..EMPTY };
         for family in table.families() {
             let question = Question {
                 service: ServiceId(key.service),

@@ -106,7 +106,13 @@ impl Admin {
             return self.load(request).await;
         }
         if path == "/healthz" {
-            return text(StatusCode::OK, "ok");
+            return match self.shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone) {
+                0 => text(StatusCode::OK, "ok"),
+                gone => text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    format!("{gone} threads that answer queries are gone: restart this mapper"),
+                ),
+            };
         }
         let given = request.headers().get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
         let expected = format!("Bearer {}", self.token);
@@ -292,6 +298,12 @@ impl Admin {
                 .iter()
                 .map(|what| (format!("{{what=\"{}\"}}", what.name()), metrics.get(*what)))
                 .collect();
+            metric(
+                "threads_gone",
+                "gauge",
+                "Threads that answered queries and do not any more: restart the mapper.",
+                &plain(metrics.threads_gone() as u64),
+            );
             metric("network_total", "counter", "What sockets did.", &values);
             metric(
                 "network_overflowed_total",

@@ -288,8 +288,8 @@ pub struct Dns {
     pub hostname: Option<String>,
     /// Tells which map answered to who asks with the epoch option (EPOCH-OPTION.md).
     pub epoch: bool,
-    /// File with the secret of DNS cookies (RFC 9018), 32 hexadecimal digits; name servers of one address need the same. Without it,
-    /// one is made at start.
+    /// File with the secrets of DNS cookies (RFC 9018), 32 hexadecimal digits a line, the newest first; name servers of one address
+    /// need the same. Without it, one is made at start.
     pub cookie_secret: Option<PathBuf>,
     pub cookies: Cookies,
     /// Equal answers per second to one client network; what is no answer is limited to less. 0, not limited.
@@ -427,18 +427,6 @@ impl Config {
         if config.map.as_ref().is_some_and(|map| map.keep == 0) {
             wrong.push("map.keep: at least the map in use is kept".into());
         }
-        if !(512..=4096).contains(&config.dns.payload) {
-            wrong.push(format!("dns.payload: {} is not between 512 and 4096", config.dns.payload));
-        }
-        for (key, text) in [
-            ("nsid", Some(&config.dns.nsid)),
-            ("version", config.dns.version.as_ref()),
-            ("hostname", config.dns.hostname.as_ref()),
-        ] {
-            if text.is_some_and(|text| text.len() > 255) {
-                wrong.push(format!("dns.{key}: longer than 255 octets"));
-            }
-        }
         if wrong.is_empty() {
             Ok(config)
         } else {
@@ -549,9 +537,9 @@ impl Config {
     /// What is wrong with zones or secret.
     pub fn authority(&self, secret: [u8; 16]) -> Result<AuthoritySettings, ConfigError> {
         let dns = &self.dns;
-        let secret = match &dns.cookie_secret {
-            Some(path) => self.cookie_secret(path)?,
-            None => secret,
+        let mut secrets = match &dns.cookie_secret {
+            Some(path) => self.cookie_secrets(path)?,
+            None => vec![secret],
         };
         let mut settings = AuthoritySettings::new(self.zones()?);
         settings.payload = dns.payload;
@@ -559,8 +547,8 @@ impl Config {
         settings.version = dns.version.clone();
         settings.hostname = dns.hostname.clone();
         settings.epoch = dns.epoch;
-        settings.cookies =
-            (dns.cookies != Cookies::Off).then(|| Secrets { current: secret, others: Vec::new() });
+        let current = secrets.remove(0);
+        settings.cookies = (dns.cookies != Cookies::Off).then_some(Secrets { current, others: secrets });
         settings.without_cookie = match dns.cookies {
             Cookies::Off | Cookies::Offer => WithoutCookie::Answer,
             Cookies::WhenLimited => WithoutCookie::ChallengeWhenLimited,
@@ -568,26 +556,31 @@ impl Config {
         };
         settings.rates = (dns.rate > 0).then(|| rates(dns.rate));
         settings.keepalive = u16::try_from(self.tcp.idle_seconds.saturating_mul(10)).unwrap_or(u16::MAX);
-        settings.check().map_err(ConfigError::one)?;
+        settings.check().map_err(|what| ConfigError::one(format!("{}: dns: {what}", self.path.display())))?;
         Ok(settings)
     }
 
-    fn cookie_secret(&self, path: &Path) -> Result<[u8; 16], ConfigError> {
+    /// The secrets of a file: the first makes cookies, all check them. At least one.
+    fn cookie_secrets(&self, path: &Path) -> Result<Vec<[u8; 16]>, ConfigError> {
         let path = self.at(path);
         let text = read_bounded(&path, LONGEST_SECRET).map_err(ConfigError::one)?;
-        let digits = text.trim();
-        let mut secret = [0; 16];
-        let right = digits.len() == 32 && digits.is_ascii();
-        for (octet, at) in secret.iter_mut().zip((0..32).step_by(2)) {
-            let digits = digits.get(at..at + 2).filter(|_| right);
-            *octet = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or_else(|| {
-                ConfigError::one(format!(
-                    "{}: a cookie secret has 32 hexadecimal digits and nothing else",
-                    path.display()
-                ))
-            })?;
+        let secret = |line: &str| {
+            let mut secret = [0; 16];
+            let right = line.len() == 32 && line.is_ascii();
+            for (octet, at) in secret.iter_mut().zip((0..32).step_by(2)) {
+                let digits = line.get(at..at + 2).filter(|_| right)?;
+                *octet = u8::from_str_radix(digits, 16).ok()?;
+            }
+            Some(secret)
+        };
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        match lines.map(secret).collect::<Option<Vec<_>>>() {
+            Some(secrets) if !secrets.is_empty() => Ok(secrets),
+            _ => Err(ConfigError::one(format!(
+                "{}: each line has a cookie secret of 32 hexadecimal digits, the newest first; make one with openssl rand -hex 16",
+                path.display()
+            ))),
         }
-        Ok(secret)
     }
 
     /// What sockets go by.

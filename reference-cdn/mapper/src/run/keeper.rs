@@ -80,6 +80,8 @@ pub struct Status {
     /// The last build.
     pub build: Option<BuildReport>,
     pub held_back: Option<HeldBack>,
+    /// Threads that answered queries and do not any more: their share stays unanswered until the mapper is started anew.
+    pub threads_gone: usize,
     /// What keeps maps from being published or read, if anything.
     pub trouble: Option<String>,
 }
@@ -211,6 +213,7 @@ impl Keeper {
 
     /// Steps each second until it is told to stop.
     pub(super) fn run(mut self, shared: &Shared, mut inbox: mpsc::Receiver<Order>) {
+        give_way();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let Ok(runtime) = runtime.map_err(|error| {
             tracing::error!(%error, "the keeper of maps cannot start: this mapper answers from the map that it has, for ever");
@@ -260,9 +263,7 @@ impl Keeper {
     pub(super) fn carry_out(&mut self, order: Order) -> bool {
         match order {
             Order::Reports(reports) => {
-                for report in reports {
-                    self.take(&report);
-                }
+                self.take(&reports);
                 false
             }
             Order::Withdraw { server, withdrawn, done } => {
@@ -306,23 +307,40 @@ impl Keeper {
         }
     }
 
-    fn take(&mut self, report: &LoadReport) {
+    fn take(&mut self, reports: &[LoadReport]) {
         let Some(map) = &self.map else { return };
         let zones: Vec<&str> = self.config.steered_zones().collect();
-        let key = self.by_name.get(&report.server).copied();
         let (now, unix) = ((self.outside.monotonic)(), (self.outside.unix)());
-        let taken = self.watch.report(now, unix, key, report, |name| {
-            let below = zones.iter().find_map(|zone| name.strip_suffix(zone)?.strip_suffix('.'))?;
-            map.names().find(&crate::map::wire_of(below)?)
-        });
-        *self.taken.entry(taken).or_default() += 1;
+        let mut labels = Vec::new();
+        for report in reports {
+            let key = self.by_name.get(&report.server).copied();
+            let taken = self.watch.report(now, unix, key, report, |name| {
+                let below = zones.iter().find_map(|zone| name.strip_suffix(zone)?.strip_suffix('.'))?;
+                crate::map::wire_into(below, &mut labels)?;
+                map.names().find(&labels)
+            });
+            *self.taken.entry(taken).or_default() += 1;
+        }
     }
 
     fn step(&mut self, shared: &Shared, look: bool) {
         if let Some(map) = self.next(look) {
             shared.published.publish(map);
         }
+        self.note_threads(shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone));
         shared.status.store(Arc::new(self.status.clone()));
+    }
+
+    /// A thread that is gone leaves its share of the queries unanswered. That is said once for each.
+    fn note_threads(&mut self, gone: usize) {
+        if gone > self.status.threads_gone {
+            tracing::error!(
+                gone,
+                "threads that answer queries are gone, and their share of the queries stays unanswered: restart this mapper; why is \
+                 in the log before this"
+            );
+        }
+        self.status.threads_gone = gone;
     }
 
     /// The map to answer from as of now, if it is another one.
@@ -439,10 +457,13 @@ impl Keeper {
         let map = match &self.map {
             // Tables are shared with the map before where nothing changed.
             Some(before) if Arc::ptr_eq(&before.network, &network) => before.next(epoch, conditions),
-            _ => {
+            before => {
                 let keys = network.servers.iter().map(|server| server.key);
                 self.by_name = network.server_names.iter().cloned().zip(keys).collect();
-                Map::new(epoch, network, conditions, self.config.referral_names())
+                match before {
+                    Some(before) => before.renew(epoch, network, conditions),
+                    None => Map::new(epoch, network, conditions, self.config.referral_names()),
+                }
             }
         };
         let map = Arc::new(map);
@@ -475,6 +496,18 @@ impl Keeper {
             Taken::Clock => "with-a-wrong-clock",
         };
         status.reports = self.taken.iter().map(|(taken, count)| (name(taken), *count)).collect();
+    }
+}
+
+/// How much the thread of maps gives way to those that answer queries (`nice`). Where they take all there is, this leaves it a tenth of a
+/// core, enough for a step each second; the lowest priority would leave it so little that answers would not follow failures.
+const GIVES_WAY: i32 = 10;
+
+/// Lowers the priority of this thread and of those that it starts.
+fn give_way() {
+    // In Linux, priorities are of threads.
+    if let Err(error) = rustix::process::nice(GIVES_WAY) {
+        tracing::debug!(%error, "the thread of maps keeps its priority");
     }
 }
 

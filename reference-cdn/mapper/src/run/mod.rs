@@ -104,6 +104,7 @@ impl Mapper {
     pub fn start(config: Config, outside: Outside) -> Result<Self, RunError> {
         let (cookie, seed) = secrets(&outside.secret);
         let settings = config.authority(cookie)?;
+        warn_of_keys(&settings, (outside.unix)() / 1000);
         let token = config.admin_token()?;
         let keys = config.report_keys()?;
         let (orders, inbox) = mpsc::channel(ORDERS);
@@ -214,9 +215,20 @@ impl Mapper {
 impl Shared {
     pub(crate) fn reload(&self) -> Result<(), ConfigError> {
         let (cookie, _) = secrets(&self.outside.secret);
-        self.authority.store(Arc::new(self.config.authority(cookie)?));
+        let settings = self.config.authority(cookie)?;
+        warn_of_keys(&settings, (self.outside.unix)() / 1000);
+        self.authority.store(Arc::new(settings));
         let _ = self.orders.try_send(Order::Look);
         Ok(())
+    }
+}
+
+/// Says which zones nobody could validate.
+fn warn_of_keys(settings: &crate::authority::Settings, now: u64) {
+    for signer in settings.zones.all().iter().filter_map(|zone| zone.signer.as_ref()) {
+        if let Err(what) = signer.check(now) {
+            tracing::warn!("{what}");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a server counts. Each thread writes its own numbers and nobody else's, so that counting takes no lock and no line of a
 //! cache goes from core to core; whoever wants to know adds them up.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::bind::UdpSocket;
@@ -157,6 +157,7 @@ impl Counters {
 pub struct Metrics {
     pub(super) threads: Vec<Arc<Counters>>,
     pub(super) sockets: Vec<Weak<UdpSocket>>,
+    pub(super) gone: Arc<AtomicUsize>,
 }
 
 impl Metrics {
@@ -168,6 +169,11 @@ impl Metrics {
     /// Of each thread: those for UDP first, then those for streams.
     pub fn threads(&self) -> impl Iterator<Item = &Counters> {
         self.threads.iter().map(|thread| &**thread)
+    }
+
+    /// Threads that ended though nobody stopped the server. What they would have answered stays unanswered.
+    pub fn threads_gone(&self) -> usize {
+        self.gone.load(Ordering::Relaxed)
     }
 
     /// Datagrams that came while their socket's buffer was full: nobody here has seen them. Raise `udp.receive_buffer`, or

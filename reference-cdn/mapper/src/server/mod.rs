@@ -15,7 +15,7 @@ mod udp;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -180,6 +180,20 @@ fn stay_on_core(number: usize) {
     }
 }
 
+/// Counts a thread that ends, by panic or otherwise, though nobody stopped the server.
+struct Watched {
+    gone: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if !self.stop.load(Ordering::Acquire) {
+            self.gone.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A server that answers.
 pub struct Server {
     stop: Arc<AtomicBool>,
@@ -199,6 +213,11 @@ impl Server {
     }
 
     fn spawn(&mut self, name: String, work: impl FnOnce() + Send + 'static) -> Result<(), StartError> {
+        let (gone, stop) = (Arc::clone(&self.metrics.gone), Arc::clone(&self.stop));
+        let work = move || {
+            let _watch = Watched { gone, stop };
+            work();
+        };
         let thread = std::thread::Builder::new().name(name).spawn(work).map_err(StartError::Thread)?;
         self.threads.push(thread);
         Ok(())
@@ -212,7 +231,7 @@ impl Server {
     /// Whether all its threads work. One that is gone leaves queries unanswered, and there is nothing to do then but start the
     /// server anew.
     pub fn is_whole(&self) -> bool {
-        !self.threads.iter().any(JoinHandle::is_finished)
+        self.metrics.threads_gone() == 0
     }
 
     /// Connections open now.

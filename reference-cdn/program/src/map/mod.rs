@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use mapper::map::diff::{Options, Side, diff};
-use mapper::map::publish::Edition;
+use mapper::map::publish::{Edition, epoch_at};
 use mapper::map::{Epoch, Map};
 use mapper::run::{Config, Outside, explain_name, open_map};
 
@@ -135,6 +135,40 @@ fn compare(args: &DiffArgs) -> Result<ExitCode, String> {
     Ok(if difference.is_none() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
+/// Milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Moment(u64);
+
+impl std::str::FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text} is no time: write 2026-11-27T16:00:00Z, or seconds since 1970");
+        if let Ok(seconds) = text.parse::<u64>() {
+            return Ok(Self(seconds.saturating_mul(1000)));
+        }
+        let read: toml::value::Datetime = text.parse().map_err(|_| wrong())?;
+        let (Some(date), Some(time), Some(offset)) = (read.date, read.time, read.offset) else {
+            return Err(wrong());
+        };
+        let offset = match offset {
+            toml::value::Offset::Z => 0,
+            toml::value::Offset::Custom { minutes } => i64::from(minutes),
+        };
+        // Days since 1970, years counted from March so that leap days come last.
+        let (year, month) = (i64::from(date.year) - i64::from(date.month <= 2), i64::from(date.month));
+        let days = 365 * year + year / 4 - year / 100
+            + year / 400
+            + (153 * ((month + 9) % 12) + 2) / 5
+            + i64::from(date.day)
+            - 1
+            - 719_468;
+        let minutes = days * 1440 + i64::from(time.hour) * 60 + i64::from(time.minute) - offset;
+        let seconds = minutes * 60 + i64::from(time.second.unwrap_or(0));
+        u64::try_from(seconds).map(|seconds| Self(seconds * 1000)).map_err(|_| wrong())
+    }
+}
+
 /// What to explain.
 #[derive(Args, Clone, Debug)]
 pub struct ExplainArgs {
@@ -149,6 +183,9 @@ pub struct ExplainArgs {
     /// The map that answered; without it, the one in force
     #[arg(long, value_name = "N")]
     epoch: Option<u64>,
+    /// The map that was in force at this time: 2026-11-27T16:00:00Z, or seconds since 1970
+    #[arg(long, value_name = "TIME", conflicts_with = "epoch")]
+    at: Option<Moment>,
     /// Apex of the steered zone; without it, what comes before any dot is tried as a steered name
     #[arg(long, value_name = "APEX")]
     zone: Option<String>,
@@ -161,7 +198,12 @@ pub fn explain(args: &ExplainArgs) -> ExitCode {
 }
 
 fn explain_result(args: &ExplainArgs) -> Result<ExitCode, String> {
-    let edition = open_map(&args.map, args.epoch).map_err(|error| error.to_string())?;
+    let at = |at: &Moment| epoch_at(&args.map, at.0).map(|epoch| epoch.0);
+    let epoch = match &args.at {
+        Some(moment) => Some(at(moment).map_err(|error| error.to_string())?),
+        None => args.epoch,
+    };
+    let edition = open_map(&args.map, epoch).map_err(|error| error.to_string())?;
     let map = Map::new(Epoch(edition.epoch.0), edition.network, edition.conditions, 0);
     let zones: Vec<&str> = args.zone.as_deref().map(|zone| zone.trim_end_matches('.')).into_iter().collect();
     let explanation = explain_name(&map, &args.name, &zones, args.client).ok_or_else(|| {
@@ -192,4 +234,23 @@ fn read_text(path: &Path) -> Result<String, String> {
 /// Writes a page.
 fn write_page(path: &Path, page: &str) -> Result<(), String> {
     write_text(path, page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Moment;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let read = |text: &str| text.parse::<Moment>().map(|moment| moment.0 / 1000).ok();
+        assert_eq!(read("1795795200"), Some(1_795_795_200));
+        assert_eq!(read("2026-11-27T16:00:00Z"), Some(1_795_795_200));
+        assert_eq!(read("2026-11-27T17:30:00+01:30"), Some(1_795_795_200));
+        assert_eq!(read("2024-02-29T00:00:00Z"), Some(1_709_164_800));
+        assert_eq!(read("2000-03-01T00:00:01Z"), Some(951_868_801));
+        assert_eq!(read("1970-01-01T00:00:00Z"), Some(0));
+        for wrong in ["yesterday", "2026-11-27", "1969-12-31T23:59:59Z", "16:00"] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
 }
