@@ -10,8 +10,8 @@ pub struct Steerable {
     pub service: ServiceId,
     /// Hash of the lowercase owner name: what content placement goes by.
     pub content: u64,
-    /// A wildcard made it: there are as many such names as anybody cares to make up. It is for names that are not there otherwise: what a
-    /// zone's file has goes before it (RFC 4592 section 2.2.1).
+    /// A wildcard made it: there are as many such names as anybody cares to make up, and what a zone's file has goes before it
+    /// (RFC 4592 section 2.2.1).
     pub wildcard: bool,
 }
 

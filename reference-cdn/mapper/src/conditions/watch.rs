@@ -268,8 +268,8 @@ impl Watch {
     pub fn step(&mut self, now: u64, network: &Network, rules: &Rules) -> Conditions {
         self.servers.arrange(network);
         self.notice_silence(now, network, rules);
-        let mut demands = ByHash::default();
         self.notice_probes(now, network, rules);
+        let mut demands = ByHash::default();
         let mut conditions = Conditions::calm(network);
         for (at, site) in network.sites.iter().enumerate() {
             let id = SiteId(u32::try_from(at).unwrap_or(u32::MAX));
@@ -336,8 +336,8 @@ impl Watch {
     fn notice_probes(&mut self, now: u64, network: &Network, rules: &Rules) {
         let (mut asked, mut failing) = (0, 0);
         let mut fell = Vec::new();
-        let all = self.servers.of_mut(0..u32::try_from(network.servers.len()).unwrap_or(u32::MAX));
-        for (at, watched) in all.iter().enumerate() {
+        let all = 0..u32::try_from(network.servers.len()).unwrap_or(u32::MAX);
+        for (at, watched) in all.clone().zip(self.servers.of(all)) {
             if watched.probes.is_empty() || watched.last.is_none() || watched.is_silent(now, rules) {
                 continue;
             }
@@ -358,7 +358,9 @@ impl Watch {
             self.doubted = now.saturating_add(rules.lifetime);
         }
         for at in fell {
-            all[at].doubted = self.doubting || all[at].doubted && now < self.doubted;
+            for watched in self.servers.of_mut(at..at + 1) {
+                watched.doubted = self.doubting || watched.doubted && now < self.doubted;
+            }
         }
     }
 

@@ -554,7 +554,7 @@ impl Config {
             Cookies::WhenLimited => WithoutCookie::ChallengeWhenLimited,
             Cookies::Require => WithoutCookie::Challenge,
         };
-        settings.rates = (dns.rate > 0).then(|| Rates { positive: dns.rate, ..Rates::default() });
+        settings.rates = (dns.rate > 0).then(|| rates(dns.rate));
         settings.keepalive = u16::try_from(self.tcp.idle_seconds.saturating_mul(10)).unwrap_or(u16::MAX);
         settings.check().map_err(|what| ConfigError::one(format!("{}: dns: {what}", self.path.display())))?;
         Ok(settings)
@@ -645,6 +645,17 @@ impl Config {
     }
 }
 
+/// Limits for other kinds of responses in proportion to that of equal answers.
+fn rates(positive: u32) -> Rates {
+    let usual = Rates::default();
+    let part = |of: u32| {
+        let part = u64::from(of) * u64::from(positive) / u64::from(usual.positive);
+        u32::try_from(part).unwrap_or(u32::MAX).max(1)
+    };
+    let (negative, referral, error) = (part(usual.negative), part(usual.referral), part(usual.error));
+    Rates { positive, negative, referral, error, ..usual }
+}
+
 /// Reads a text of bounded length.
 pub(super) fn read_bounded(path: &Path, longest: u64) -> Result<String, String> {
     use std::io::Read;
@@ -663,6 +674,16 @@ pub(super) fn read_bounded(path: &Path, longest: u64) -> Result<String, String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_answer_is_limited_to_less() {
+        assert_eq!(rates(Rates::default().positive), Rates::default());
+        for positive in [1, 8, 20, u32::MAX] {
+            let rates = rates(positive);
+            assert!(rates.negative.max(rates.referral).max(rates.error) <= positive, "{rates:?}");
+            assert!(rates.negative.min(rates.referral).min(rates.error) > 0, "{rates:?}");
+        }
+    }
 
     #[test]
     fn what_an_authority_cannot_work_with_is_refused() {

@@ -242,3 +242,23 @@ fn what_came_while_a_map_was_built_counts_before_silence_does() {
     orders.try_send(Order::Stop).unwrap();
     assert_eq!(keeper.catch_up(&mut inbox), None);
 }
+
+#[test]
+fn a_map_that_is_built_by_hand_names_nobody_who_was_withdrawn() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    let order = |done| Order::Withdraw { server: "ams-1".into(), withdrawn: true, done };
+    assert_eq!(ordered(&mut keeper, order), Some(true));
+    keeper.next(false);
+    drop(keeper);
+    play.put("network.toml", &NETWORK.replace("192.0.2.2", "192.0.2.3"));
+    let outside = Outside { unix: Arc::new(|| UNIX), monotonic: Arc::new(|| 1), secret: [0; 32] };
+    let config = Config::parse(CONFIG, &play.path("mapper.toml")).unwrap();
+    let built = build_once(&config, &outside, false).unwrap();
+    let edition = play.in_force();
+    assert_eq!(Some(edition.epoch.0), built.epoch);
+    let standings = edition.conditions.servers.iter().map(|now| now.standing).collect::<Vec<_>>();
+    use crate::conditions::Standing::{Serving, Withdrawn};
+    assert_eq!(standings, [Withdrawn, Serving, Serving]);
+}

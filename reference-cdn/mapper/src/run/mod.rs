@@ -293,16 +293,28 @@ pub fn build_once(config: &Config, outside: &Outside, accept: bool) -> Result<Bu
     let folder = config.map_folder().unwrap_or_default();
     let mut publisher = Publisher::open(&folder, config.kept())?;
     let mut outcome = BuiltOnce { epoch: None, churn: None, held_back: None, report: built.report };
-    let conditions = Conditions::calm(&built.network);
+    let mut watch = crate::conditions::Watch::default();
+    let now = (outside.monotonic)();
     if let Some(before) = open_current(&folder)? {
-        let calm = Conditions::calm(&before.network);
-        let change = churn((&before.network, &calm), (&built.network, &conditions));
+        let calm = (Conditions::calm(&before.network), Conditions::calm(&built.network));
+        let change = churn((&before.network, &calm.0), (&built.network, &calm.1));
+        // Without anybody to tell that they are well, they would never be again.
+        if config.load.is_some() || !config.probes.is_empty() {
+            watch.resume(now, &before.network, &before.conditions);
+        }
         outcome.churn = Some(change);
         if let Err(held) = change.admit(&config.bounds(), accept) {
             outcome.held_back = Some(held);
             return Ok(outcome);
         }
     }
+    // Who could not be named before cannot be because of a new network.
+    let withdrawn = publisher.withdrawn()?;
+    let names = built.network.server_names.iter().zip(&built.network.servers);
+    names
+        .filter(|(name, _)| withdrawn.contains(*name))
+        .for_each(|(_, server)| watch.withdraw(server.key, true));
+    let conditions = watch.step(now, &built.network, &config.rules);
     let epoch = publisher.next();
     publisher.publish(epoch, (outside.unix)(), &Arc::new(built.network), &conditions)?;
     outcome.epoch = Some(epoch.0);

@@ -8,6 +8,10 @@ use serde::Deserialize;
 use crate::conditions::Rules;
 use crate::network::{Network, ServerId};
 
+/// Most requests per second, and how many times as many a surge may bring: sums stay within 64 bits.
+const MOST_REQUESTS: u64 = 1_000_000_000;
+const MOST_FACTOR: u64 = 10_000;
+
 /// Most of everything that a scenario may have, so that it ends.
 const MOST_SECONDS: u64 = 86_400;
 const MOST_PAIRS: usize = 5_000_000;
@@ -158,6 +162,9 @@ impl Scenario {
         if !(1..=MOST_SECONDS).contains(&raw.seconds) {
             return Err(wrong("seconds", format!("{} is not between 1 and {MOST_SECONDS}", raw.seconds)));
         }
+        if raw.requests > MOST_REQUESTS {
+            return Err(wrong("requests", format!("{} a second; at most {MOST_REQUESTS}", raw.requests)));
+        }
         if raw.requests_of_capacity == 0 {
             return Err(wrong("requests-of-capacity", "a server must be able to carry something".into()));
         }
@@ -184,6 +191,14 @@ impl Scenario {
             network,
         };
         for event in &scenario.events {
+            if let What::Surge { factor, .. } = event.what
+                && factor > MOST_FACTOR
+            {
+                return Err(wrong(
+                    "event",
+                    format!("at {}: factor {factor}; at most {MOST_FACTOR}", event.at),
+                ));
+            }
             let known = match &event.what {
                 What::Surge { names, near, .. } => {
                     let is = |site: &String| scenario.network.sites.iter().any(|known| known.name == *site);
@@ -239,7 +254,7 @@ fn resolvers(network: &Network, count: usize, seed: u64) -> Vec<(IpAddr, u64)> {
             let at = if prefixes.is_empty() { 0 } else { number * prefixes.len() / count };
             let start = prefixes.get(at).map_or(0, |(start, _)| *start);
             let weight = 1 + 100 / (1 + random.next() % 50);
-            (IpAddr::V4((start + 1).into()), weight)
+            (IpAddr::V4(start.saturating_add(1).into()), weight)
         })
         .collect()
 }

@@ -134,3 +134,19 @@ fn a_scenario_that_cannot_be_played_says_why() {
         .join("\n---\n")
     );
 }
+
+#[test]
+fn numbers_that_do_not_fit_are_refused() {
+    let read = |requests: u64, factor: u64| {
+        let mut network = network();
+        // A client at the very end of the address space.
+        network.prefixes.v4.push((u32::MAX, crate::network::UnitId(0)));
+        let text = format!(
+            "seconds = 3\nrequests = {requests}\nrequests-of-capacity = 1\nresolvers = 300\n[[event]]\nat = 1\nwhat = {{ surge = {{ names = \"shop1\", factor = {factor} }} }}\n"
+        );
+        Scenario::read(&text, network)
+    };
+    simulate(&read(1_000_000_000, 10_000).unwrap(), |_| {});
+    assert!(read(1_000_000_001, 1).unwrap_err().to_string().contains("requests"));
+    assert!(read(1, i64::MAX as u64).unwrap_err().to_string().contains("factor"));
+}
