@@ -153,7 +153,7 @@ fn a_second_of_reports_and_a_step() {
         let load = |at: usize| {
             let site = network.servers[at].site.0 as usize;
             let base = 300 + (at % 37) as u16 * 10;
-            if second >= 10 && site % 20 == 0 { base + 600 } else { base }
+            if second >= 10 && site.is_multiple_of(20) { base + 600 } else { base }
         };
         let loads: Vec<LoadReport> = reports(&network, second, load);
         let said = [1, 2, 30].contains(&second);

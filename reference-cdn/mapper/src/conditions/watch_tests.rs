@@ -186,7 +186,7 @@ fn probes_that_fail_everywhere_take_nobody_out_who_says_it_is_well() {
     let keys: Vec<u64> = play.network.servers.iter().map(|server| server.key).collect();
     let second = |play: &mut Play, fails: &dyn Fn(usize) -> bool, reporting: std::ops::Range<usize>| {
         // Not all are probed in the same second.
-        for at in (0..8).filter(|at| (play.now / 1000 + *at as u64) % 4 == 0) {
+        for at in (0..8).filter(|at| (play.now / 1000 + *at as u64).is_multiple_of(4)) {
             play.watch.probe(play.now, keys[at], 0, !fails(at), &rules);
         }
         let conditions = play.second(reporting, 300);
