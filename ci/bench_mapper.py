@@ -37,7 +37,8 @@ Below 1, ours takes less. `CASE/fastest` compares with the fastest of gdnsd, Kno
 
 Everybody is asked the same. What peers do for a-ecs: gdnsd has one map with all prefixes for all names, as ours. Knot (mod-geoip)
 and PowerDNS (geoip) have a map for each name; each name has ten of the prefixes there, and others get what is there for
-everybody: less to look through than ours. NSD answers from a static zone and does not look at the client subnet.
+everybody: less to look through than ours. PowerDNS runs twice: with the threads that it has by default (`pdns`), and with one that
+receives and looks up (`pdns-alone`). NSD answers from a static zone and does not look at the client subnet.
 
 Nothing is installed. On Debian: apt-get install dnsperf gdnsd knot knot-module-geoip nsd pdns-server pdns-backend-geoip;
 bind9-utils (dnssec-keygen) for a-signed

@@ -166,12 +166,9 @@ impl Admin {
         let counts = &self.shared.reports;
         counts.received.add();
         match load_report::read_json(&body, &self.keys, id, &mac) {
-            Ok(reports) => match self.shared.orders.try_send(Order::Reports(reports)) {
-                Ok(()) => text(StatusCode::ACCEPTED, "taken"),
-                Err(_) => {
-                    counts.dropped.add();
-                    text(StatusCode::SERVICE_UNAVAILABLE, "too many reports wait")
-                }
+            Ok(reports) => match counts.hand_over(&self.shared.orders, reports) {
+                true => text(StatusCode::ACCEPTED, "taken"),
+                false => text(StatusCode::SERVICE_UNAVAILABLE, "too many reports wait"),
             },
             Err(why) => {
                 counts.refuse(&why);

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use super::config::Config;
+use super::reports::Waiting;
 use super::{Outside, RunError, Shared};
 use crate::build::{BuildReport, Builder, InputReader, Inputs};
 use crate::conditions::{Conditions, Taken, Watch};
@@ -118,6 +119,7 @@ pub struct Keeper {
     reading: Option<String>,
     publishing: Option<String>,
     taken: HashMap<Taken, u64>,
+    waiting: Waiting,
 }
 
 impl Keeper {
@@ -149,6 +151,7 @@ impl Keeper {
             reading: None,
             publishing: None,
             taken: HashMap::new(),
+            waiting: Waiting::default(),
         })
     }
 
@@ -207,6 +210,11 @@ impl Keeper {
         }
     }
 
+    /// How many reports wait for it.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.waiting.clone()
+    }
+
     pub fn status(&self) -> Status {
         self.status.clone()
     }
@@ -263,6 +271,7 @@ impl Keeper {
     pub(super) fn carry_out(&mut self, order: Order) -> bool {
         match order {
             Order::Reports(reports) => {
+                self.waiting.taken(reports.len());
                 self.take(&reports);
                 false
             }
@@ -332,7 +341,7 @@ impl Keeper {
     }
 
     /// A thread that is gone leaves its share of the queries unanswered. That is said once for each.
-    fn note_threads(&mut self, gone: usize) {
+    pub(super) fn note_threads(&mut self, gone: usize) {
         if gone > self.status.threads_gone {
             tracing::error!(
                 gone,
@@ -501,10 +510,10 @@ impl Keeper {
 
 /// How much the thread of maps gives way to those that answer queries (`nice`). Where they take all there is, this leaves it a tenth of a
 /// core, enough for a step each second; the lowest priority would leave it so little that answers would not follow failures.
-const GIVES_WAY: i32 = 10;
+pub(super) const GIVES_WAY: i32 = 10;
 
 /// Lowers the priority of this thread and of those that it starts.
-fn give_way() {
+pub(super) fn give_way() {
     // In Linux, priorities are of threads.
     if let Err(error) = rustix::process::nice(GIVES_WAY) {
         tracing::debug!(%error, "the thread of maps keeps its priority");
@@ -529,40 +538,4 @@ fn unchanged(before: &Inputs, now: &Inputs) -> bool {
         && before.problems == now.problems
         && before.places.len() == now.places.len()
         && before.places.iter().zip(&now.places).all(|(a, b)| Arc::ptr_eq(a, b))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_thread_that_gives_way_lowers_its_own_priority_and_no_other() {
-        let priority = || rustix::process::getpriority_process(None).unwrap();
-        let before = priority();
-        let lower = std::thread::spawn(move || {
-            give_way();
-            priority()
-        });
-        assert_eq!(lower.join().unwrap(), (before + GIVES_WAY).min(19));
-        assert_eq!(priority(), before);
-    }
-
-    #[test]
-    fn threads_that_are_gone_are_told_to_operators() {
-        let folder = tempfile::tempdir().unwrap();
-        let zone =
-            "$ORIGIN a.example.\n@ 3600 SOA ns h 1 3600 600 86400 60\n@ 3600 NS ns\nns 3600 A 127.0.0.1\n";
-        std::fs::write(folder.path().join("zone"), zone).unwrap();
-        let config = "listen = [\"127.0.0.1:0\"]\n[[zone]]\napex = \"a.example\"\nfile = \"zone\"\n";
-        std::fs::write(folder.path().join("mapper.toml"), config).unwrap();
-        let config = Config::read(&folder.path().join("mapper.toml")).unwrap();
-        let clock: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(|| 1_000);
-        let outside = Outside { unix: Arc::clone(&clock), monotonic: clock, secret: [1; 32] };
-        let mut keeper = Keeper::new(&config, outside).unwrap();
-        keeper.first().unwrap();
-        let told = |keeper: &Keeper| serde_json::to_value(keeper.status()).unwrap()["threads-gone"].clone();
-        assert_eq!(told(&keeper), 0);
-        keeper.note_threads(2);
-        assert_eq!(told(&keeper), 2);
-    }
 }

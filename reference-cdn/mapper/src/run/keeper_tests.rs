@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::keeper::{GIVES_WAY, give_way};
 use super::*;
 use crate::map::{Map, publish};
 use control::load_report::LoadReport;
@@ -261,4 +262,34 @@ fn a_map_that_is_built_by_hand_names_nobody_who_was_withdrawn() {
     let standings = edition.conditions.servers.iter().map(|now| now.standing).collect::<Vec<_>>();
     use crate::conditions::Standing::{Serving, Withdrawn};
     assert_eq!(standings, [Withdrawn, Serving, Serving]);
+}
+
+#[test]
+fn a_thread_that_gives_way_lowers_its_own_priority_and_no_other() {
+    let priority = || rustix::process::getpriority_process(None).unwrap();
+    let before = priority();
+    let lower = std::thread::spawn(move || {
+        give_way();
+        priority()
+    });
+    assert_eq!(lower.join().unwrap(), (before + GIVES_WAY).min(19));
+    assert_eq!(priority(), before);
+}
+
+#[test]
+fn threads_that_are_gone_are_told_to_operators() {
+    let folder = tempfile::tempdir().unwrap();
+    let zone = "$ORIGIN a.example.\n@ 3600 SOA ns h 1 3600 600 86400 60\n@ 3600 NS ns\nns 3600 A 127.0.0.1\n";
+    std::fs::write(folder.path().join("zone"), zone).unwrap();
+    let config = "listen = [\"127.0.0.1:0\"]\n[[zone]]\napex = \"a.example\"\nfile = \"zone\"\n";
+    std::fs::write(folder.path().join("mapper.toml"), config).unwrap();
+    let config = Config::read(&folder.path().join("mapper.toml")).unwrap();
+    let clock: Arc<dyn Fn() -> u64 + Send + Sync> = Arc::new(|| 1_000);
+    let outside = Outside { unix: Arc::clone(&clock), monotonic: clock, secret: [1; 32] };
+    let mut keeper = Keeper::new(&config, outside).unwrap();
+    keeper.first().unwrap();
+    let told = |keeper: &Keeper| serde_json::to_value(keeper.status()).unwrap()["threads-gone"].clone();
+    assert_eq!(told(&keeper), 0);
+    keeper.note_threads(2);
+    assert_eq!(told(&keeper), 2);
 }

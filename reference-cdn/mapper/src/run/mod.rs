@@ -121,7 +121,7 @@ impl Mapper {
             orders: orders.clone(),
             metrics: std::sync::OnceLock::new(),
             counters: std::sync::Mutex::default(),
-            reports: reports::Counts::default(),
+            reports: reports::Counts::new(keeper.waiting()),
             outside,
             ending: AtomicBool::new(false),
             config,
@@ -370,6 +370,10 @@ pub(crate) struct Tally(AtomicU64);
 impl Tally {
     pub fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn add_many(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     pub fn get(&self) -> u64 {

@@ -2,17 +2,22 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use control::load_report::{self, Keys, LONGEST, Refused};
+use control::load_report::{self, Keys, LONGEST, LoadReport, Refused};
 use tokio::net::UdpSocket;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc;
 
 use super::keeper::Order;
 use super::{RunError, Shared, Tally};
 
 /// Reports that are handed over together.
 const BATCH: usize = 256;
+
+/// Reports that wait for the keeper at most, at half a kilobyte each or more: what 300 000 servers send in almost two seconds. It does not
+/// take them while it builds a network; what has no room until then is as if it had been lost on the way.
+const MOST_WAITING: usize = 1 << 19;
 
 /// Octets that the kernel keeps for us, with what it adds to each datagram: reports of a tenth of a second where 300 000 servers send one
 /// each second. All of a site's servers may well report in the same millisecond.
@@ -28,9 +33,49 @@ pub(crate) struct Counts {
     pub forged: Tally,
     /// The keeper had too many waiting.
     pub dropped: Tally,
+    waiting: Waiting,
+}
+
+/// Reports handed over to the keeper and not taken yet.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Waiting(Arc<AtomicUsize>);
+
+impl Waiting {
+    /// Whether so many more may wait.
+    fn admit(&self, count: usize) -> bool {
+        let before = self.0.fetch_add(count, Ordering::Relaxed);
+        let room = before == 0 || before.saturating_add(count) <= MOST_WAITING;
+        if !room {
+            self.taken(count);
+        }
+        room
+    }
+
+    /// So many do not wait any more.
+    pub fn taken(&self, count: usize) {
+        let less = |waiting: usize| Some(waiting.saturating_sub(count));
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
 }
 
 impl Counts {
+    pub fn new(waiting: Waiting) -> Self {
+        Self { waiting, ..Self::default() }
+    }
+
+    /// Hands reports to the keeper, if it can still take so many.
+    pub fn hand_over(&self, orders: &mpsc::Sender<Order>, reports: Vec<LoadReport>) -> bool {
+        let count = reports.len();
+        if self.waiting.admit(count) {
+            if orders.try_send(Order::Reports(reports)).is_ok() {
+                return true;
+            }
+            self.waiting.taken(count);
+        }
+        self.dropped.add_many(count as u64);
+        false
+    }
+
     pub fn refuse(&self, why: &Refused) {
         match why {
             Refused::Mac | Refused::Key(_) => self.forged.add(),
@@ -91,10 +136,28 @@ async fn receive(socket: UdpSocket, keys: Keys, shared: Arc<Shared>) {
             }
             continue;
         }
-        match shared.orders.try_send(Order::Reports(std::mem::take(&mut batch))) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_)) => shared.reports.dropped.add(),
-            Err(TrySendError::Closed(_)) => return,
+        shared.reports.hand_over(&shared.orders, std::mem::take(&mut batch));
+        if shared.orders.is_closed() {
+            return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_that_nobody_takes_are_dropped_and_counted() {
+        let counts = Counts::default();
+        let (orders, mut inbox) = mpsc::channel(8);
+        let many = |count| vec![LoadReport::default(); count];
+        assert!(counts.hand_over(&orders, many(MOST_WAITING)));
+        assert!(!counts.hand_over(&orders, many(3)));
+        assert_eq!(counts.dropped.get(), 3);
+        let Ok(Order::Reports(reports)) = inbox.try_recv() else { panic!("reports") };
+        counts.waiting.taken(reports.len());
+        assert!(counts.hand_over(&orders, many(3)));
+        assert_eq!(counts.dropped.get(), 3);
     }
 }
