@@ -54,6 +54,8 @@ pub struct Watch {
     /// Of sites' low-level name servers, by the site's name.
     names: HashMap<String, Probes>,
     blind: bool,
+    /// Since when many are silent at sites where others are heard.
+    scattered: Option<u64>,
     /// So many probes fail of servers that say they are well that it is not believed; and until when that holds for those that began
     /// to fail then.
     doubting: bool,
@@ -288,7 +290,8 @@ impl Watch {
     }
 
     /// Servers in many places that fall silent at once are more likely cut off from us than dead: what they were, they stay. All of
-    /// one site is another matter; it may well be gone.
+    /// one site is another matter; it may well be gone. And where others of a site are heard, those who are not for a while have
+    /// failed, however many they are.
     fn notice_silence(&mut self, now: u64, network: &Network, rules: &Rules) {
         let (mut sites, mut silent_sites) = (0, 0);
         let (mut others, mut silent_others) = (0, 0);
@@ -310,7 +313,7 @@ impl Watch {
                 }
             }
             sites += u64::from(reporting > 0);
-            if reporting > 1 && silent * 2 > reporting {
+            if reporting > 0 && silent == reporting {
                 silent_sites += 1;
             } else {
                 others += reporting;
@@ -318,8 +321,12 @@ impl Watch {
             }
         }
         let many = |silent: u64, all: u64| silent > 1 && silent * 1000 > all * u64::from(rules.most_silent);
-        self.blind =
-            sites > 0 && silent_sites == sites || many(silent_sites, sites) || many(silent_others, others);
+        let cut_off = sites > 0 && silent_sites == sites || many(silent_sites, sites);
+        let scattered = many(silent_others, others);
+        let since = scattered.then(|| self.scattered.unwrap_or(now));
+        self.scattered = since;
+        let patience = rules.lifetime.saturating_mul(rules.patience.into());
+        self.blind = cut_off || since.is_some_and(|since| now.saturating_sub(since) < patience);
         if self.blind {
             self.trusting = now.saturating_add(rules.silent);
         }

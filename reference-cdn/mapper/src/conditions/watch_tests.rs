@@ -69,6 +69,44 @@ fn who_stays_silent_when_reports_come_again_has_failed() {
 }
 
 #[test]
+fn many_that_die_at_a_site_where_others_are_heard_are_not_excused_for_ever() {
+    for (sites, heard) in
+        [(vec![3], vec![2]), (vec![3, 3], vec![1, 2, 4, 5]), (vec![4, 4, 4], vec![1, 2, 3, 6, 7, 10])]
+    {
+        let mut play = Play::new(&sites);
+        let all = sites.iter().sum::<usize>();
+        for _ in 0..10 {
+            play.second(0..all, 300);
+        }
+        let mut last = Conditions::default();
+        for _ in 0..120 {
+            last = play.second(heard.iter().copied(), 300);
+        }
+        let serving: Vec<usize> =
+            (0..all).filter(|at| last.servers[*at].standing == Standing::Serving).collect();
+        assert_eq!(serving, heard);
+        assert!(!play.watch.is_blind());
+    }
+}
+
+/// Of most sites nothing at all is heard: they stay as they are, however long it lasts.
+#[test]
+fn sites_that_are_cut_off_together_stay_as_they_are() {
+    for sites in [vec![4], vec![4, 4, 4]] {
+        let mut play = Play::new(&sites);
+        let all = sites.iter().sum::<usize>();
+        for _ in 0..10 {
+            play.second(0..all, 300);
+        }
+        for _ in 0..300 {
+            let conditions = play.second(8.min(all)..if sites.len() > 1 { all } else { 0 }, 300);
+            assert!(conditions.servers.iter().all(|now| now.standing == Standing::Serving));
+        }
+        assert!(play.watch.is_blind());
+    }
+}
+
+#[test]
 fn a_clock_that_was_put_back_silences_nobody_for_long() {
     let mut play = Play::new(&[4]);
     let day = 86_400_000;
