@@ -53,6 +53,8 @@ pub enum RulesError {
     Order { lower: &'static str, lower_value: u64, upper: &'static str, upper_value: u64 },
     #[error("{name} must be at least {least}, it is {value}")]
     Least { name: &'static str, least: u64, value: u64 },
+    #[error("{name} must be at most {most}, it is {value}")]
+    Most { name: &'static str, most: u64, value: u64 },
 }
 
 impl Rules {
@@ -84,6 +86,15 @@ impl Rules {
                 return Err(RulesError::Least { name, least, value });
             }
         }
-        Ok(())
+        // What was said is remembered for a lifetime.
+        match self.lifetime {
+            value @ LONGEST_LIFETIME.. => {
+                Err(RulesError::Most { name: "lifetime", most: LONGEST_LIFETIME, value })
+            }
+            _ => Ok(()),
+        }
     }
 }
+
+/// An hour, in milliseconds.
+const LONGEST_LIFETIME: u64 = 3_600_000;

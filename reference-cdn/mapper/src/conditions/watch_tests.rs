@@ -150,7 +150,7 @@ fn no_number_of_a_report_or_a_rule_is_too_much() {
         first: u16::MAX - 1,
         second_leave: 2,
         second: u16::MAX,
-        lifetime: u64::MAX,
+        lifetime: 3_599_999,
         silent: u64::MAX,
         ..play.rules
     };

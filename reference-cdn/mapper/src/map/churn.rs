@@ -42,7 +42,7 @@ impl Default for Bounds {
 
 /// A map that changes too much at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
-#[error("the map is held back: {}; the one before stays in force. If the change is meant, accept it once", .reasons.join("; "))]
+#[error("the map is held back: {}; the one before stays in force. If the change is meant, accept it once: POST /accept, or map build --accept", .reasons.join("; "))]
 pub struct HeldBack {
     pub churn: Churn,
     pub reasons: Vec<String>,

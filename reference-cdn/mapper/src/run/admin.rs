@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,12 +28,16 @@ const LONGEST: usize = 8 << 20;
 const CONNECTIONS: usize = 256;
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(10);
+/// Documents with load reports that come in at once, and how long one may take.
+const BODIES: usize = 8;
+const BODY: Duration = Duration::from_secs(10);
 /// How long a connection may last.
 const TOTAL: Duration = Duration::from_secs(300);
 
 struct Admin {
     token: String,
     keys: Keys,
+    bodies: Semaphore,
     shared: Arc<Shared>,
 }
 
@@ -49,7 +54,7 @@ pub(super) fn listen(
     let bound = listener.local_addr().map_err(failed)?;
     let _guard = runtime.enter();
     let listener = TcpListener::from_std(listener).map_err(failed)?;
-    runtime.spawn(accept(listener, Arc::new(Admin { token, keys, shared })));
+    runtime.spawn(accept(listener, Arc::new(Admin { token, keys, bodies: Semaphore::new(BODIES), shared })));
     Ok(bound)
 }
 
@@ -106,12 +111,15 @@ impl Admin {
             return self.load(request).await;
         }
         if path == "/healthz" {
-            return match self.shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone) {
-                0 => text(StatusCode::OK, "ok"),
-                gone => text(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    format!("{gone} threads that answer queries are gone: restart this mapper"),
-                ),
+            let gone = self.shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone);
+            let unwell =
+                |what: String| text(StatusCode::SERVICE_UNAVAILABLE, format!("{what}: restart this mapper"));
+            return if gone > 0 {
+                unwell(format!("{gone} threads that answer queries are gone"))
+            } else if self.shared.keeper_ended.load(Ordering::Relaxed) {
+                unwell("what keeps the map has ended, and answers come from an old one".into())
+            } else {
+                text(StatusCode::OK, "ok")
             };
         }
         let given = request.headers().get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
@@ -159,9 +167,15 @@ impl Admin {
         let (Some(id), Some(mac)) = (id, mac) else {
             return text(StatusCode::BAD_REQUEST, "say Load-Key: NUMBER and Load-MAC: HEX of the document");
         };
-        let body = match Limited::new(request.into_body(), LONGEST).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) => return text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+        // Whose they are is only known when they are there: few at once, and not for long.
+        let Ok(_room) = self.bodies.try_acquire() else {
+            return text(StatusCode::SERVICE_UNAVAILABLE, "too many documents come in at once");
+        };
+        let body = Limited::new(request.into_body(), LONGEST).collect();
+        let body = match tokio::time::timeout(BODY, body).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(error)) => return text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
+            Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the document took too long"),
         };
         let counts = &self.shared.reports;
         counts.received.add();

@@ -88,9 +88,19 @@ pub(crate) struct Shared {
     pub metrics: std::sync::OnceLock<server::Metrics>,
     pub counters: std::sync::Mutex<Vec<Arc<crate::authority::Counters>>>,
     pub reports: reports::Counts,
+    pub keeper_ended: AtomicBool,
     pub outside: Outside,
     /// The keeper shall end, even if no order to do so gets through.
     pub ending: AtomicBool,
+}
+
+/// Says that a thread has ended, however it did.
+struct EndedWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for EndedWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Orders that wait for the keeper.
@@ -122,6 +132,7 @@ impl Mapper {
             metrics: std::sync::OnceLock::new(),
             counters: std::sync::Mutex::default(),
             reports: reports::Counts::new(keeper.waiting()),
+            keeper_ended: AtomicBool::new(false),
             outside,
             ending: AtomicBool::new(false),
             config,
@@ -168,7 +179,11 @@ impl Mapper {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
                 .name("mapper-keeper".into())
-                .spawn(move || keeper.run(&shared, inbox))
+                .spawn(move || {
+                    let ended = EndedWhenDropped(&shared.keeper_ended);
+                    keeper.run(&shared, inbox);
+                    drop(ended);
+                })
                 .map_err(RunError::Thread)?
         };
         Ok(Self {

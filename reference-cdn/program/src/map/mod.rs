@@ -131,7 +131,8 @@ fn compare(args: &DiffArgs) -> Result<ExitCode, String> {
         Side { network: &new.network, conditions: &new.conditions },
         options,
     );
-    args.output.write(&difference, &difference.to_text())?;
+    let text = if difference.is_none() { "the maps are alike\n".to_owned() } else { difference.to_text() };
+    args.output.write(&difference, &text)?;
     Ok(if difference.is_none() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
