@@ -12,7 +12,7 @@ use mapper::dns::Name;
 use mapper::dns::query;
 use mapper::network::{NameServer, ServiceId};
 use mapper::respond::{Asked, LONGEST_MESSAGE, Now, Respond as _, Transport};
-use mapper::steer::{Client, Steerable, Steered, Steering};
+use mapper::steer::{Client, Scopes, Steerable, Steered, Steering};
 
 use crate::input::Input;
 
@@ -37,7 +37,7 @@ impl Steering for Two {
         if name.service.0 == 1 {
             return Steered::Alias { target: b"\x01a\x01g\x01t\x00", ttl: 20, scope };
         }
-        Steered::Addresses { v4: &self.0, v6: &[], ttl: 20, scope }
+        Steered::Addresses { v4: &self.0, v6: &[], ttl: 20, scopes: Scopes::both(scope) }
     }
 
     fn https(&self, _: Steerable) -> Option<&[u8]> {

@@ -18,7 +18,7 @@ use mapper::authority::{Authority, Current, Settings};
 use mapper::dns::name::{self, Table};
 use mapper::network::{NameServer, ServiceId};
 use mapper::respond::{Asked, Now, Respond as _, Transport};
-use mapper::steer::{Client, Steerable, Steered, Steering};
+use mapper::steer::{Client, Scopes, Steerable, Steered, Steering};
 
 const NAMES: usize = 1000;
 const QUERIES: usize = 10_000;
@@ -46,11 +46,11 @@ impl Steering for Prepared {
 
     fn steer(&mut self, name: Steerable, client: Client, _: u32) -> Steered<'_> {
         let IpAddr::V4(address) = client.address else {
-            return Steered::Addresses { v4: &[], v6: &[], ttl: 20, scope: 0 };
+            return Steered::Addresses { v4: &[], v6: &[], ttl: 20, scopes: Scopes::default() };
         };
         let unit = u64::from(u32::from(address) >> 8);
         let at = (unit ^ name.content) as usize % self.answers.len();
-        Steered::Addresses { v4: &self.answers[at], v6: &[], ttl: 20, scope: 24 }
+        Steered::Addresses { v4: &self.answers[at], v6: &[], ttl: 20, scopes: Scopes::both(24) }
     }
 
     fn https(&self, _: Steerable) -> Option<&[u8]> {

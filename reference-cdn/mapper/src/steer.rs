@@ -31,11 +31,30 @@ pub struct Client {
     pub length: u8,
 }
 
+/// For how long a prefix around the client the addresses of each family are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scopes {
+    pub v4: u8,
+    pub v6: u8,
+}
+
+impl Scopes {
+    /// Both families alike.
+    pub fn both(scope: u8) -> Self {
+        Self { v4: scope, v6: scope }
+    }
+
+    /// For how long a prefix all of it is the same.
+    pub fn of_all(self) -> u8 {
+        self.v4.max(self.v6)
+    }
+}
+
 /// What a steered name is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Steered<'a> {
     /// Addresses of both families, in the order in which they go out. One family may be empty, which is NODATA for it.
-    Addresses { v4: &'a [Ipv4Addr], v6: &'a [Ipv6Addr], ttl: u32, scope: u8 },
+    Addresses { v4: &'a [Ipv4Addr], v6: &'a [Ipv6Addr], ttl: u32, scopes: Scopes },
     /// CNAME to this name (wire format, uncompressed).
     Alias { target: &'a [u8], ttl: u32, scope: u8 },
 }
@@ -49,8 +68,8 @@ pub trait Steering: Send {
     /// Whether names exist below this one although it is not steered itself (an empty non-terminal, RFC 4592 section 2.2.2).
     fn is_above_names(&self, labels: &[u8]) -> bool;
 
-    /// What to answer. The scope (RFC 7871 section 7.2.1) is in bits of the client's address family: every client whose address
-    /// begins with the same `scope` bits gets the same answer now. `turn` is a number that changes from query to query,
+    /// What to answer. Scopes (RFC 7871 section 7.2.1) are in bits of the client's address family: every client whose address begins with
+    /// the same so many bits gets the same answer now. `turn` is a number that changes from query to query,
     /// for orders that rotate.
     fn steer(&mut self, name: Steerable, client: Client, turn: u32) -> Steered<'_>;
 

@@ -64,7 +64,7 @@ impl<S: Steering> Work<'_, '_, S> {
         };
         let Choice { client, turn } = self.choice();
         match self.steering.steer(found, client, turn) {
-            Steered::Addresses { v4, v6, ttl, scope } => {
+            Steered::Addresses { v4, v6, ttl, scopes } => {
                 let (rtype, data) = match qtype {
                     rtype::A => (qtype, Data::V4(v4)),
                     rtype::AAAA => (qtype, Data::V6(v6)),
@@ -81,6 +81,13 @@ impl<S: Steering> Work<'_, '_, S> {
                         (qtype, Data::One(self.scratch))
                     }
                     _ => (qtype, Data::V4(&[])),
+                };
+                let scope = match rtype {
+                    rtype::A => scopes.v4,
+                    rtype::AAAA => scopes.v6,
+                    rtype::HTTPS if has_https => scopes.of_all(),
+                    // That there is no such record is so for everybody.
+                    _ => 0,
                 };
                 self.answer.scope = self.answer.scope.max(scope);
                 if data.is_empty() {

@@ -195,9 +195,16 @@ pub fn explain(map: &Map, name: &str, steerable: Steerable, client: IpAddr) -> E
             servers,
         });
     }
-    // As it is told: one for all that a name has.
-    let scope = explanation.answers.iter().map(|answer| answer.scope).max().unwrap_or(0);
-    explanation.answers.iter_mut().for_each(|answer| answer.scope = scope);
+    if let [v4, v6] = explanation.answers.as_mut_slice() {
+        // A name has either addresses or another name, and what IPv4 has decides which.
+        if v4.alias.is_some() {
+            (v6.alias, v6.how) = (v4.alias.clone(), v4.how);
+            v6.addresses.clear();
+            v6.servers.iter_mut().for_each(|server| server.chosen = false);
+        } else if v6.alias.take().is_some() {
+            v6.how = "no server with an address of this family is well";
+        }
+    }
     explanation
 }
 
@@ -360,11 +367,11 @@ mod tests {
         for client in ["10.0.0.1", "10.0.1.1", "192.0.2.1", "2001:db8::1"] {
             let address = client.parse().unwrap();
             let told = explain(&map, "a1", name, address).answers.into_iter().map(|answer| answer.scope);
-            let Steered::Addresses { scope, .. } = steerer.steer(name, Client { address, length: 32 }, 0)
+            let Steered::Addresses { scopes, .. } = steerer.steer(name, Client { address, length: 32 }, 0)
             else {
                 panic!("addresses");
             };
-            assert_eq!(told.collect::<Vec<_>>(), [scope, scope], "{client}");
+            assert_eq!(told.collect::<Vec<_>>(), [scopes.v4, scopes.v6], "{client}");
         }
     }
 

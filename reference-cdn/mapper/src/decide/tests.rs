@@ -6,7 +6,7 @@ use crate::conditions::{Conditions, Hot, Standing};
 use crate::map::{Epoch, Map, Published, Steerer, content_of, route_of};
 use crate::network::{Fallback, ServerId, UnitId};
 use crate::sample::{any_map, any_server_now, network};
-use crate::steer::{Client, Steered, Steering};
+use crate::steer::{Client, Scopes, Steered, Steering};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -173,12 +173,12 @@ fn steerer(network: &Network, conditions: &Conditions) -> Steerer {
 
 type Answer = (Vec<Ipv4Addr>, Vec<Ipv6Addr>, bool);
 
-fn ask(steerer: &mut Steerer, host: &str, address: IpAddr) -> Option<(Answer, u8)> {
+fn ask(steerer: &mut Steerer, host: &str, address: IpAddr) -> Option<(Answer, Scopes)> {
     let name = steerer.find(&crate::map::wire_of(host).unwrap())?;
     let length = if address.is_ipv4() { 32 } else { 128 };
     Some(match steerer.steer(name, Client { address, length }, 0) {
-        Steered::Addresses { v4, v6, scope, .. } => ((v4.to_vec(), v6.to_vec(), false), scope),
-        Steered::Alias { scope, .. } => ((vec![], vec![], true), scope),
+        Steered::Addresses { v4, v6, scopes, .. } => ((v4.to_vec(), v6.to_vec(), false), scopes),
+        Steered::Alias { scope, .. } => ((vec![], vec![], true), Scopes::both(scope)),
     })
 }
 
@@ -186,7 +186,7 @@ fn ask(steerer: &mut Steerer, host: &str, address: IpAddr) -> Option<(Answer, u8
 fn oracle(network: &Network, conditions: &Conditions, service: usize, content: u64, unit: UnitId) -> Answer {
     let id = ServiceId(service as u32);
     let mut answer: Answer = Default::default();
-    let mut alias = [false; 2];
+    let (mut alias, mut able_of) = ([false; 2], [false; 2]);
     let needs = network.services[service].needs;
     for family in [Family::V4, Family::V6] {
         let able = network.servers.iter().any(|server| server.features & needs == needs && family.of(server));
@@ -197,11 +197,11 @@ fn oracle(network: &Network, conditions: &Conditions, service: usize, content: u
         let question = Question { service: id, content, family, route, part, strictness };
         let choice = choose(network, conditions, &question, &mut Vec::new(), &mut ());
         answer.2 |= choice.how == How::Alias;
+        able_of[family as usize] = able;
+        alias[family as usize] = choice.how == How::Alias;
         if !able {
-            alias[family as usize] = true;
             continue;
         }
-        alias[family as usize] = choice.how == How::Alias;
         for server in choice.servers() {
             match family {
                 Family::V4 => answer.0.extend(network.servers[server.0 as usize].v4),
@@ -209,8 +209,13 @@ fn oracle(network: &Network, conditions: &Conditions, service: usize, content: u
             }
         }
     }
-    answer.2 &= alias == [true; 2];
-    answer
+    // IPv4 decides, if the service has it.
+    let other_name = match able_of {
+        [true, _] => alias[0],
+        [false, true] => alias[1],
+        [false, false] => answer.2,
+    };
+    if other_name { (vec![], vec![], true) } else { (answer.0, answer.1, false) }
 }
 
 fn unit_of(network: &Network, address: IpAddr) -> UnitId {
@@ -256,13 +261,20 @@ proptest! {
                 let host = format!("{letter}{service}");
                 let content = content_of(&crate::map::wire_of(&host).unwrap());
                 for client in &probes {
-                    let (answer, scope) = ask(&mut steerer, &host, *client).unwrap();
+                    let (answer, scopes) = ask(&mut steerer, &host, *client).unwrap();
                     let expected = oracle(&network, &conditions, service, content, unit_of(&network, *client));
                     prop_assert_eq!(&answer, &expected, "{} from {}", host, client);
-                    for other in probes.iter().filter(|other| in_scope(*client, **other, scope)) {
-                        let (same, its_scope) = ask(&mut steerer, &host, *other).unwrap();
-                        prop_assert_eq!(&answer, &same, "{} and {} within {}", client, other, scope);
-                        prop_assert_eq!(scope, its_scope, "scopes overlap: {} and {}", client, other);
+                    for other in &probes {
+                        let (same, its) = ask(&mut steerer, &host, *other).unwrap();
+                        prop_assert_eq!(answer.2, same.2);
+                        if in_scope(*client, *other, scopes.v4) {
+                            prop_assert_eq!(&answer.0, &same.0, "{} and {} within {}", client, other, scopes.v4);
+                            prop_assert_eq!(scopes.v4, its.v4, "scopes overlap: {} and {}", client, other);
+                        }
+                        if in_scope(*client, *other, scopes.v6) {
+                            prop_assert_eq!(&answer.1, &same.1, "{} and {} within {}", client, other, scopes.v6);
+                            prop_assert_eq!(scopes.v6, its.v6, "scopes overlap: {} and {}", client, other);
+                        }
                     }
                 }
             }

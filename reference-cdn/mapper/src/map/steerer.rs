@@ -9,7 +9,7 @@ use super::{Map, Routed, Table};
 use crate::decide::placement::Drawn;
 use crate::decide::{Family, How, Question, Route, Strictness, choose, mix};
 use crate::network::{MOST_ADDRESSES, NameServer, Order, Server, ServiceId, SiteId};
-use crate::steer::{Client, Steerable, Steered, Steering};
+use crate::steer::{Client, Scopes, Steerable, Steered, Steering};
 
 /// The map in use, for all threads. Old ones are kept until no thread has them, and are freed by whoever publishes: freeing one
 /// takes longer than answering a query.
@@ -229,33 +229,32 @@ impl Steering for Steerer {
     fn steer(&mut self, name: Steerable, client: Client, turn: u32) -> Steered<'_> {
         let [first, second] = self.map.tables(name.service);
         // Which of those that are ready; none for `out`.
-        let (at, scope) = match (first, second) {
+        let (at, scopes) = match (first, second) {
             (None, None) => {
                 self.out = EMPTY;
-                (None, 0)
+                (None, Scopes::default())
             }
             (Some(table), None) | (None, Some(table)) => {
                 let (at, scope) = self.look_up(name, table, client.address);
-                (Some(at), scope)
+                (Some(at), Scopes::both(scope))
             }
             (Some(first), Some(second)) => {
-                let (at, scope4) = self.look_up(name, first, client.address);
+                // What IPv4 has decides between addresses and another name: whoever has it alone must get somewhere, and who has both does
+                // either way.
+                let (at, v4) = self.look_up(name, first, client.address);
                 self.out = self.ready[at];
-                let (at, scope6) = self.look_up(name, second, client.address);
+                let (at, v6) = self.look_up(name, second, client.address);
                 let other = &self.ready[at];
                 (self.out.v6, self.out.count6) = (other.v6, other.count6);
-                // Addresses of one family are better than another name for both.
-                if other.kind == Kind::Addresses {
-                    self.out.kind = Kind::Addresses;
-                }
-                (None, scope4.max(scope6))
+                (None, Scopes { v4, v6 })
             }
         };
         let Some(service) = self.map.network.services.get(name.service.0 as usize) else {
-            return Steered::Addresses { v4: &[], v6: &[], ttl: 0, scope: 0 };
+            return Steered::Addresses { v4: &[], v6: &[], ttl: 0, scopes };
         };
         let ttl = service.ttl;
         if at.map_or(&self.out, |at| &self.ready[at]).kind == Kind::Alias {
+            let scope = scopes.of_all();
             return Steered::Alias { target: self.map.names().alias(name.service), ttl, scope };
         }
         let ready = match (at, service.order) {
@@ -272,7 +271,7 @@ impl Steering for Steerer {
                 &self.out
             }
         };
-        Steered::Addresses { v4: ready.v4(), v6: ready.v6(), ttl, scope }
+        Steered::Addresses { v4: ready.v4(), v6: ready.v6(), ttl, scopes }
     }
 
     fn https(&self, name: Steerable) -> Option<&[u8]> {

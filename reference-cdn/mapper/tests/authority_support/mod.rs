@@ -17,7 +17,7 @@ use mapper::authority::{Authority, Current, Settings};
 use mapper::dns::name;
 use mapper::network::{NameServer, ServiceId};
 use mapper::respond::{Asked, LONGEST_MESSAGE, Now, Respond as _, Transport};
-use mapper::steer::{Client, Steerable, Steered, Steering};
+use mapper::steer::{Client, Scopes, Steerable, Steered, Steering};
 
 pub const NOW: Now = Now { unix: 1_800_000_000, monotonic: 5_000 };
 
@@ -88,7 +88,7 @@ impl Steering for World {
         if name.service.0 == 6 && turn % 2 == 1 {
             self.v4.reverse();
         }
-        Steered::Addresses { v4: &self.v4, v6: &self.v6, ttl: 20, scope }
+        Steered::Addresses { v4: &self.v4, v6: &self.v6, ttl: 20, scopes: Scopes::both(scope) }
     }
 
     fn https(&self, name: Steerable) -> Option<&[u8]> {

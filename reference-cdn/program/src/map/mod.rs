@@ -136,6 +136,20 @@ fn compare(args: &DiffArgs) -> Result<ExitCode, String> {
     Ok(if difference.is_none() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
+/// An address, or a prefix as EDNS Client Subnet tells it: its first address.
+fn client(text: &str) -> Result<IpAddr, String> {
+    let (address, length) =
+        text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let address: IpAddr =
+        address.parse().map_err(|_| format!("{address} is no address: write 192.0.2.1, or 192.0.2.0/24"))?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    match length.map(str::parse::<u8>) {
+        None => Ok(address),
+        Some(Ok(length)) if length <= most => Ok(address),
+        Some(_) => Err(format!("the length of a prefix is 0 to {most}")),
+    }
+}
+
 /// Milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Moment(u64);
@@ -176,7 +190,7 @@ pub struct ExplainArgs {
     /// The name that was asked for
     name: String,
     /// The client: its own address, or that of its resolver where the query had no EDNS Client Subnet
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS[/LENGTH]", value_parser = client)]
     client: IpAddr,
     /// Folder of maps
     #[arg(long, value_name = "FOLDER", env = "REFERENCE_CDN_MAPS")]
@@ -239,7 +253,16 @@ fn write_page(path: &Path, page: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::Moment;
+    use super::{Moment, client};
+
+    #[test]
+    fn a_client_is_an_address_or_a_prefix() {
+        assert_eq!(client("192.0.2.7"), Ok("192.0.2.7".parse().unwrap()));
+        assert_eq!(client("2001:db8::/56"), Ok("2001:db8::".parse().unwrap()));
+        for wrong in ["192.0.2.0/33", "192.0.2", "192.0.2.0/", "name"] {
+            assert!(client(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn times_are_read_as_people_write_them() {
