@@ -12,6 +12,8 @@ const PERMISSIVE: &[&str] = &[
     "Zlib",
     "0BSD",
     "BSL-1.0",
+    // Zlib's terms in other words.
+    "bzip2-1.0.6",
     "CC0-1.0",
     "Unlicense",
     "Unicode-3.0",

@@ -1,5 +1,5 @@
 //! BGP tables: which network each prefix is in, and which networks are neighbours. Reads MRT dumps (RFC 6396, TABLE_DUMP_V2, with
-//! the add-path kinds of RFC 8050), plain or gzip.
+//! the add-path kinds of RFC 8050), plain, gzip or bzip2.
 
 use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
@@ -9,6 +9,7 @@ use bgpkit_parser::models::{
     AsPath, AsPathSegment, AttributeValue, EntryType, MrtMessage, TableDumpV2Message, TableDumpV2Type,
 };
 use bgpkit_parser::parser::chunk_mrt_record;
+use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
 
 use super::as_graph::AsGraph;
@@ -128,8 +129,9 @@ impl Collector {
         let whole = start[..got].chain(input);
         match &start[..got] {
             [0x1f, 0x8b, ..] => self.records(file, time, MultiGzDecoder::new(whole).take(self.limits.octets)),
-            [b'B', b'Z', b'h', ..] => Err(BadInput::new(file, "is compressed with bzip2")
-                .hint("decompress it first (bunzip2 --keep), or compress it with gzip")),
+            [b'B', b'Z', b'h', ..] => {
+                self.records(file, time, MultiBzDecoder::new(whole).take(self.limits.octets))
+            }
             [] => Err(BadInput::new(file, "is empty").hint("fetch the dump again")),
             _ => self.records(file, time, whole.take(self.limits.octets)),
         }
