@@ -113,13 +113,22 @@ pub enum Refused {
     Missing(&'static str),
     #[error("the report is no JSON of load reports: {0}")]
     Json(String),
+    #[error("key {id} does not speak for server {server}")]
+    Server { id: u8, server: String },
     #[error("{0} reports at once, more than {MOST_REPORTS}")]
     TooMany(usize),
 }
 
 /// Keys by their number. Several are good at once so that they can be changed without losing a report.
 #[derive(Clone, Default)]
-pub struct Keys(BTreeMap<u8, hmac::Key>);
+pub struct Keys(BTreeMap<u8, Key>);
+
+#[derive(Clone)]
+struct Key {
+    key: hmac::Key,
+    /// For which servers it speaks; all if it is empty.
+    servers: Vec<String>,
+}
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -142,8 +151,28 @@ impl Keys {
         if secret.len() < SHORTEST_KEY {
             return Err(ShortKey { id, length: secret.len() });
         }
-        self.0.insert(id, hmac::Key::new(hmac::HMAC_SHA256, secret));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        self.0.insert(id, Key { key, servers: Vec::new() });
         Ok(())
+    }
+
+    /// Lets a key speak for these servers only; `*` in last place stands for anything. One that an attacker took from one of them is then
+    /// good for these alone.
+    pub fn bind(&mut self, id: u8, servers: Vec<String>) {
+        if let Some(key) = self.0.get_mut(&id) {
+            key.servers = servers;
+        }
+    }
+
+    fn speaks_for(&self, id: u8, server: &str) -> Result<(), Refused> {
+        let is = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(front) => server.starts_with(front),
+            None => pattern == server,
+        };
+        match self.0.get(&id) {
+            Some(key) if key.servers.is_empty() || key.servers.iter().any(is) => Ok(()),
+            _ => Err(Refused::Server { id, server: server.to_owned() }),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -151,7 +180,7 @@ impl Keys {
     }
 
     fn sign(&self, id: u8, parts: &[&[u8]]) -> Option<[u8; MAC]> {
-        let mut context = hmac::Context::with_key(self.0.get(&id)?);
+        let mut context = hmac::Context::with_key(&self.0.get(&id)?.key);
         for part in parts {
             context.update(part);
         }
@@ -281,6 +310,7 @@ pub fn read(datagram: &[u8], keys: &Keys) -> Result<LoadReport, Refused> {
             return Err(Refused::Missing(name));
         }
     }
+    keys.speaks_for(id, &report.server)?;
     Ok(report)
 }
 
@@ -312,6 +342,7 @@ pub fn read_json(document: &[u8], keys: &Keys, id: u8, mac: &str) -> Result<Vec<
         if report.names.len() > MOST_NAMES {
             return Err(Refused::Field { field: 7, why: "there are more of it than a report may have" });
         }
+        keys.speaks_for(id, &report.server)?;
     }
     Ok(reports)
 }
@@ -395,6 +426,28 @@ mod tests {
         let one = br#"{"server":"s","started":1,"number":2,"sent":3,"processor":4,"disk":5,"network":6,"tomorrow":7}"#;
         let mac = keys().sign_json(1, one).unwrap();
         assert_eq!(read_json(one, &keys(), 1, &mac).unwrap()[0].load(), 6);
+    }
+
+    #[test]
+    fn a_key_may_speak_for_some_servers_only() {
+        let mut keys = keys();
+        keys.bind(1, vec!["edge-2.ams".into(), "edge-1.*".into()]);
+        let told = |server: &str, id| {
+            let datagram = write(&LoadReport { server: server.into(), ..report() }, &keys, id).unwrap();
+            let document = serde_json::to_vec(&LoadReport { server: server.into(), ..report() }).unwrap();
+            let mac = keys.sign_json(id, &document).unwrap();
+            let both =
+                (read(&datagram, &keys).map(|_| ()), read_json(&document, &keys, id, &mac).map(|_| ()));
+            assert_eq!(both.0, both.1);
+            both.0
+        };
+        assert_eq!(
+            (told("edge-1.ams", 1), told("edge-2.ams", 1), told("edge-3.ams", 2)),
+            (Ok(()), Ok(()), Ok(()))
+        );
+        for server in ["edge-2.ams2", "edge-2.am", "edge-3.ams"] {
+            assert_eq!(told(server, 1), Err(Refused::Server { id: 1, server: server.into() }));
+        }
     }
 
     #[test]

@@ -243,3 +243,46 @@ fn what_cannot_be_written_whole_leaves_nothing_behind() {
     let left: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with(".new")).collect();
     assert_eq!(left, Vec::<std::ffi::OsString>::new());
 }
+
+/// A file system that is too small for what is to be kept, as only root can make one.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "none"])
+            .arg(folder.path())
+            .output();
+        let mounted = mounted.is_ok_and(|output| output.status.success());
+        if !mounted {
+            assert!(
+                std::env::var_os("REQUIRE_PEERS").is_none_or(|it| it != "1"),
+                "a file system cannot be mounted"
+            );
+            eprintln!("not run: a file system cannot be mounted");
+        }
+        mounted.then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn old_maps_make_room_for_new_ones_on_a_full_disk() {
+    let Some(disk) = SmallDisk::mount("96k") else { return };
+    let network = network(40);
+    let mut publisher = Publisher::open(disk.0.path(), Keep::default()).unwrap();
+    let mut least = usize::MAX;
+    for epoch in 1..=100 {
+        publisher.publish(Epoch(epoch), epoch, &network, &conditions(&network, epoch as u16)).unwrap();
+        assert_eq!(open_current(disk.0.path()).unwrap().unwrap().epoch, Epoch(epoch));
+        let kept = files(disk.0.path()).iter().filter(|name| name.starts_with("conditions-")).count();
+        least = if epoch > 1 { least.min(kept) } else { least };
+    }
+    assert!(least <= 3, "the disk was never full: {least} maps were kept at least");
+}

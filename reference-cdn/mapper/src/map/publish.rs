@@ -166,7 +166,21 @@ impl Publisher {
         network: &Arc<Network>,
         conditions: &Conditions,
     ) -> Result<Digest> {
-        self.publish_watched(epoch, time, network, conditions, &mut |_| Ok(()))
+        let published = self.publish_watched(epoch, time, network, conditions, &mut |_| Ok(()));
+        let full = |error: &PublishError| matches!(error, PublishError::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull);
+        let Some(in_force) = published.as_ref().err().filter(|error| full(error)).and(current(&self.folder)?)
+        else {
+            return published;
+        };
+        // Old maps make room for new ones, not the other way round.
+        let keep = std::mem::replace(&mut self.keep, Keep { epochs: 1, octets: 0 });
+        let digest = Digest::parse(&in_force.digest);
+        let pruned =
+            digest.map_or(Ok(()), |digest| self.prune(Epoch(in_force.epoch), &digest, &mut |_| Ok(())));
+        self.keep = keep;
+        // What was written of the new one went with them.
+        self.last = self.last.min(Some(Epoch(in_force.epoch)));
+        pruned.and_then(|()| self.publish_watched(epoch, time, network, conditions, &mut |_| Ok(())))
     }
 
     /// As [`publish`](Self::publish), with a watcher that may cut it off.

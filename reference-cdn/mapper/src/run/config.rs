@@ -274,6 +274,9 @@ fn probes_at_once() -> usize {
 pub struct KeyFile {
     pub id: u8,
     pub file: PathBuf,
+    /// For which servers it speaks, `*` in last place standing for anything; all if not given.
+    #[serde(default)]
+    pub servers: Vec<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -358,7 +361,7 @@ impl Config {
     /// All that is wrong with it, each with its key or line.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self =
-            toml::from_str(text).map_err(|error| ConfigError::one(format!("{}: {error}", path.display())))?;
+            toml::from_str(text).map_err(|error| ConfigError::one(placed(path, text, &error)))?;
         config.path = path.to_owned();
         let mut wrong = Vec::new();
         if config.listen.is_empty() {
@@ -625,6 +628,7 @@ impl Config {
             let text = read_bounded(&path, LONGEST_SECRET).map_err(ConfigError::one)?;
             keys.add(key.id, text.trim().as_bytes())
                 .map_err(|error| ConfigError::one(format!("{}: {error}", path.display())))?;
+            keys.bind(key.id, key.servers.clone());
         }
         Ok(keys)
     }
@@ -654,6 +658,14 @@ fn rates(positive: u32) -> Rates {
     };
     let (negative, referral, error) = (part(usual.negative), part(usual.referral), part(usual.error));
     Rates { positive, negative, referral, error, ..usual }
+}
+
+/// An error of the file's form in one line, with its place.
+fn placed(path: &Path, text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+    format!("{}:{line}:{column}: {}", path.display(), error.message())
 }
 
 /// Reads a text of bounded length.

@@ -78,7 +78,7 @@ impl Counts {
 
     pub fn refuse(&self, why: &Refused) {
         match why {
-            Refused::Mac | Refused::Key(_) => self.forged.add(),
+            Refused::Mac | Refused::Key(_) | Refused::Server { .. } => self.forged.add(),
             _ => self.malformed.add(),
         }
     }
