@@ -45,10 +45,6 @@ impl<T> Default for Servers<T> {
 }
 
 impl<T: Default> Servers<T> {
-    pub fn get(&self, key: u64) -> Option<&T> {
-        self.all.get(*self.places.get(&key)? as usize)
-    }
-
     /// What is remembered of a server; one that is new has the default.
     pub fn entry(&mut self, key: u64) -> &mut T {
         let next = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
@@ -125,6 +121,12 @@ mod tests {
             features: 0,
         };
         Network { servers: keys.iter().map(server).collect(), ..Network::default() }
+    }
+
+    impl<T: Default> Servers<T> {
+        fn get(&self, key: u64) -> Option<&T> {
+            self.all.get(*self.places.get(&key)? as usize)
+        }
     }
 
     #[test]

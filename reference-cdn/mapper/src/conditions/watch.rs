@@ -255,17 +255,6 @@ impl Watch {
         self.blind || self.doubting
     }
 
-    /// When a server reported last.
-    pub fn last_report(&self, key: u64) -> Option<u64> {
-        self.servers.get(key)?.last.as_ref().map(|last| last.at)
-    }
-
-    /// A server's load, smoothed, if it ever reported.
-    pub fn load(&self, key: u64) -> Option<u32> {
-        let watched = self.servers.get(key)?;
-        watched.last.as_ref().map(|_| watched.load)
-    }
-
     /// What follows for answers from now on.
     pub fn step(&mut self, now: u64, network: &Network, rules: &Rules) -> Conditions {
         self.servers.arrange(network);

@@ -35,10 +35,10 @@ pub enum MapCommand {
 const DIFF_EXAMPLES: &str = "\
 Examples:
   # What changed between two maps that a mapper published
-  reference-cdn map diff /var/lib/mapper/maps@1041 /var/lib/mapper/maps@1042
+  reference-cdn map diff maps@1041 maps@1042
 
   # What would change: the map in force, and one that was built elsewhere
-  reference-cdn map diff /var/lib/mapper/maps /tmp/candidate --json -
+  reference-cdn map diff maps candidate-maps --json -
 
 Exit status: 0 the maps are alike, 1 they differ, 2 they cannot be compared.";
 

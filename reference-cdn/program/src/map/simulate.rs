@@ -12,7 +12,7 @@ use crate::output::Output;
 pub const EXAMPLES: &str = "\
 Examples:
   # A scenario on the map in force, with a page of pictures
-  reference-cdn map simulate surge.toml --map /var/lib/mapper/maps --html surge.html
+  reference-cdn map simulate surge.toml --map maps --html surge.html
 
   # On the network that a configuration describes, result as JSON
   reference-cdn map simulate surge.toml --config mapper.toml --json -
