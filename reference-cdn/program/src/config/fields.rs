@@ -17,6 +17,7 @@ use super::Draft;
 use super::customer::CustomerDraft;
 pub use super::origin_fields::CUSTOMER_ORIGIN_FIELDS;
 use super::origin_fields::{ORIGIN_FIELDS, probe_host, probe_path, statuses};
+use super::report::REPORT_FIELDS;
 use super::value::{Given, Kind, Wrong, address, host, prefix};
 
 /// One field of a `D`.
@@ -122,12 +123,10 @@ fn field_name(text: &str) -> Result<HeaderName, Wrong> {
 const DIRECTIVES: [ClientDirectives; 2] = [ClientDirectives::Honor, ClientDirectives::Ignore];
 
 /// The fields of the edge, in the order in which they are shown.
-pub const FIELDS: &[Field<Draft>] =
-    &joined::<Draft, { GENERAL.len() + ORIGIN_FIELDS.len() + SERVING.len() }>(&[
-        GENERAL,
-        ORIGIN_FIELDS,
-        SERVING,
-    ]);
+pub const FIELDS: &[Field<Draft>] = &joined::<
+    Draft,
+    { GENERAL.len() + ORIGIN_FIELDS.len() + SERVING.len() + REPORT_FIELDS.len() },
+>(&[GENERAL, ORIGIN_FIELDS, SERVING, REPORT_FIELDS]);
 
 const fn joined<D, const COUNT: usize>(lists: &[&[Field<D>]]) -> [Field<D>; COUNT] {
     let mut all = [lists[0][0]; COUNT];
@@ -583,92 +582,6 @@ const SERVING: &[Field<Draft>] = &[
         default: Some("empty"),
         meaning: "What is done with a folder that another version of the program wrote: begin anew, or do not start.",
         bounds: "What is stored can be fetched again; an origin that cannot bear that is a reason to refuse.",
-    },
-    Field {
-        path: "report.to",
-        kind: Kind::List {
-            form: "\"ADDRESS:PORT\"",
-            set: |draft, texts| {
-                draft.report.to = texts.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
-                Ok(())
-            },
-        },
-        default: None,
-        meaning: "Mappers that are told each second how loaded this edge is: their load.listen.",
-        bounds: "One small datagram a second for each. Lost ones are made up for by the next.",
-    },
-    Field {
-        path: "report.server",
-        kind: Kind::Text {
-            form: "a name",
-            set: |draft, text| {
-                draft.report.server = Some(text.to_owned());
-                Ok(())
-            },
-        },
-        default: None,
-        meaning: "What mappers call this edge in their network.",
-        bounds: "Two edges of one name would take turns in being believed.",
-    },
-    Field {
-        path: "report.key-file",
-        kind: Kind::Text {
-            form: "a path",
-            set: |draft, text| {
-                draft.report.key_file = Some(PathBuf::from(text));
-                Ok(())
-            },
-        },
-        default: None,
-        meaning: "File with the key that signs reports, at least 16 characters; mappers have the same.",
-        bounds: "Without it anybody could say that an edge is overloaded, and empty it.",
-    },
-    Field {
-        path: "report.key",
-        kind: count(0, 255, |draft, n| draft.report.key = u8::try_from(n).unwrap_or(u8::MAX)),
-        default: Some("1"),
-        meaning: "Number of that key.",
-        bounds: "Two keys can be good at once, so that they can be changed without losing a report.",
-    },
-    Field {
-        path: "report.bandwidth",
-        kind: count(0, 10_000_000, |draft, n| draft.report.bandwidth = n),
-        default: Some("0"),
-        meaning: "What this edge can send, in Mbit/s; 0 if its network is not what limits it.",
-        bounds: "Without it, an edge whose network is full looks idle.",
-    },
-    Field {
-        path: "report.leave",
-        kind: Kind::Time {
-            least: Duration::ZERO,
-            most: Duration::from_secs(3600),
-            set: |draft, time| draft.report.leave = time,
-        },
-        default: Some("25s"),
-        meaning: "How long to go on serving when told to stop: mappers are told at once, and answers that name this edge run out.",
-        bounds: "Less than the lifetime of answers sends clients to an edge that is gone.",
-    },
-    Field {
-        path: "report.names",
-        kind: Kind::List {
-            form: "\"HOST=NAME\"",
-            set: |draft, texts| {
-                draft.report.names = texts
-                    .iter()
-                    .map(|text| {
-                        let (host, name) = text.split_once('=').ok_or_else(|| {
-                            Wrong::new(format!("\"{text}\" has no ="))
-                                .hint("write \"www.shop.example=www.g.cdn.example\"")
-                        })?;
-                        Ok((host.trim().to_ascii_lowercase(), name.trim().to_ascii_lowercase()))
-                    })
-                    .collect::<Result<_, Wrong>>()?;
-                Ok(())
-            },
-        },
-        default: None,
-        meaning: "Hosts of requests with the steered name that stands for each: reports say how much of the load each causes.",
-        bounds: "Mappers then give a hot name more servers at once, rather than a part of everything.",
     },
     Field {
         path: "admin.listen",
