@@ -1,11 +1,16 @@
 //! Before anything is judged: does a request get through to the origin and back, and what does the way do to it?
 
+mod stores;
+
+pub use stores::Stores;
+
 use crate::bench::{Answer, Page, Reply, Stage, Trial};
 use crate::check::Stop;
 use crate::run::CannotJudge;
 use exchange::Fields;
 use serde::Serialize;
 use std::sync::Arc;
+use stores::Answers;
 
 /// What the way to the origin and back is like.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -22,7 +27,7 @@ pub struct Preflight {
     pub response_removed: Vec<String>,
     /// Response fields that the client got and the origin did not send.
     pub response_added: Vec<String>,
-    /// One letter for each of eight requests for one fresh page: `m` reached the origin, `h` came from a store.
+    /// One letter for each request for one fresh page, eight or more: `m` reached the origin, `h` came from a store.
     pub pattern: String,
     /// Whether more than one store, or none, seems to answer.
     pub stores: Stores,
@@ -32,22 +37,6 @@ pub struct Preflight {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
 }
-
-/// How many stores seem to be behind the candidate's address.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stores {
-    /// Nothing was ever reused.
-    #[default]
-    None,
-    One,
-    /// After an answer from a store came one from the origin, or different answers came from stores: several caches
-    /// share the address, or the store forgets.
-    Several,
-}
-
-/// Probes for [`Preflight::pattern`].
-const PROBES: usize = 8;
 
 /// Makes sure that the candidate is there and asks our origin; learns the rest on the way.
 ///
@@ -206,21 +195,16 @@ async fn measure(trial: &Trial) -> Result<Preflight, Stop> {
     }
 
     let fresh = trial.page("stores", Reply::fresh(3600));
-    let mut reused = Vec::new();
-    for _ in 0..PROBES {
+    let mut answers = Answers::default();
+    preflight.stores = loop {
         let answer = fresh.get().answer().await?;
-        if answer.from_store() {
-            reused.push(answer.number());
-        }
-        preflight.pattern.push(if answer.from_store() { 'h' } else { 'm' });
+        answers.push(answer.number(), answer.from_store());
         names(&mut preflight.names, &answer);
-    }
-    let differ = reused.iter().any(|number| *number != reused[0]);
-    preflight.stores = match (preflight.pattern.find('h'), preflight.pattern.rfind('m')) {
-        (None, _) => Stores::None,
-        (Some(hit), Some(miss)) if miss > hit || differ => Stores::Several,
-        _ => Stores::One,
+        if let Some(stores) = answers.verdict() {
+            break stores;
+        }
     };
+    preflight.pattern = answers.pattern();
     let (ours, theirs) = (&trial.candidate().base, trial.origin_base());
     if ours != theirs {
         preflight.base = Some(format!("`{ours}` at the candidate is `{theirs}` at the origin"));

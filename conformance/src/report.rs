@@ -115,8 +115,14 @@ fn notes(run: &Run) -> Vec<String> {
     let mut notes = Vec::new();
     match preflight.stores {
         Stores::Several => notes.push(format!(
-            "Several caches seem to share the candidate's address, or its store forgets ({}: h from a store, m from the \
-             origin): checks that need a stored response may come out differently each time.",
+            "Several caches seem to share the candidate's address ({}: h from a store, m from the origin): checks that need \
+             a stored response may come out differently each time.",
+            preflight.pattern
+        )),
+        Stores::Forgetful => notes.push(format!(
+            "The candidate reuses a fresh response and soon asks for it anew, time and again ({}: h from a store, m from \
+             the origin), as if its store were too small: checks that need a stored response may come out differently each \
+             time.",
             preflight.pattern
         )),
         Stores::None => notes.push(

@@ -60,8 +60,17 @@ async fn a_cache_that_stores_nothing_fails_no_must() {
         run.checks.iter().filter(|j| j.verdict == Verdict::Fail).map(|j| j.check.id).collect();
     assert_eq!(failed, ["freshness/stored-response-reused"]);
     assert_eq!(outcome(&run, "freshness/age-on-hit"), (Verdict::NotJudged, Some(Kind::Nothing)));
-    assert_eq!(run.preflight.stores, Stores::None);
+    assert_eq!(run.preflight.stores, Stores::None, "{}", run.preflight.pattern);
     assert_eq!(report::of_run(&run, None).outcome.exit_status(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_joins_a_fetch_after_its_end_makes_no_store() {
+    let origin = origin().await;
+    let cache = Cache::start(origin.address(), "lingers").await;
+    let run = judge(&origin, cache.address, &["headers/via-request"]).await.unwrap();
+    assert!(run.preflight.pattern.starts_with("mhmmm"), "{}", run.preflight.pattern);
+    assert_eq!(run.preflight.stores, Stores::None, "{}", run.preflight.pattern);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -179,6 +179,10 @@ impl Connection {
             && !request.fields.contains("If-None-Match");
         let flying = s.flying.lock().unwrap().get(&key).and_then(|f| f.last().cloned());
         if let Some(fetch) = flying.filter(|_| plain && !s.broken("collapsing/one-fetch")) {
+            if fetch.has_ended() {
+                // One that lingered; from now on that is known.
+                s.land(&key, &fetch);
+            }
             let head = fetch.head().await;
             if head.is_none() && s.broken("collapsing/failure-reaches-all") {
                 std::future::pending::<()>().await;
@@ -361,6 +365,10 @@ impl Connection {
             fields.set("Content-Length", length);
         }
         let bodiless = request.method == "HEAD" || matches!(status, 204 | 304);
+        if bodiless {
+            // Its head is its end.
+            fetch.wait(|state| state.ended).await;
+        }
         let length = fields.contains("Content-Length") && !s.broken("framing/response-length-and-chunked")
             || fetch.state().length.is_some();
         let chunked = !bodiless && !length && (!request.old || s.broken("framing/old-client-chunked"));
@@ -378,8 +386,11 @@ impl Connection {
         loop {
             let (part, ended) = fetch
                 .wait(|state| {
-                    let news = state.body.len() > at || state.ended.is_some();
-                    let end = state.body.len().min(at + (64 << 10));
+                    // With a length the last byte is the end, and no client sees that before it has been noted.
+                    let whole = state.length.is_some_and(|length| state.body.len() >= length);
+                    let kept_back = usize::from(whole && state.ended.is_none());
+                    let end = state.body.len().saturating_sub(kept_back).min(at + (64 << 10));
+                    let news = end > at || state.ended.is_some();
                     news.then(|| {
                         (state.body[at..end].to_vec(), state.ended.filter(|_| end == state.body.len()))
                     })

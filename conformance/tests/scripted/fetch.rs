@@ -9,6 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+/// For tests of the suite itself: nothing is stored, and the first fetch for each key is known to have ended only once a
+/// request has joined it after its end, as on a machine that is slow to tidy up.
+pub const LINGERS: &str = "lingers";
+
 /// A fetch under way or finished.
 pub struct Fetch {
     state: Mutex<State>,
@@ -66,6 +70,10 @@ impl Fetch {
         }
     }
 
+    pub fn has_ended(&self) -> bool {
+        self.state().ended.is_some()
+    }
+
     pub async fn head(&self) -> Option<(u16, Fields)> {
         self.wait(|state| state.head.clone()).await
     }
@@ -76,20 +84,23 @@ impl Fetch {
         s.flying.lock().unwrap().entry(plan.key.clone()).or_default().push(fetch.clone());
         let (running, shared) = (fetch.clone(), s.clone());
         tokio::spawn(async move {
-            running.run(&plan, &shared).await;
+            let whole = running.run(&plan, &shared).await.unwrap_or(false);
+            // Nobody may join any more before clients see the end: whoever asks after that is answered from the store
+            // or by a fetch of its own.
+            let lingers = shared.broken(LINGERS) && shared.store().lingered.insert(plan.key.clone());
+            if !lingers {
+                shared.land(&plan.key, &running);
+            }
             running.change(|state| {
                 state.head.get_or_insert(None);
-                state.ended.get_or_insert(false);
+                state.ended = Some(whole);
             });
-            if let Some(flying) = shared.flying.lock().unwrap().get_mut(&plan.key) {
-                flying.retain(|f| !Arc::ptr_eq(f, &running));
-            }
         });
         fetch
     }
 
-    /// Runs to the end. Returning early means failure.
-    async fn run(&self, plan: &Plan, s: &Shared) -> Option<()> {
+    /// Runs to the end and says whether the response was whole. Returning early means failure.
+    async fn run(&self, plan: &Plan, s: &Shared) -> Option<bool> {
         let socket = TcpStream::connect(s.origin).await.ok()?;
         socket.set_nodelay(true).ok()?;
         let (socket, mut out) = socket.into_split();
@@ -162,8 +173,7 @@ impl Fetch {
             let piece = (from.unwrap_or(0), self.state().body.clone());
             s.store().pieces.entry(plan.key.clone()).or_default().push(piece);
         }
-        self.change(|state| state.ended = Some(!cut));
-        Some(())
+        Some(!cut)
     }
 
     fn store(&self, plan: &Plan, status: u16, fields: &Fields, s: &Shared) {
@@ -173,7 +183,9 @@ impl Fetch {
         let entry = Entry::new(&plan.request, status, kept, body, s);
         let mut store = s.store();
         let purged = store.purges.get(&plan.key).copied().unwrap_or(0) != plan.purges;
-        let barred = store.barred.contains(&plan.key) || s.broken("freshness/stored-response-reused");
+        let barred = store.barred.contains(&plan.key)
+            || s.broken("freshness/stored-response-reused")
+            || s.broken(LINGERS);
         if !barred && (!purged || s.broken("purge/fetch-under-way")) {
             store.insert(&plan.key, entry);
         }

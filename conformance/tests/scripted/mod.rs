@@ -44,6 +44,13 @@ impl Shared {
     fn store(&self) -> MutexGuard<'_, Store> {
         self.store.lock().unwrap()
     }
+
+    /// Takes a fetch from those that requests may join.
+    fn land(&self, key: &str, fetch: &Arc<fetch::Fetch>) {
+        if let Some(flying) = self.flying.lock().unwrap().get_mut(key) {
+            flying.retain(|f| !Arc::ptr_eq(f, fetch));
+        }
+    }
 }
 
 impl Cache {

@@ -12,11 +12,13 @@ pub struct Store {
     pub entries: HashMap<String, Vec<Arc<Entry>>>,
     /// How often a key was purged.
     pub purges: HashMap<String, u64>,
-    /// For faults only: heads apart, pieces of 206, keys not to be stored, failures kept.
+    /// For faults only: heads apart, pieces of 206, keys not to be stored, failures kept, ends noticed late.
     pub heads: HashMap<String, Arc<Entry>>,
     pub pieces: HashMap<String, Vec<(usize, Vec<u8>)>>,
     pub barred: HashSet<String>,
     pub failures: HashSet<String>,
+    /// Keys whose first fetch could be joined after its end.
+    pub lingered: HashSet<String>,
 }
 
 pub struct Entry {
