@@ -1,46 +1,33 @@
 //! Ten thousand connections at once, as an attacker has them, to an edge in a process of its own: it goes on answering, and
 //! its memory stays within a bound that is written down here.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
+
+use support::{Origin, Running, program};
 
 const CONNECTIONS: usize = 10_000;
 /// How long an answer may take while others hold connections. Far above what it takes, far below any time limit.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
-/// An edge, and the origin it asks.
-struct Running {
-    child: Child,
+/// An edge in a process of its own.
+struct Edge {
+    process: Running,
     address: SocketAddr,
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Running {
-    fn start(origin: SocketAddr, config: &str) -> Self {
+impl Edge {
+    fn start(origin: &Origin, config: &str) -> Self {
         let folder = tempfile::tempdir().expect("folder");
         let file = folder.path().join("edge.toml");
-        let config = format!("listen = \"127.0.0.1:0\"\n[origin]\nurl = \"http://{origin}\"\n{config}");
+        let config = format!("listen = \"127.0.0.1:0\"\n[origin]\nurl = \"{}\"\n{config}", origin.url());
         std::fs::write(&file, config).expect("configuration");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_reference-cdn"))
-            .args(["edge", "--json", "--config"])
-            .arg(&file)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("starts");
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("ready line");
-        let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        let (process, ready) = Running::start_json(program(&["edge", "--json", "--config"]).arg(&file));
         let address = ready["listen"].as_str().and_then(|it| it.parse().ok()).expect("address");
-        Self { child, address }
+        Self { process, address }
     }
 
     fn connect(&self) -> TcpStream {
@@ -51,7 +38,7 @@ impl Running {
 
     /// Octets of memory that the process occupies.
     fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("status");
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
         line.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("number") * 1024
     }
@@ -98,32 +85,6 @@ fn page(stream: &mut TcpStream) {
     assert!(answer.starts_with(b"HTTP/1.1 200 "), "{:?}", String::from_utf8_lossy(&answer));
 }
 
-/// An origin that sends `content` with `head`, a connection for each request.
-fn origin(head: &'static str, content: Vec<u8>) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let address = listener.local_addr().expect("address");
-    let content = Arc::new(content);
-    std::thread::spawn(move || {
-        while let Ok((mut stream, _)) = listener.accept() {
-            let content = Arc::clone(&content);
-            std::thread::spawn(move || {
-                let mut reader = BufReader::new(stream.try_clone()?);
-                let mut line = String::new();
-                while reader.read_line(&mut line)? > 2 {
-                    line.clear();
-                }
-                let length = content.len();
-                write!(
-                    stream,
-                    "HTTP/1.1 200 OK\r\n{head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-                )?;
-                stream.write_all(&content)
-            });
-        }
-    });
-    address
-}
-
 /// As many as both sides may have.
 fn count() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -146,10 +107,8 @@ fn hold(what: &str, count: usize, before: u64, after: u64, slowest: Duration, mo
 
 #[test]
 fn ten_thousand_idle_connections_cost_little_and_delay_nobody() {
-    let edge = Running::start(
-        origin("Cache-Control: max-age=600", b"page".to_vec()),
-        "[client]\nconnections = 12000",
-    );
+    let edge =
+        Edge::start(&Origin::start("Cache-Control: max-age=600", "page"), "[client]\nconnections = 12000");
     edge.slowest_of(10);
     let (count, before) = (count(), edge.resident());
     let mut idle: Vec<TcpStream> = (0..count)
@@ -167,10 +126,8 @@ fn ten_thousand_idle_connections_cost_little_and_delay_nobody() {
 
 #[test]
 fn ten_thousand_slow_heads_that_take_every_place_make_room_for_others() {
-    let edge = Running::start(
-        origin("Cache-Control: max-age=600", b"page".to_vec()),
-        "[client]\nhead-time = \"5m\"",
-    );
+    let edge =
+        Edge::start(&Origin::start("Cache-Control: max-age=600", "page"), "[client]\nhead-time = \"5m\"");
     edge.slowest_of(10);
     let (count, before) = (count(), edge.resident());
     let mut slow = Vec::with_capacity(count);
@@ -185,8 +142,8 @@ fn ten_thousand_slow_heads_that_take_every_place_make_room_for_others() {
 
 #[test]
 fn slow_readers_of_what_is_not_stored_hold_a_bounded_part_of_it() {
-    let large = origin("Cache-Control: no-store", vec![b'x'; 64 << 20]);
-    let edge = Running::start(large, "");
+    let large = Origin::start("Cache-Control: no-store", vec![b'x'; 64 << 20]);
+    let edge = Edge::start(&large, "");
     let before = edge.resident();
     let mut slow = Vec::new();
     for _ in 0..50 {

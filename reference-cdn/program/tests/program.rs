@@ -1,14 +1,13 @@
 //! The program as its user meets it: a process, its output and its exit status.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+mod support;
 
-fn program(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_reference-cdn"));
-    command.args(args);
-    command
-}
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Output, Stdio};
+
+use rustix::process::Signal;
+use support::{Origin, Running, get, program};
 
 fn run(args: &[&str]) -> Output {
     program(args).output().expect("runs")
@@ -26,38 +25,9 @@ fn fails(args: &[&str], says: &str) {
     assert!(said.contains(says), "{args:?}: {said}");
 }
 
-/// An origin that answers every connection once.
-fn origin() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-    let url = format!("http://{}", listener.local_addr().expect("address"));
-    (listener, url)
-}
-
-fn answer_one(listener: &TcpListener) {
-    let (mut stream, _) = listener.accept().expect("accept");
-    let mut reader = BufReader::new(stream.try_clone().expect("clone"));
-    let mut line = String::new();
-    while reader.read_line(&mut line).expect("read") > 2 {
-        line.clear();
-    }
-    stream.write_all(b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 4\r\nConnection: close\r\n\r\npage").expect("write");
-}
-
-fn get(address: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("connect");
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("write");
-    let mut all = Vec::new();
-    stream.read_to_end(&mut all).expect("read");
-    text(&all)
-}
-
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+/// An origin whose pages stay fresh for as long as a test takes.
+fn origin() -> Origin {
+    Origin::start("Cache-Control: max-age=600", "page")
 }
 
 #[test]
@@ -65,7 +35,8 @@ fn an_edge_says_where_it_listens_serves_purges_and_stops_in_good_order() {
     let folder = tempfile::tempdir().expect("folder");
     let token = folder.path().join("token");
     std::fs::write(&token, "a-secret-of-some-length\n").expect("token");
-    let (listener, url) = origin();
+    let origin = origin();
+    let url = origin.url();
     let token = token.to_str().expect("path");
     let args = [
         "edge",
@@ -83,21 +54,13 @@ fn an_edge_says_where_it_listens_serves_purges_and_stops_in_good_order() {
         "honor",
         "--json",
     ];
-    let mut child = Running(program(&args).stdout(Stdio::piped()).spawn().expect("starts"));
-    let mut out = BufReader::new(child.0.stdout.take().expect("piped"));
-    let mut line = String::new();
-    out.read_line(&mut line).expect("ready line");
-    let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let (mut child, ready) = Running::start_json(&mut program(&args));
     let (listen, admin) =
         (ready["listen"].as_str().expect("listen"), ready["admin"].as_str().expect("admin"));
 
-    let first = std::thread::spawn({
-        let listen = listen.to_owned();
-        move || get(&listen)
-    });
-    answer_one(&listener);
-    assert!(first.join().expect("answer").ends_with("page"));
-    assert!(get(listen).contains("hit"));
+    assert!(get(listen, "a").ends_with("page"));
+    assert!(get(listen, "a").contains("hit"));
+    assert_eq!(origin.asked(), 1);
 
     let mut operator = TcpStream::connect(admin).expect("connect");
     let content = "{\"url\":\"http://a/\"}";
@@ -106,9 +69,8 @@ fn an_edge_says_where_it_listens_serves_purges_and_stops_in_good_order() {
     operator.read_to_string(&mut answer).expect("read");
     assert!(answer.contains("\"purged\":1"), "{answer}");
 
-    let id = rustix::process::Pid::from_raw(i32::try_from(child.0.id()).expect("id")).expect("id");
-    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("signal");
-    assert_eq!(child.0.wait().expect("exit").code(), Some(0));
+    child.signal(Signal::TERM);
+    assert_eq!(child.wait().expect("exit").code(), Some(0));
     assert!(TcpStream::connect(listen).is_err());
 }
 
@@ -138,10 +100,7 @@ fn edge(origin: &str, folder: &std::path::Path) -> Edge {
         &log,
         "--json",
     ];
-    let mut process = Running(program(&args).stdout(Stdio::piped()).spawn().expect("starts"));
-    let mut line = String::new();
-    BufReader::new(process.0.stdout.take().expect("piped")).read_line(&mut line).expect("ready line");
-    let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let (process, ready) = Running::start_json(&mut program(&args));
     let address = |name: &str| ready[name].as_str().expect("an address").to_owned();
     Edge { listen: address("listen"), admin: format!("http://{}", address("admin")), process }
 }
@@ -156,28 +115,25 @@ fn purge(admin: &str, folder: &std::path::Path, flags: &[&str]) -> Output {
 #[test]
 fn purges_are_ordered_by_command_and_survive_being_killed() {
     let folder = tempfile::tempdir().expect("folder");
-    let (listener, url) = origin();
+    let origin = origin();
+    let url = origin.url();
     let mut first = edge(&url, folder.path());
-    let fetch = |edge: &Edge| {
-        let listen = edge.listen.clone();
-        let asked = std::thread::spawn(move || get(&listen));
-        answer_one(&listener);
-        assert!(asked.join().expect("answer").ends_with("page"));
-    };
-    fetch(&first);
-    assert!(get(&first.listen).contains("hit"));
+    assert!(get(&first.listen, "a").ends_with("page"));
+    assert!(get(&first.listen, "a").contains("hit"));
+    assert_eq!(origin.asked(), 1);
     let output = purge(&first.admin, folder.path(), &["--host", "a", "--id", "mine"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&answer["state"], &answer["durable"]), (&"in-force".into(), &true.into()));
-    fetch(&first);
+    assert!(get(&first.listen, "a").ends_with("page"));
+    assert_eq!(origin.asked(), 2);
     let later =
         purge(&first.admin, folder.path(), &["--all", "--at", "2126-01-01T00:00:00Z", "--id", "later"]);
     assert_eq!(later.status.code(), Some(0), "{}", text(&later.stderr));
 
     // SIGKILL.
-    first.process.0.kill().expect("killed");
-    first.process.0.wait().expect("dead");
+    first.process.kill().expect("killed");
+    first.process.wait().expect("dead");
     let second = edge(&url, folder.path());
     let shown = purge(&second.admin, folder.path(), &["--show", "mine"]);
     let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
@@ -208,21 +164,17 @@ fn certificates_are_read_again_on_sighup() {
         std::fs::write(path("site.pem"), made.cert.pem() + &made.signing_key.serialize_pem()).expect("write");
     };
     write();
-    let (_listener, url) = origin();
+    let url = origin().url();
     let certificate = path("site.pem");
     let args = ["edge", "--listen", "127.0.0.1:0", "--origin", &url, "--tls-listen", "127.0.0.1:0"];
     let args = [&args[..], &["--tls-certificate", &certificate, "--json"]].concat();
     let mut command = program(&args);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).env("REFERENCE_CDN_LOG", "info");
-    let mut child = Running(command.spawn().expect("starts"));
-    let mut line = String::new();
-    BufReader::new(child.0.stdout.take().expect("piped")).read_line(&mut line).expect("ready line");
-    let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    command.stderr(Stdio::piped()).env("REFERENCE_CDN_LOG", "info");
+    let (mut child, ready) = Running::start_json(&mut command);
     assert!(TcpStream::connect(ready["tls"].as_str().expect("tls")).is_ok());
-    let mut log = BufReader::new(child.0.stderr.take().expect("piped"));
+    let mut log = BufReader::new(child.stderr.take().expect("piped"));
     let mut hang_up = |says: &str| {
-        let id = rustix::process::Pid::from_raw(i32::try_from(child.0.id()).expect("id")).expect("id");
-        rustix::process::kill_process(id, rustix::process::Signal::HUP).expect("signal");
+        child.signal(Signal::HUP);
         let mut line = String::new();
         while !line.contains(says) {
             line.clear();
@@ -243,18 +195,11 @@ fn an_edge_can_do_without_a_listener_in_the_clear() {
     let made = rcgen::generate_simple_self_signed(["site.test".to_owned()]).expect("certificate");
     let certificate = folder.path().join("site.pem");
     std::fs::write(&certificate, made.cert.pem() + &made.signing_key.serialize_pem()).expect("write");
-    let (_listener, url) = origin();
+    let url = origin().url();
     let certificate = certificate.to_str().expect("path");
     let args = ["edge", "--listen", "off", "--origin", &url, "--tls-listen", "127.0.0.1:0"];
     let args = [&args[..], &["--tls-certificate", certificate]].concat();
-    let says = |more: &[&str]| {
-        let mut command = program(&[&args[..], more].concat());
-        command.stdout(Stdio::piped());
-        let mut child = Running(command.spawn().expect("starts"));
-        let mut line = String::new();
-        BufReader::new(child.0.stdout.take().expect("piped")).read_line(&mut line).expect("ready line");
-        line
-    };
+    let says = |more: &[&str]| Running::start(&mut program(&[&args[..], more].concat())).1;
     let ready: serde_json::Value = serde_json::from_str(&says(&["--json"])).expect("JSON");
     assert!(ready["listen"].is_null() && ready["tls"].is_string(), "{ready}");
     let line = says(&[]);
@@ -264,8 +209,8 @@ fn an_edge_can_do_without_a_listener_in_the_clear() {
 
 #[test]
 fn what_cannot_work_is_said_in_one_clear_message() {
-    let (taken, url) = origin();
-    let taken = taken.local_addr().expect("address").to_string();
+    let origin = origin();
+    let (taken, url) = (origin.address.to_string(), origin.url());
     fails(&["edge", "--listen", &taken, "--origin", &url], "another program listens there");
     fails(&["edge", "--listen", "192.0.2.1:0", "--origin", &url], "this machine has no such address");
     fails(
