@@ -43,6 +43,7 @@ mod plan;
 mod proxy_status;
 mod range;
 mod reply;
+mod settings;
 mod slicing;
 mod standard;
 mod status;
@@ -71,7 +72,8 @@ pub use plan::{
 pub use proxy_status::{ProxyError, ProxyStatus};
 pub use range::has_greedy_ranges;
 pub use reply::{Part, Reply, Selection};
-pub use standard::{ClientDirectives, Settings, Standard, TagFields};
+pub use settings::{ClientDirectives, Settings, TagFields};
+pub use standard::Standard;
 pub use stored::{Extent, Stored};
 pub use tags::{LONGEST_TAG, MOST_TAGS, Tags};
 pub use time::Time;
