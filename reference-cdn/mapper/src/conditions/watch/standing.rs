@@ -1,0 +1,79 @@
+//! Which of a site's servers may be named.
+
+use super::Watch;
+use crate::conditions::{PARTS, Rules, Standing};
+use crate::network::Network;
+
+/// Of a server's content, so many parts at most are shared: all of it with eight others.
+const MOST_SPREAD: u16 = PARTS as u16 * 8;
+
+impl Watch {
+    pub(super) fn step_standing(
+        &mut self,
+        now: u64,
+        network: &Network,
+        servers: std::ops::Range<u32>,
+        rules: &Rules,
+    ) {
+        let known = &network.servers[servers.start as usize..servers.end as usize];
+        let mut serving = servers.len();
+        // Where all have much to do, those are too loaded who have more than the others can be expected to take over.
+        let mean = self.mean_load(now, network, servers.clone(), rules);
+        let at_least = |threshold: u16, tenths: u32| u32::from(threshold).max(mean * tenths / 10);
+        let (first, first_leave) = (at_least(rules.first, 12), at_least(rules.first_leave, 10));
+        let (second, second_leave) = (at_least(rules.second, 13), at_least(rules.second_leave, 11));
+        let mut overloaded: Vec<(u32, u64, usize)> = Vec::new();
+        let all = self.servers.of_mut(servers);
+        for (at, (watched, server)) in all.iter_mut().zip(known).enumerate() {
+            watched.forget_load(now, rules);
+            watched.now.busy = watched.load >= if watched.now.busy { first_leave } else { first };
+            let was = watched.now.standing;
+            let next = if watched.withdrawn || watched.stops() {
+                Standing::Withdrawn
+            } else if watched.failed(now, rules) {
+                Standing::Failed
+            } else {
+                Standing::Serving
+            };
+            if next != Standing::Serving {
+                serving -= 1;
+                watched.stand(now, next);
+                continue;
+            }
+            // Once withdrawn, for a lifetime at least: its load falls only then.
+            let still = was == Standing::Overloaded
+                && (watched.load > second_leave || now.saturating_sub(watched.since) < rules.lifetime);
+            if watched.load >= second || still {
+                overloaded.push((watched.load, server.key, at));
+            } else {
+                watched.stand(now, Standing::Serving);
+            }
+        }
+        // The most loaded ones, as many as the others can stand in for.
+        overloaded.sort_unstable_by_key(|entry| std::cmp::Reverse(*entry));
+        let most = serving * usize::from(rules.most_overloaded) / 1000;
+        for (place, (_, _, at)) in overloaded.iter().enumerate() {
+            let watched = &mut all[*at];
+            let next = if place < most { Standing::Overloaded } else { Standing::Serving };
+            if next == Standing::Overloaded && watched.now.standing != next {
+                // When it is back it must not have all again that was too much.
+                watched.now.spread = (watched.now.spread + u16::from(PARTS) / 4).min(MOST_SPREAD);
+                (watched.spread_since, watched.pressed) = (now, now);
+            }
+            watched.stand(now, next);
+        }
+    }
+
+    /// Load of a site's servers that tell, in thousandths of what they can do together.
+    fn mean_load(&self, now: u64, network: &Network, servers: std::ops::Range<u32>, rules: &Rules) -> u32 {
+        let (mut load, mut capacity) = (0, 0);
+        let known = &network.servers[servers.start as usize..servers.end as usize];
+        for (watched, server) in self.servers.of(servers).iter().zip(known) {
+            if watched.last.is_some() && !watched.is_silent(now, rules) {
+                load += u64::from(watched.load) * u64::from(server.capacity);
+                capacity += u64::from(server.capacity);
+            }
+        }
+        load.checked_div(capacity).map_or(0, |mean| u32::try_from(mean).unwrap_or(u32::MAX / 16))
+    }
+}

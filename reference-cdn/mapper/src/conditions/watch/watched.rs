@@ -1,0 +1,99 @@
+//! What is remembered of a server.
+
+use control::load_report::State;
+
+use super::Probes;
+use crate::conditions::{Rules, ServerNow, Standing};
+
+/// How often servers report, in milliseconds.
+const PERIOD: u64 = 1_000;
+/// A server is silent when the chance to lose so many reports in a row is below one in this.
+const CHANCE: u64 = 1_000_000_000;
+/// However many are lost, so many in a row are too many.
+pub(super) const MOST_MISSING: u64 = 20;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watched {
+    pub(super) last: Option<Last>,
+    /// Load, smoothed over a few reports.
+    pub(super) load: u32,
+    pub(super) now: ServerNow,
+    /// Since when it has its standing.
+    pub(super) since: u64,
+    /// When its spread was last changed.
+    pub(super) spread_since: u64,
+    /// When its load was last too high for its spread to go down.
+    pub(super) pressed: u64,
+    pub(super) withdrawn: bool,
+    /// Was not to be named when an earlier mapper ended, and was not heard of since.
+    pub(super) unheard: bool,
+    /// Fell silent together with so many others that it is not held against it.
+    pub(super) excused: bool,
+    /// Its probes began to fail together with nearly all others.
+    pub(super) doubted: bool,
+    /// Thousandths of its reports that do not arrive, smoothed.
+    pub(super) loss: u16,
+    /// Of each kind of probe that is configured.
+    pub(super) probes: Vec<Probes>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Last {
+    pub(super) at: u64,
+    pub(super) started: u64,
+    pub(super) number: u64,
+    pub(super) sent: u64,
+    pub(super) state: State,
+    pub(super) octets: u64,
+    /// For how long no other report is no surprise, in milliseconds.
+    pub(super) quiet: u64,
+    pub(super) names: Vec<(u64, u16)>,
+}
+
+impl Watched {
+    pub(super) fn stand(&mut self, now: u64, standing: Standing) {
+        if self.now.standing != standing {
+            (self.now.standing, self.since) = (standing, now);
+        }
+    }
+
+    pub(super) fn stops(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.state == State::Stops)
+    }
+
+    /// What was said of the load long ago says nothing of now: a server that only probes reach would stay out for ever.
+    pub(super) fn forget_load(&mut self, now: u64, rules: &Rules) {
+        let long = rules.silent.saturating_add(rules.lifetime);
+        if self.last.as_ref().is_some_and(|last| now.saturating_sub(last.at) >= long) {
+            self.load = 0;
+        }
+    }
+
+    /// Whether more reports are missing in a row than its losses explain.
+    pub(super) fn is_silent(&self, now: u64, rules: &Rules) -> bool {
+        let Some(last) = &self.last else { return false };
+        now.saturating_sub(last.at) >= rules.silent.max(last.quiet)
+    }
+
+    pub(super) fn failed(&self, now: u64, rules: &Rules) -> bool {
+        if self.probes.iter().any(|probes| probes.failed) && !self.doubted {
+            return true;
+        }
+        if self.unheard {
+            return !self.probes.iter().any(|probes| probes.succeeded && probes.row >= rules.probes);
+        }
+        let reached = self.probes.iter().any(|probes| probes.reach(now, rules));
+        self.is_silent(now, rules) && !reached && !self.excused
+    }
+}
+
+/// How long a server may be quiet, in milliseconds, of whose reports so many thousandths are lost.
+pub(super) fn quiet(loss: u16) -> u64 {
+    let mut chance = CHANCE;
+    let mut missing = 0;
+    while chance > 1 && missing < MOST_MISSING {
+        chance = chance * u64::from(loss) / 1000;
+        missing += 1;
+    }
+    (missing + 1) * PERIOD
+}
