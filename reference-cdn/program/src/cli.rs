@@ -70,7 +70,7 @@ Examples:
   # Ask it as a client of 192.0.2.0/24 would be answered
   dig @127.0.0.1 -p 5300 a1.g.cdn.example +subnet=192.0.2.0/24
 
-SIGTERM or SIGINT stops it; SIGHUP makes it read zones and certificates again. Set REFERENCE_CDN_LOG=info (or debug) for more log.";
+SIGTERM or SIGINT stops it; SIGHUP makes it read certificate, zones, keys and token again, as POST /reload does. Set REFERENCE_CDN_LOG=info (or debug) for more log.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:

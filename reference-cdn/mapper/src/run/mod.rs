@@ -11,6 +11,7 @@ mod keeper_tests;
 mod names;
 mod outside;
 mod probes;
+mod reload;
 mod reports;
 
 use std::net::SocketAddr;
@@ -21,7 +22,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub use admin::explain_name;
 use arc_swap::ArcSwap;
 pub use config::{Config, ConfigError};
+use control::load_report::Keys;
 pub use keeper::{Keeper, Order, Status};
+pub use reload::Reloaded;
 use tokio::sync::mpsc;
 
 use crate::authority::{Authority, Current};
@@ -83,6 +86,12 @@ pub(crate) struct Shared {
     pub config: Config,
     pub published: Arc<Published>,
     pub authority: Current,
+    /// Of load reports.
+    pub keys: ArcSwap<Keys>,
+    /// That operators show; empty where nobody is asked for it.
+    pub token: ArcSwap<String>,
+    pub certificate: std::sync::OnceLock<server::ServerCertificate>,
+    pub reloading: std::sync::Mutex<()>,
     pub status: ArcSwap<Status>,
     pub orders: mpsc::Sender<Order>,
     pub metrics: std::sync::OnceLock<server::Metrics>,
@@ -127,6 +136,10 @@ impl Mapper {
         let shared = Arc::new(Shared {
             published: Arc::clone(&published),
             authority: Arc::new(ArcSwap::from_pointee(settings)),
+            keys: ArcSwap::from_pointee(keys),
+            token: ArcSwap::from_pointee(token.unwrap_or_default()),
+            certificate: std::sync::OnceLock::new(),
+            reloading: std::sync::Mutex::default(),
             status: ArcSwap::from_pointee(keeper.status()),
             orders: orders.clone(),
             metrics: std::sync::OnceLock::new(),
@@ -144,10 +157,10 @@ impl Mapper {
             .build()
             .map_err(RunError::Thread)?;
         if let Some(load) = &shared.config.load {
-            addresses.load = Some(reports::listen(&runtime, load.listen, keys.clone(), Arc::clone(&shared))?);
+            addresses.load = Some(reports::listen(&runtime, load.listen, Arc::clone(&shared))?);
         }
-        if let (Some(admin), Some(token)) = (&shared.config.admin, token) {
-            addresses.admin = Some(admin::listen(&runtime, admin.listen, token, keys, Arc::clone(&shared))?);
+        if let Some(admin) = &shared.config.admin {
+            addresses.admin = Some(admin::listen(&runtime, admin.listen, Arc::clone(&shared))?);
         }
         for (kind, probe) in shared.config.probes.iter().enumerate() {
             runtime.spawn(probes::run(kind, probe.clone(), Arc::clone(&shared)));
@@ -175,6 +188,9 @@ impl Mapper {
         };
         let server = bound.run(make)?;
         let _ = shared.metrics.set(server.metrics());
+        if let Some(certificate) = server.certificate() {
+            let _ = shared.certificate.set(certificate);
+        }
         let keeper = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -200,14 +216,8 @@ impl Mapper {
         &self.addresses
     }
 
-    /// Reads zones, keys and certificates again, and looks at the inputs at once.
-    ///
-    /// # Errors
-    /// What cannot be used; it stays as it was.
-    pub fn reload(&self) -> Result<(), ConfigError> {
-        if let Some(server) = self.server.as_ref().filter(|_| self.shared.config.tls.is_some()) {
-            server.reload_certificate().map_err(|error| ConfigError::one(error.to_string()))?;
-        }
+    /// Reads again what may change while it runs: certificate, zones, keys, token; and looks at the inputs at once.
+    pub fn reload(&self) -> Reloaded {
         self.shared.reload()
     }
 
@@ -224,17 +234,6 @@ impl Mapper {
         if let Some(keeper) = self.keeper.take() {
             let _ = keeper.join();
         }
-    }
-}
-
-impl Shared {
-    pub(crate) fn reload(&self) -> Result<(), ConfigError> {
-        let (cookie, _) = secrets(&self.outside.secret);
-        let settings = self.config.authority(cookie)?;
-        warn_of_keys(&settings, (self.outside.unix)() / 1000);
-        self.authority.store(Arc::new(settings));
-        let _ = self.orders.try_send(Order::Look);
-        Ok(())
     }
 }
 
