@@ -67,7 +67,7 @@ impl Folder {
         folder.put("g.zone", ZONE);
         folder.put("load.key", KEY);
         folder.put("admin.token", TOKEN);
-        folder.put("mapper.toml", &config("[inputs]\nnetwork = [\"network.toml\"]\nprobes = [\"probes.jsonl\"]\nevery = 1\n[load]\nlisten = \"127.0.0.1:0\"\n[[load.key]]\nid = 7\nfile = \"load.key\"\n"));
+        folder.put("mapper.toml", &config("[inputs]\nnetwork = [\"network.toml\"]\nprobes = [\"probes.jsonl\"]\n[build]\nevery = 1\n[load]\nlisten = \"127.0.0.1:0\"\n[[load.key]]\nid = 7\nfile = \"load.key\"\n"));
         folder
     }
 

@@ -41,9 +41,14 @@ pub enum Order {
     /// A probe of a server ended.
     Probed {
         server: String,
-        /// Which of the configured probes.
+        /// Which of the configured probes, and over which family of addresses: each is counted for itself.
         kind: usize,
         succeeded: bool,
+    },
+    /// A configured probe does not ask a server any more.
+    Unprobed {
+        server: String,
+        kind: usize,
     },
     /// A site's low-level name servers were asked: whether any answered.
     NamesProbed {
@@ -299,6 +304,12 @@ impl Keeper {
                 }
                 false
             }
+            Order::Unprobed { server, kind } => {
+                if let Some(key) = self.by_name.get(&server).copied() {
+                    self.watch.unprobe(key, kind);
+                }
+                false
+            }
             Order::NamesProbed { site, succeeded } => {
                 self.watch.probe_names((self.outside.monotonic)(), &site, succeeded, &self.config.rules);
                 false
@@ -372,9 +383,7 @@ impl Keeper {
 
     fn every(&self) -> u64 {
         match &self.source {
-            Source::Inputs { .. } => {
-                self.config.inputs.as_ref().and_then(|inputs| inputs.every).unwrap_or(LOOK).max(1) * 1000
-            }
+            Source::Inputs { .. } => self.config.build.every.unwrap_or(LOOK).max(1).saturating_mul(1000),
             Source::Folder(_) | Source::None => 0,
         }
     }

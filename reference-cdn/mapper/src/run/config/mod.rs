@@ -45,7 +45,7 @@ pub struct Config {
     /// Needed by top and low zones.
     pub map: Option<Maps>,
     /// What this mapper builds maps from. Without it, it takes those that another publishes in the same folder.
-    pub inputs: Option<InputFiles>,
+    pub inputs: Option<Files>,
     #[serde(default)]
     pub build: Build,
     pub load: Option<Load>,
@@ -123,17 +123,9 @@ impl Config {
     /// Where inputs are, if this mapper builds maps.
     pub fn input_files(&self) -> Option<Files> {
         let inputs = self.inputs.as_ref()?;
-        let at = |paths: &[PathBuf]| paths.iter().map(|path| self.at(path)).collect();
-        Some(Files {
-            network: at(&inputs.network),
-            sites: at(&inputs.sites),
-            servers: at(&inputs.servers),
-            bgp: at(&inputs.bgp),
-            places: at(&inputs.places),
-            probes: at(&inputs.probes),
-            demand: at(&inputs.demand),
-            prefixes: at(&inputs.prefixes),
-        })
+        let mut files = inputs.clone();
+        files.lists_mut().into_iter().flatten().for_each(|path| *path = self.at(path));
+        Some(files)
     }
 
     /// Where maps are published.

@@ -92,22 +92,6 @@ fn most_churn() -> u16 {
     300
 }
 
-/// Files that a map is built from, and folders of them. Only the network must be there; INPUTS.md has their formats.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct InputFiles {
-    pub network: Vec<PathBuf>,
-    pub sites: Vec<PathBuf>,
-    pub servers: Vec<PathBuf>,
-    pub bgp: Vec<PathBuf>,
-    pub places: Vec<PathBuf>,
-    pub probes: Vec<PathBuf>,
-    pub demand: Vec<PathBuf>,
-    pub prefixes: Vec<PathBuf>,
-    /// Seconds between two looks at these files.
-    pub every: Option<u64>,
-}
-
 /// How maps are built: see [`build::Settings`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -118,6 +102,8 @@ pub struct Build {
     pub candidates: Option<usize>,
     pub default_sites: Vec<String>,
     pub threads: Option<usize>,
+    /// Seconds between two looks at the inputs.
+    pub every: Option<u64>,
 }
 
 /// Load reports.

@@ -1,0 +1,96 @@
+//! Servers are probed at each of their addresses.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
+
+use mapper::run::{Config, Mapper, Outside};
+
+const ZONE: &str = "$TTL 60\n@ IN SOA ns.example. h.example. 1 2 3 4 60\n@ IN NS ns.example.\n";
+const SOON: Duration = Duration::from_secs(30);
+
+/// Answers every request with a page, from now on.
+fn serve(listener: TcpListener) {
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut line = String::new();
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                line.clear();
+            }
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\npage");
+        }
+    });
+}
+
+/// A port that the addresses can be bound at, with what is bound there.
+fn bind(addresses: &[&str]) -> (u16, Vec<TcpListener>) {
+    for _ in 0..100 {
+        let first = TcpListener::bind((addresses[0], 0)).unwrap();
+        let port = first.local_addr().unwrap().port();
+        let others = addresses[1..].iter().map(|address| TcpListener::bind((*address, port)));
+        if let Ok(others) = others.collect::<Result<Vec<_>, _>>() {
+            return (port, std::iter::once(first).chain(others).collect());
+        }
+    }
+    panic!("no port is free at all of {addresses:?}");
+}
+
+/// The last octets of the A records of a name.
+fn ask(at: SocketAddr) -> Vec<u8> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    socket.send_to(b"\x12\x34\0\0\0\x01\0\0\0\0\0\0\x03www\x01g\x07example\0\0\x01\0\x01", at).unwrap();
+    let mut answer = [0; 512];
+    let length = socket.recv(&mut answer).unwrap();
+    let mut last: Vec<u8> = answer[31..length].chunks_exact(16).map(|record| record[15]).collect();
+    last.sort_unstable();
+    last
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a test waits for an event at most")]
+fn until(at: SocketAddr, expected: &[u8]) {
+    let begin = std::time::Instant::now();
+    while ask(at) != expected {
+        assert!(begin.elapsed() < SOON, "still {:?}, not {expected:?}", ask(at));
+        std::thread::yield_now();
+    }
+}
+
+fn network(second: &str) -> String {
+    format!(
+        "[[site]]\nname = \"ams\"\n[[server]]\nname = \"a\"\nsite = \"ams\"\naddresses = [\"127.0.0.21\"]\n[[server]]\nname = \"b\"\nsite = \"ams\"\naddresses = [{second}]\n[[service]]\nname = \"web\"\nhosts = [\"www\"]\n"
+    )
+}
+
+#[test]
+fn a_server_that_is_dead_at_one_of_its_addresses_is_not_named_until_it_has_that_no_more() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        assert!(std::env::var_os("REQUIRE_PEERS").is_none_or(|it| it != "1"), "IPv6 must be there");
+        eprintln!("not run: this machine has no IPv6");
+        return;
+    }
+    let (port, listeners) = bind(&["127.0.0.21", "127.0.0.22"]);
+    listeners.into_iter().for_each(serve);
+    // Nobody is at its IPv6 address.
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    put("network.toml", &network("\"127.0.0.22\", \"::1\""));
+    put("g.zone", ZONE);
+    put(
+        "mapper.toml",
+        &format!(
+            "listen = [\"127.0.0.1:0\"]\nthreads = 1\n[[zone]]\napex = \"g.example\"\nfile = \"g.zone\"\nrole = \"low\"\n[map]\nfolder = \"maps\"\nmost-churn = 1000\n[inputs]\nnetwork = [\"network.toml\"]\n[build]\nevery = 1\n[[probe]]\nhost = \"www.g.example\"\nport = {port}\nevery = 1\n[rules]\nprobes = 2\n"
+        ),
+    );
+    let config = Config::read(&folder.path().join("mapper.toml")).unwrap();
+    let mapper = Mapper::start(config, Outside::system().unwrap()).unwrap();
+    let at = mapper.addresses().dns[0];
+    assert_eq!(ask(at), [21, 22]);
+    until(at, &[21]);
+    // Without that address nothing is wrong with it.
+    put("network.toml", &network("\"127.0.0.22\""));
+    until(at, &[21, 22]);
+    mapper.stop();
+}
