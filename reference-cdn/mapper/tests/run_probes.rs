@@ -94,3 +94,60 @@ fn a_server_that_is_dead_at_one_of_its_addresses_is_not_named_until_it_has_that_
     until(at, &[21, 22]);
     mapper.stop();
 }
+
+/// Answers every question with an SOA record, as the authority of whatever was asked for.
+fn serve_names(socket: UdpSocket) {
+    std::thread::spawn(move || {
+        let mut query = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut query) {
+            let end = 12 + query[12..length].iter().position(|octet| *octet == 0).unwrap() + 5;
+            let mut answer = query[..end].to_vec();
+            answer[2..4].copy_from_slice(&[0x84, 0]);
+            answer[4..12].copy_from_slice(&[0, 1, 0, 1, 0, 0, 0, 0]);
+            answer.extend_from_slice(b"\xc0\x0c\0\x06\0\x01\0\0\0\x3c\0\x16");
+            answer.extend_from_slice(&[0; 22]);
+            socket.send_to(&answer, from).unwrap();
+        }
+    });
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long a test waits for an event at most")]
+fn a_site_whose_name_server_answers_at_one_of_its_addresses_stays_in_referrals() {
+    let Ok(socket) = UdpSocket::bind("[::1]:0") else {
+        assert!(std::env::var_os("REQUIRE_PEERS").is_none_or(|it| it != "1"), "IPv6 must be there");
+        eprintln!("not run: this machine has no IPv6");
+        return;
+    };
+    let port = socket.local_addr().unwrap().port();
+    serve_names(socket);
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    // Nobody is at the IPv4 addresses.
+    put(
+        "network.toml",
+        "[[site]]\nname = \"half\"\nname-servers = [{ v4 = \"127.0.0.24\", v6 = \"::1\" }]\n[[site]]\nname = \"dead\"\nname-servers = [\"127.0.0.25\"]\n[[server]]\nname = \"a\"\nsite = \"half\"\naddresses = [\"192.0.2.1\"]\n[[server]]\nname = \"b\"\nsite = \"dead\"\naddresses = [\"192.0.2.2\"]\n[[service]]\nname = \"web\"\nhosts = [\"www\"]\n",
+    );
+    put("g.zone", ZONE);
+    put(
+        "mapper.toml",
+        &format!(
+            "listen = [\"127.0.0.1:0\"]\nthreads = 1\n[[zone]]\napex = \"g.example\"\nfile = \"g.zone\"\nrole = \"low\"\n[map]\nfolder = \"maps\"\n[inputs]\nnetwork = [\"network.toml\"]\n[probe-names]\nport = {port}\nevery = 1\ntimeout = 500\n[rules]\nprobes = 1\n"
+        ),
+    );
+    let config = Config::read(&folder.path().join("mapper.toml")).unwrap();
+    let mapper = Mapper::start(config, Outside::system().unwrap()).unwrap();
+    let begin = std::time::Instant::now();
+    loop {
+        let edition = mapper::run::open_map(&folder.path().join("maps"), None).unwrap();
+        let site = |name: &str| edition.network.sites.iter().position(|site| site.name == name).unwrap();
+        let down = |name: &str| edition.conditions.sites[site(name)].names_down;
+        assert!(!down("half"), "an answer over IPv6 is one");
+        if down("dead") {
+            break;
+        }
+        assert!(begin.elapsed() < SOON, "nobody asked");
+        std::thread::yield_now();
+    }
+    mapper.stop();
+}
