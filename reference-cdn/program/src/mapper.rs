@@ -57,20 +57,18 @@ fn failed(error: &str) -> ExitCode {
 }
 
 fn check(config: &Config) -> ExitCode {
-    let mut wrong = Vec::new();
-    wrong.extend(config.authority([0; 16]).err().map(|error| error.to_string()));
-    wrong.extend(config.admin_token().err().map(|error| error.to_string()));
-    wrong.extend(config.report_keys().err().map(|error| error.to_string()));
-    if let Some(files) = config.input_files() {
-        match mapper::build::InputReader::new(files).read() {
-            Ok(inputs) => wrong.extend(inputs.problems.iter().map(ToString::to_string)),
-            Err(problems) => wrong.extend(problems.iter().map(ToString::to_string)),
-        }
+    let outside = match Outside::system() {
+        Ok(outside) => outside,
+        Err(error) => return failed(&error.to_string()),
+    };
+    let checked = mapper::run::check(config, &outside);
+    for warning in &checked.warnings {
+        anstream::eprintln!("warning: {warning}");
     }
-    if wrong.is_empty() {
+    if checked.wrong.is_empty() {
         return crate::print("the configuration is valid, and so are its zones and inputs\n");
     }
-    failed(&wrong.join("\n"));
+    failed(&checked.wrong.join("\n"));
     ExitCode::FAILURE
 }
 

@@ -452,6 +452,49 @@ fn inputs_zones_and_maps_of_others_are_taken_up_while_it_runs() {
     assert!(builder.child.wait().expect("ends").success());
 }
 
+/// What an operator would want to know is in the log: what is hidden, and why something was not read again. Secrets are not.
+#[test]
+fn the_log_tells_what_is_hidden_and_what_stays_as_it_was() {
+    let folder = Folder::new();
+    folder.put("g.zone", &format!("{ZONE}www IN A 203.0.113.7\n"));
+    let checked = run(&["mapper", "--check", "--config", &folder.at("mapper.toml")]);
+    assert_eq!(checked.status.code(), Some(0));
+    let place = format!("{}:5: www.g.cdn.example. A: never answered", folder.at("g.zone"));
+    assert!(text(&checked.stderr).starts_with(&format!("warning: {place}")), "{}", text(&checked.stderr));
+    let mut mapper = folder.start("mapper.toml");
+    let mut log = BufReader::new(mapper.child.stderr.take().expect("a log"));
+    let mut said = String::new();
+    let mut until = |part: &str, said: &mut String| {
+        while !said.contains(part) {
+            assert!(log.read_line(said).expect("read") > 0, "the log ends without {part}: {said}");
+        }
+    };
+    until(&place, &mut said);
+    folder.put("load.key", "much2short");
+    mapper.signal("-HUP");
+    until("load.key: key 7 has 10 octets", &mut said);
+    assert!(said.contains("stays as it was: keys of load reports"), "{said}");
+    let (status, answer) = mapper.operator("POST", "/reload");
+    assert_eq!(status, 409);
+    assert!(answer.contains("load.key: key 7 has 10 octets"), "{answer}");
+    // The old key is still good, until there is another that is.
+    let taken = |key: &str| {
+        let document = serde_json::to_string(&report("ams-1", unix(), 100)).expect("JSON");
+        let mut keys = Keys::default();
+        keys.add(7, key.as_bytes()).expect("a key");
+        let mac = keys.sign_json(7, document.as_bytes()).expect("a key");
+        mapper.http("POST", "/load", &format!("Load-Key: 7\r\nLoad-MAC: {mac}\r\n"), &document).0 == 202
+    };
+    assert!(taken(KEY));
+    let other = "another key for load reports";
+    folder.put("load.key", other);
+    assert_eq!(mapper.operator("POST", "/reload").0, 200);
+    assert!(taken(other) && !taken(KEY));
+    for secret in [KEY, TOKEN, "much2short", other] {
+        assert!(!said.contains(secret) && !answer.contains(secret), "{said}{answer}");
+    }
+}
+
 #[test]
 fn operators_need_the_token() {
     let folder = Folder::new();

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::config::Config;
 use super::reports::Waiting;
-use super::{Outside, RunError, Shared};
+use super::{Outside, RunError, Shared, warn_of_hidden};
 use crate::build::{BuildReport, Builder, InputReader, Inputs};
 use crate::conditions::{Conditions, Taken, Watch};
 use crate::map::churn::{HeldBack, churn};
@@ -344,7 +344,14 @@ impl Keeper {
     }
 
     fn step(&mut self, shared: &Shared, look: bool) {
+        let before = self.map.clone();
         if let Some(map) = self.next(look) {
+            let same = |before: Arc<Map>| {
+                Arc::ptr_eq(&before.network, &map.network) || before.network.services == map.network.services
+            };
+            if !before.is_some_and(same) {
+                warn_of_hidden(&shared.authority.load(), &map.network);
+            }
             shared.published.publish(map);
         }
         self.note_threads(shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone));

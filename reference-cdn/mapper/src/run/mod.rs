@@ -4,7 +4,9 @@
 //! publishes maps; a runtime of its own takes load reports and serves operators. Queries never wait for any of the others.
 
 mod admin;
+mod check;
 pub mod config;
+mod hidden;
 mod keeper;
 #[cfg(test)]
 mod keeper_tests;
@@ -21,6 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use admin::explain_name;
 use arc_swap::ArcSwap;
+pub use check::{Checked, check};
 pub use config::{Config, ConfigError};
 use control::load_report::Keys;
 pub use keeper::{Keeper, Order, Status};
@@ -129,6 +132,7 @@ impl Mapper {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let mut keeper = Keeper::new(&config, outside.clone())?;
         let first = keeper.first()?;
+        warn_of_hidden(&settings, &first.network);
         let published = Published::new(first);
         let bound = server::bind(config.server())?;
         let mut addresses =
@@ -243,6 +247,13 @@ fn warn_of_keys(settings: &crate::authority::Settings, now: u64) {
         if let Err(what) = signer.check(now) {
             tracing::warn!("{what}");
         }
+    }
+}
+
+/// Says which records of zone files are never answered.
+fn warn_of_hidden(settings: &crate::authority::Settings, network: &crate::network::Network) {
+    for what in hidden::hidden(&settings.zones, network) {
+        tracing::warn!("{what}");
     }
 }
 

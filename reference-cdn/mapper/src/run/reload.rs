@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::config::{Config, ConfigError};
 use super::keeper::Order;
-use super::{Shared, secrets, warn_of_keys};
+use super::{Shared, secrets, warn_of_hidden, warn_of_keys};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -103,6 +103,7 @@ impl Shared {
         });
         if let Some(settings) = outcome.part("zones", settings) {
             warn_of_keys(&settings, (self.outside.unix)() / 1000);
+            warn_of_hidden(&settings, &self.published.current().network);
             self.authority.store(Arc::new(settings));
         }
         if next.load.is_some()
