@@ -556,6 +556,59 @@ fn a_simulation_makes_a_page_with_the_load_of_each_server() {
     assert!(shown.contains("second threshold") && shown.contains("www wanted 3 times as much"), "{shown}");
 }
 
+/// Each error of a scenario is one line with file, line and what to do.
+#[test]
+fn a_scenario_of_the_wrong_form_is_refused_in_one_line() {
+    let folder = Folder::new();
+    let said = |scenario: &str| {
+        let path = folder.put("surge.toml", scenario).display().to_string();
+        let output = run(&["map", "simulate", &path, "--config", &folder.at("mapper.toml")]);
+        assert_eq!(output.status.code(), Some(2));
+        text(&output.stderr).replace(&folder.at(""), "")
+    };
+    assert_eq!(said("seconds = 9\nrequests = [\n"), "error: surge.toml:2:13: unclosed array, expected `]`\n");
+    let two = said("seconds = 0\nrequests = 9\nrequests-of-capacity = 1\nresolvers = 0\n");
+    let lines: Vec<&str> = two.lines().collect();
+    assert_eq!(lines[0], "error: surge.toml:1: seconds: 0 s cannot be played; give it 1 to 86400");
+    assert!(lines[1].starts_with("error: surge.toml:4: resolvers: 0 resolvers for 11 names"), "{two}");
+    assert_eq!(lines.len(), 2);
+    assert!(said(&" ".repeat(2 << 20)).contains("longer than"));
+}
+
+/// What is written for a beginner works as it is, and nothing that was there is touched.
+#[test]
+fn a_mapper_starts_from_the_example_that_is_written() {
+    let folder = Folder(tempfile::tempdir().expect("folder"));
+    let first = folder.at("new/first");
+    let written = run(&["mapper", "--write-example", &first]);
+    assert_eq!(written.status.code(), Some(0), "{}", text(&written.stderr));
+    let checked = run(&["mapper", "--check", "--config", &format!("{first}/mapper.toml")]);
+    assert_eq!((checked.status.code(), text(&checked.stderr)), (Some(0), String::new()));
+    let mapper = folder.start("new/first/mapper.toml");
+    let port = mapper.address("dns").port();
+    assert!(
+        text(&written.stdout).contains(&format!("-p {port} www.g.cdn.example")),
+        "{}",
+        text(&written.stdout)
+    );
+    assert_eq!(mapper.ask("www.g.cdn.example", NYC).0, ["198.51.100.1"]);
+    assert!(of_site("192.0.2.")(&mapper.ask("img7.g.cdn.example", AMS).0));
+    let maps = format!("{first}/maps");
+    let explained = run(&["explain-dns", "www.g.cdn.example", "--client", "10.2.7.1", "--map", &maps]);
+    assert!(text(&explained.stdout).contains("nyc-1"), "{}", text(&explained.stderr));
+
+    // Once more, or where one of the files is somebody's own.
+    let again = run(&["mapper", "--write-example", &first]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(text(&again.stderr).contains("mapper.toml: is there already"), "{}", text(&again.stderr));
+    let own = folder.put("g.zone", "mine");
+    let refused = run(&["mapper", "--write-example", &folder.at("")]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("g.zone: is there already"), "{}", text(&refused.stderr));
+    assert_eq!(std::fs::read_to_string(own).expect("it is there"), "mine");
+    assert!(!Path::new(&folder.at("mapper.toml")).exists(), "nothing is written where something is refused");
+}
+
 fn example() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../mapper.example.toml");
     std::fs::read_to_string(path).expect("the shipped example")

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 pub use self::parts::*;
 use crate::authority::load;
-use crate::build::{self, Files};
+use crate::build::{self, BadInput, Files};
 use crate::conditions::Rules;
 use crate::map::churn::Bounds;
 use crate::map::publish::Keep;
@@ -93,8 +93,8 @@ impl Config {
     /// # Errors
     /// All that is wrong with it, each with its key or line.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        let mut config: Self =
-            toml::from_str(text).map_err(|error| ConfigError::one(placed(path, text, &error)))?;
+        let placed = |error| BadInput::of_toml(&path.display().to_string(), text, &error).to_string();
+        let mut config: Self = toml::from_str(text).map_err(|error| ConfigError::one(placed(error)))?;
         config.path = path.to_owned();
         let wrong = config.check();
         if wrong.is_empty() {
@@ -192,14 +192,6 @@ impl Config {
             ..usual
         }
     }
-}
-
-/// An error of the file's form in one line, with its place.
-fn placed(path: &Path, text: &str, error: &toml::de::Error) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-    format!("{}:{line}:{column}: {}", path.display(), error.message())
 }
 
 /// Reads a text of bounded length.
