@@ -1,5 +1,7 @@
 //! What is checked before anything is started.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::sync::Arc;
 
 use mapper::run::{Checked, Config, Outside, build_once, check};

@@ -1,5 +1,7 @@
 //! Servers are probed at each of their addresses.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;

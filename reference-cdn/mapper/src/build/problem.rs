@@ -1,6 +1,7 @@
 //! What is wrong with an input: where, whose fault, what to do.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::Serialize;
 
@@ -13,7 +14,7 @@ pub struct BadInput {
     pub line: Option<u64>,
     /// Characters of the line, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub column: Option<u64>,
+    pub column: Option<NonZeroU32>,
     /// The key or column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -54,7 +55,8 @@ impl BadInput {
         if let Some(span) = error.span() {
             let before = text.get(..span.start).unwrap_or_default();
             bad.line = Some(line_of(text, span.start));
-            bad.column = before.rsplit('\n').next().map(|line| line.chars().count() as u64 + 1);
+            let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+            bad.column = u32::try_from(column).ok().and_then(NonZeroU32::new);
         }
         let missing = message.starts_with("missing field").then(|| "add it: it has no default".to_owned());
         bad.hint = suggestion(message).or(missing);

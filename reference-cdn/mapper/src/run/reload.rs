@@ -81,10 +81,10 @@ impl Shared {
             );
         }
         let fresh = Config::read(self.config.path());
-        match fresh.and_then(|fresh| Ok((self.config.unlike(&fresh), self.config.renewed(fresh)))) {
-            Ok((unlike, next)) => {
-                outcome.after_restart = unlike;
-                self.take_up(&next, &mut outcome);
+        match fresh {
+            Ok(fresh) => {
+                outcome.after_restart = self.config.unlike(&fresh);
+                self.take_up(&self.config.renewed(fresh), &mut outcome);
             }
             Err(error) => _ = outcome.part::<()>("configuration", Err(error)),
         }
@@ -95,12 +95,13 @@ impl Shared {
 
     fn take_up(&self, next: &Config, outcome: &mut Reloaded) {
         let (cookie, _) = secrets(&self.outside.secret);
-        let same = next.steers_as(&self.config);
-        let settings = same.then(|| next.authority(cookie)).unwrap_or_else(|| {
+        let settings = if next.steers_as(&self.config) {
+            next.authority(cookie)
+        } else {
             Err(ConfigError::one(
                 "top and low zones are those that the mapper was started with; start it again",
             ))
-        });
+        };
         if let Some(settings) = outcome.part("zones", settings) {
             warn_of_keys(&settings, (self.outside.unix)() / 1000);
             warn_of_hidden(&settings, &self.published.current().network);
