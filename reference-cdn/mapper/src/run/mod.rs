@@ -8,8 +8,6 @@ mod check;
 pub mod config;
 mod hidden;
 mod keeper;
-#[cfg(test)]
-mod keeper_tests;
 mod names;
 mod outside;
 mod probes;

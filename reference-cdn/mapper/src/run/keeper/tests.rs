@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::keeper::{GIVES_WAY, give_way};
+use super::super::{Config, build_once};
 use super::*;
 use crate::map::{Map, publish};
 use control::load_report::LoadReport;
