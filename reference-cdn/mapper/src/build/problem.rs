@@ -134,6 +134,8 @@ pub(crate) fn line_of(text: &str, at: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -163,6 +165,17 @@ mod tests {
             let said = BadInput::of_toml("f.toml", text, &error).to_string();
             assert_eq!(said.lines().count(), 1, "{said}");
             assert!(said.starts_with("f.toml:1:") || said.starts_with("f.toml:2:"), "{said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_wrong_with_a_toml_file_is_one_line(text in "[a-c\\[\\]{}=\"'\\\\\n\r\t#., 0-9é\u{0}]{0,60}") {
+            if let Err(error) = toml::from_str::<toml::Table>(&text) {
+                let said = BadInput::of_toml("f.toml", &text, &error).to_string();
+                prop_assert_eq!(said.lines().count(), 1, "{}", said);
+                prop_assert!(said.starts_with("f.toml:") && said.len() < 400, "{}", said);
+            }
         }
     }
 
