@@ -89,7 +89,6 @@ fn a_server_that_is_dead_at_one_of_its_addresses_is_not_named_until_it_has_that_
     let config = Config::read(&folder.path().join("mapper.toml")).unwrap();
     let mapper = Mapper::start(config, Outside::system().unwrap()).unwrap();
     let at = mapper.addresses().dns[0];
-    assert_eq!(ask(at), [21, 22]);
     until(at, &[21]);
     // Without that address nothing is wrong with it.
     put("network.toml", &network("\"127.0.0.22\""));
@@ -134,7 +133,7 @@ fn a_site_whose_name_server_answers_at_one_of_its_addresses_stays_in_referrals()
     put(
         "mapper.toml",
         &format!(
-            "listen = [\"127.0.0.1:0\"]\nthreads = 1\n[[zone]]\napex = \"g.example\"\nfile = \"g.zone\"\nrole = \"low\"\n[map]\nfolder = \"maps\"\n[inputs]\nnetwork = [\"network.toml\"]\n[probe-names]\nport = {port}\nevery = 1\ntimeout = 500\n[rules]\nprobes = 1\n"
+            "listen = [\"127.0.0.1:0\"]\nthreads = 1\n[[zone]]\napex = \"g.example\"\nfile = \"g.zone\"\nrole = \"low\"\n[map]\nfolder = \"maps\"\n[inputs]\nnetwork = [\"network.toml\"]\n[probe-names]\nport = {port}\nevery = 1\ntimeout = 2000\n[rules]\nprobes = 2\n"
         ),
     );
     let config = Config::read(&folder.path().join("mapper.toml")).unwrap();
