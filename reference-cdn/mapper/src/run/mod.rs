@@ -338,8 +338,9 @@ pub fn build_once(config: &Config, outside: &Outside, accept: bool) -> Result<Bu
         .filter(|(name, _)| withdrawn.contains(*name))
         .for_each(|(_, server)| watch.withdraw(server.key, true));
     let conditions = watch.step(now, &built.network, &config.rules);
-    let epoch = publisher.next();
-    publisher.publish(epoch, (outside.unix)(), &Arc::new(built.network), &conditions)?;
+    let time = (outside.unix)();
+    let epoch = publisher.next(time);
+    publisher.publish(epoch, time, &Arc::new(built.network), &conditions)?;
     outcome.epoch = Some(epoch.0);
     Ok(outcome)
 }

@@ -314,8 +314,9 @@ impl Keeper {
     fn put(&mut self, network: Arc<Network>, conditions: Conditions) -> Arc<Map> {
         let mut epoch = Epoch(self.map.as_ref().map_or(1, |map| map.epoch.0 + 1));
         if let Source::Inputs { publisher, .. } = &mut self.source {
-            epoch = epoch.max(publisher.next());
-            let published = publisher.publish(epoch, (self.outside.unix)(), &network, &conditions);
+            let time = (self.outside.unix)();
+            epoch = epoch.max(publisher.next(time));
+            let published = publisher.publish(epoch, time, &network, &conditions);
             tell(&mut self.publishing, published.err().map(|error| error.to_string()));
         }
         self.take_up(epoch, network, conditions)
