@@ -225,6 +225,7 @@ most-churn = 1000
 [inputs]
 network = ["network.toml"]
 probes = ["probes.jsonl"]
+[build]
 every = 1
 """
     file = write(os.path.join(folder, "mapper.toml"), config)

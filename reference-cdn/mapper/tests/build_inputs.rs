@@ -74,7 +74,7 @@ fn what_is_wrong_is_said_with_its_place() {
         (
             "capacity = 100",
             "capcity = 100",
-            "network.toml:15: unknown field `capcity`, expected one of `name`, `site`, `addresses`, `capacity`, `rack`, `features`; did you mean \"capacity\"?",
+            "network.toml:15:1: unknown field `capcity`, expected one of `name`, `site`, `addresses`, `capacity`, `rack`, `features`; did you mean \"capacity\"?",
         ),
         (
             "capacity = 100",
@@ -132,7 +132,7 @@ fn what_is_wrong_is_said_with_its_place() {
         (
             "order = \"random\"",
             "order = \"ramdom\"",
-            "network.toml:27: unknown variant `ramdom`, expected one of `fixed`, `rotated`, `random`; did you mean \"random\"?",
+            "network.toml:27:9: unknown variant `ramdom`, expected one of `fixed`, `rotated`, `random`; did you mean \"random\"?",
         ),
         (
             "name = \"fra1-a\"",

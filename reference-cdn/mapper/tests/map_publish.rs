@@ -69,13 +69,17 @@ fn what_is_published_is_read() {
     assert!(Arc::ptr_eq(&first.network, &second.network));
     assert_eq!(open_epoch(folder.path(), Epoch(2)).unwrap().conditions, conditions(&small, 2));
     let gone = open_epoch(folder.path(), Epoch(4)).unwrap_err().to_string();
-    assert!(gone.ends_with("there is no map of epoch 4; kept are 1 to 5"), "{gone}");
+    assert!(
+        gone.ends_with("there is no map of epoch 4; kept are 3 from 1 to 5, next to it 2 and 5"),
+        "{gone}"
+    );
     let back = publisher.publish(Epoch(5), 1, &small, &conditions(&small, 0)).unwrap_err().to_string();
     assert_eq!(back, "epoch 5 does not follow 5; each map needs a later epoch than the one before");
     let second = Publisher::open(folder.path(), Keep::default()).unwrap_err();
     assert!(matches!(second, PublishError::Taken { .. }), "{second}");
     drop(publisher);
-    assert_eq!(Publisher::open(folder.path(), Keep::default()).unwrap().next(), Epoch(6));
+    let publisher = Publisher::open(folder.path(), Keep::default()).unwrap();
+    assert_eq!([0, 6_999, 7_000].map(|time| publisher.next(time)), [Epoch(6), Epoch(6), Epoch(7)]);
 }
 
 #[test]
@@ -131,8 +135,8 @@ fn a_cut_at_any_step_leaves_the_old_map_or_the_new() {
         assert!(epoch == Epoch(1) || epoch == Epoch(2));
         let mut again = Publisher::open(folder.path(), keep).unwrap();
         assert!(!files(folder.path()).iter().any(|name| name.ends_with(".new")));
-        assert!(again.next() > epoch);
-        again.publish(again.next(), 3, &large, &conditions(&large, 3)).unwrap();
+        assert!(again.next(0) > epoch);
+        again.publish(again.next(0), 3, &large, &conditions(&large, 3)).unwrap();
         let edition = open_current(folder.path()).unwrap().unwrap();
         assert_eq!((edition.network, edition.conditions), (large.clone(), conditions(&large, 3)));
     }
@@ -149,7 +153,7 @@ fn publish_until_killed() {
     let mut publisher = Publisher::open(Path::new(&folder), Keep { epochs: 2, octets: u64::MAX }).unwrap();
     let networks = [network(2), network(3)];
     loop {
-        let epoch = publisher.next();
+        let epoch = publisher.next(0);
         let network = &networks[(epoch.0 % 2) as usize];
         publisher.publish(epoch, epoch.0, network, &conditions(network, (epoch.0 % 1000) as u16)).unwrap();
         // Not remembered, so that networks too are written and removed.

@@ -62,15 +62,18 @@ SIGTERM or SIGINT stops it: requests in flight finish first. Set REFERENCE_CDN_L
 
 const MAPPER_EXAMPLES: &str = "\
 Examples:
-  # Write a configuration with every field, edit it, check it, run
-  reference-cdn mapper --example > mapper.toml
+  # A small mapper to begin with: writes its files into a folder and says how to ask it
+  reference-cdn mapper --write-example first
+  reference-cdn mapper --config first/mapper.toml
+
+  # A configuration with every field and what it means; what yours says is checked before it runs
+  reference-cdn mapper --example
   reference-cdn mapper --config mapper.toml --check
-  reference-cdn mapper --config mapper.toml
 
   # Ask it as a client of 192.0.2.0/24 would be answered
   dig @127.0.0.1 -p 5300 a1.g.cdn.example +subnet=192.0.2.0/24
 
-SIGTERM or SIGINT stops it; SIGHUP makes it read zones and certificates again. Set REFERENCE_CDN_LOG=info (or debug) for more log.";
+SIGTERM or SIGINT stops it; SIGHUP makes it read certificate, zones, keys and token again, as POST /reload does. Set REFERENCE_CDN_LOG=info (or debug) for more log.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:

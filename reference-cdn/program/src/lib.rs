@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod edge;
+mod first_mapper;
 mod log;
 pub mod map;
 pub mod mapper;

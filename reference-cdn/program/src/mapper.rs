@@ -15,14 +15,17 @@ const EXAMPLE: &str = include_str!("../../mapper.example.toml");
 /// How to start a mapper.
 #[derive(Args, Clone, Debug)]
 pub struct MapperArgs {
-    /// Configuration file (TOML); --example shows one with every field
-    #[arg(long, value_name = "FILE", required_unless_present = "example")]
+    /// Configuration file (TOML); --write-example writes a first one, --example shows one with every field
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["example", "write_example"])]
     pub config: Option<PathBuf>,
     /// Print a configuration file with every field and what it means
     #[arg(long, conflicts_with = "config")]
     pub example: bool,
+    /// Write a folder with a small configuration, network and zone that a mapper starts from as they are
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["config", "example"])]
+    pub write_example: Option<PathBuf>,
     /// Check the configuration, its zones and its inputs, and end
-    #[arg(long, conflicts_with = "example")]
+    #[arg(long, conflicts_with_all = ["example", "write_example"])]
     pub check: bool,
     /// Print the bound addresses as one JSON line on standard output when ready
     #[arg(long)]
@@ -31,6 +34,12 @@ pub struct MapperArgs {
 
 /// Runs a mapper until SIGTERM or SIGINT.
 pub fn run(args: &MapperArgs) -> ExitCode {
+    if let Some(folder) = &args.write_example {
+        return match crate::first_mapper::write(folder) {
+            Ok(said) => crate::print(&said),
+            Err(error) => failed(&error),
+        };
+    }
     let Some(path) = args.config.as_ref().filter(|_| !args.example) else { return crate::print(EXAMPLE) };
     crate::log::start();
     let config = match Config::read(path) {
@@ -57,20 +66,18 @@ fn failed(error: &str) -> ExitCode {
 }
 
 fn check(config: &Config) -> ExitCode {
-    let mut wrong = Vec::new();
-    wrong.extend(config.authority([0; 16]).err().map(|error| error.to_string()));
-    wrong.extend(config.admin_token().err().map(|error| error.to_string()));
-    wrong.extend(config.report_keys().err().map(|error| error.to_string()));
-    if let Some(files) = config.input_files() {
-        match mapper::build::InputReader::new(files).read() {
-            Ok(inputs) => wrong.extend(inputs.problems.iter().map(ToString::to_string)),
-            Err(problems) => wrong.extend(problems.iter().map(ToString::to_string)),
-        }
+    let outside = match Outside::system() {
+        Ok(outside) => outside,
+        Err(error) => return failed(&error.to_string()),
+    };
+    let checked = mapper::run::check(config, &outside);
+    for warning in &checked.warnings {
+        anstream::eprintln!("warning: {warning}");
     }
-    if wrong.is_empty() {
+    if checked.wrong.is_empty() {
         return crate::print("the configuration is valid, and so are its zones and inputs\n");
     }
-    failed(&wrong.join("\n"));
+    failed(&checked.wrong.join("\n"));
     ExitCode::FAILURE
 }
 
@@ -94,10 +101,10 @@ fn serve(config: Config, json: bool) -> Result<(), String> {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => match mapper.reload() {
-                    Ok(()) => tracing::info!("zones and certificates are read again"),
-                    Err(error) => tracing::warn!("nothing is read again: {error}"),
-                },
+                // It logs what came of it.
+                _ = hangup.recv() => {
+                    mapper.reload();
+                }
             }
         }
     });

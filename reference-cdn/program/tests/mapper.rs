@@ -67,7 +67,7 @@ impl Folder {
         folder.put("g.zone", ZONE);
         folder.put("load.key", KEY);
         folder.put("admin.token", TOKEN);
-        folder.put("mapper.toml", &config("[inputs]\nnetwork = [\"network.toml\"]\nprobes = [\"probes.jsonl\"]\nevery = 1\n[load]\nlisten = \"127.0.0.1:0\"\n[[load.key]]\nid = 7\nfile = \"load.key\"\n"));
+        folder.put("mapper.toml", &config("[inputs]\nnetwork = [\"network.toml\"]\nprobes = [\"probes.jsonl\"]\n[build]\nevery = 1\n[load]\nlisten = \"127.0.0.1:0\"\n[[load.key]]\nid = 7\nfile = \"load.key\"\n"));
         folder
     }
 
@@ -452,6 +452,49 @@ fn inputs_zones_and_maps_of_others_are_taken_up_while_it_runs() {
     assert!(builder.child.wait().expect("ends").success());
 }
 
+/// What an operator would want to know is in the log: what is hidden, and why something was not read again. Secrets are not.
+#[test]
+fn the_log_tells_what_is_hidden_and_what_stays_as_it_was() {
+    let folder = Folder::new();
+    folder.put("g.zone", &format!("{ZONE}www IN A 203.0.113.7\n"));
+    let checked = run(&["mapper", "--check", "--config", &folder.at("mapper.toml")]);
+    assert_eq!(checked.status.code(), Some(0));
+    let place = format!("{}:5: www.g.cdn.example. A: never answered", folder.at("g.zone"));
+    assert!(text(&checked.stderr).starts_with(&format!("warning: {place}")), "{}", text(&checked.stderr));
+    let mut mapper = folder.start("mapper.toml");
+    let mut log = BufReader::new(mapper.child.stderr.take().expect("a log"));
+    let mut said = String::new();
+    let mut until = |part: &str, said: &mut String| {
+        while !said.contains(part) {
+            assert!(log.read_line(said).expect("read") > 0, "the log ends without {part}: {said}");
+        }
+    };
+    until(&place, &mut said);
+    folder.put("load.key", "much2short");
+    mapper.signal("-HUP");
+    until("load.key: key 7 has 10 octets", &mut said);
+    assert!(said.contains("stays as it was: keys of load reports"), "{said}");
+    let (status, answer) = mapper.operator("POST", "/reload");
+    assert_eq!(status, 409);
+    assert!(answer.contains("load.key: key 7 has 10 octets"), "{answer}");
+    // The old key is still good, until there is another that is.
+    let taken = |key: &str| {
+        let document = serde_json::to_string(&report("ams-1", unix(), 100)).expect("JSON");
+        let mut keys = Keys::default();
+        keys.add(7, key.as_bytes()).expect("a key");
+        let mac = keys.sign_json(7, document.as_bytes()).expect("a key");
+        mapper.http("POST", "/load", &format!("Load-Key: 7\r\nLoad-MAC: {mac}\r\n"), &document).0 == 202
+    };
+    assert!(taken(KEY));
+    let other = "another key for load reports";
+    folder.put("load.key", other);
+    assert_eq!(mapper.operator("POST", "/reload").0, 200);
+    assert!(taken(other) && !taken(KEY));
+    for secret in [KEY, TOKEN, "much2short", other] {
+        assert!(!said.contains(secret) && !answer.contains(secret), "{said}{answer}");
+    }
+}
+
 #[test]
 fn operators_need_the_token() {
     let folder = Folder::new();
@@ -511,6 +554,59 @@ fn a_simulation_makes_a_page_with_the_load_of_each_server() {
     let shown = text(&shown.stdout);
     assert_eq!(shown.matches("class=\"server\"").count(), 5, "{shown}");
     assert!(shown.contains("second threshold") && shown.contains("www wanted 3 times as much"), "{shown}");
+}
+
+/// Each error of a scenario is one line with file, line and what to do.
+#[test]
+fn a_scenario_of_the_wrong_form_is_refused_in_one_line() {
+    let folder = Folder::new();
+    let said = |scenario: &str| {
+        let path = folder.put("surge.toml", scenario).display().to_string();
+        let output = run(&["map", "simulate", &path, "--config", &folder.at("mapper.toml")]);
+        assert_eq!(output.status.code(), Some(2));
+        text(&output.stderr).replace(&folder.at(""), "")
+    };
+    assert_eq!(said("seconds = 9\nrequests = [\n"), "error: surge.toml:2:13: unclosed array, expected `]`\n");
+    let two = said("seconds = 0\nrequests = 9\nrequests-of-capacity = 1\nresolvers = 0\n");
+    let lines: Vec<&str> = two.lines().collect();
+    assert_eq!(lines[0], "error: surge.toml:1: seconds: 0 s cannot be played; give it 1 to 86400");
+    assert!(lines[1].starts_with("error: surge.toml:4: resolvers: 0 resolvers for 11 names"), "{two}");
+    assert_eq!(lines.len(), 2);
+    assert!(said(&" ".repeat(2 << 20)).contains("longer than"));
+}
+
+/// What is written for a beginner works as it is, and nothing that was there is touched.
+#[test]
+fn a_mapper_starts_from_the_example_that_is_written() {
+    let folder = Folder(tempfile::tempdir().expect("folder"));
+    let first = folder.at("new/first");
+    let written = run(&["mapper", "--write-example", &first]);
+    assert_eq!(written.status.code(), Some(0), "{}", text(&written.stderr));
+    let checked = run(&["mapper", "--check", "--config", &format!("{first}/mapper.toml")]);
+    assert_eq!((checked.status.code(), text(&checked.stderr)), (Some(0), String::new()));
+    let mapper = folder.start("new/first/mapper.toml");
+    let port = mapper.address("dns").port();
+    assert!(
+        text(&written.stdout).contains(&format!("-p {port} www.g.cdn.example")),
+        "{}",
+        text(&written.stdout)
+    );
+    assert_eq!(mapper.ask("www.g.cdn.example", NYC).0, ["198.51.100.1"]);
+    assert!(of_site("192.0.2.")(&mapper.ask("img7.g.cdn.example", AMS).0));
+    let maps = format!("{first}/maps");
+    let explained = run(&["explain-dns", "www.g.cdn.example", "--client", "10.2.7.1", "--map", &maps]);
+    assert!(text(&explained.stdout).contains("nyc-1"), "{}", text(&explained.stderr));
+
+    // Once more, or where one of the files is somebody's own.
+    let again = run(&["mapper", "--write-example", &first]);
+    assert_eq!(again.status.code(), Some(2));
+    assert!(text(&again.stderr).contains("mapper.toml: is there already"), "{}", text(&again.stderr));
+    let own = folder.put("g.zone", "mine");
+    let refused = run(&["mapper", "--write-example", &folder.at("")]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("g.zone: is there already"), "{}", text(&refused.stderr));
+    assert_eq!(std::fs::read_to_string(own).expect("it is there"), "mine");
+    assert!(!Path::new(&folder.at("mapper.toml")).exists(), "nothing is written where something is refused");
 }
 
 fn example() -> String {

@@ -1,5 +1,6 @@
 //! Zones as they are answered from: immutable, with the data of each record in wire format.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::dnssec::Signer;
@@ -74,6 +75,8 @@ pub struct Zone {
     pub negative_ttl: u32,
     pub has_cuts: bool,
     pub has_wildcards: bool,
+    /// Where it was read from.
+    pub file: PathBuf,
     /// Its keys; none, it is not signed.
     pub signer: Option<Arc<Signer>>,
 }

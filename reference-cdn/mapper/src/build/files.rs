@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use serde::Deserialize;
+
 use super::bgp::{self, Collector, Routes};
 use super::builder::Inputs;
 use super::demand::{self, Demand};
@@ -19,8 +21,9 @@ use super::{network_file, tables, traces};
 /// Most files of a folder of measurements.
 pub const MOST_FILES: usize = 20_000;
 
-/// Where inputs are. A folder stands for all files in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Where inputs are. A folder stands for all files in it. Only the network must be there; INPUTS.md has their formats.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Files {
     /// `network.toml`: sites, servers and services.
     pub network: Vec<PathBuf>,
@@ -36,6 +39,14 @@ pub struct Files {
     pub demand: Vec<PathBuf>,
     /// Prefixes to be told apart in any case.
     pub prefixes: Vec<PathBuf>,
+}
+
+impl Files {
+    /// All paths, to be changed.
+    pub fn lists_mut(&mut self) -> [&mut Vec<PathBuf>; 8] {
+        let Self { network, sites, servers, bgp, places, probes, demand, prefixes } = self;
+        [network, sites, servers, bgp, places, probes, demand, prefixes]
+    }
 }
 
 /// A file as it was when it was read: when it was written (nanoseconds since 1970), and its length.

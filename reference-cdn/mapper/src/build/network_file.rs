@@ -8,7 +8,7 @@ use toml::Spanned;
 use super::plant::{
     Origin, Plant, ServerPlan, SitePlan, check_addresses, check_capacity, check_name, check_place,
 };
-use super::problem::{BadInput, MOST_PROBLEMS, line_of, suggestion};
+use super::problem::{BadInput, MOST_PROBLEMS, line_of};
 use super::services::{
     FallbackPlan, MOST_HOSTS, ServicePlan, check_alias, check_host, check_numbers, expand, svc_params,
 };
@@ -274,12 +274,7 @@ pub fn read(file: &str, text: &str, plant: &mut Plant) -> Result<(), Vec<BadInpu
         let what = format!("has {} octets, of at most {LONGEST_FILE}", text.len());
         return Err(vec![BadInput::new(file, what).hint("write large networks as CSV or JSON Lines")]);
     }
-    let raw: RawFile = toml::from_str(text).map_err(|error| {
-        let mut bad = BadInput::new(file, error.message());
-        bad.line = error.span().map(|span| line_of(text, span.start));
-        bad.hint = suggestion(error.message());
-        vec![bad]
-    })?;
+    let raw: RawFile = toml::from_str(text).map_err(|error| vec![BadInput::of_toml(file, text, &error)])?;
     let number = u16::try_from(plant.files.len()).unwrap_or(u16::MAX);
     plant.files.push(file.to_owned());
     let mut reader = Reader { file, text, number, problems: Vec::new() };

@@ -1,6 +1,7 @@
 //! What is wrong with an input: where, whose fault, what to do.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::Serialize;
 
@@ -11,6 +12,9 @@ pub struct BadInput {
     /// Counted from 1; `None` where the file as a whole is meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
+    /// Characters of the line, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<NonZeroU32>,
     /// The key or column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -28,6 +32,9 @@ impl fmt::Display for BadInput {
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
+        if let Some(column) = self.column {
+            write!(f, ":{column}")?;
+        }
         if let Some(key) = &self.key {
             write!(f, ": {key}")?;
         }
@@ -38,7 +45,22 @@ impl fmt::Display for BadInput {
 
 impl BadInput {
     pub fn new(file: &str, what: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line: None, key: None, what: what.into(), hint: None }
+        Self { file: file.to_owned(), line: None, column: None, key: None, what: what.into(), hint: None }
+    }
+
+    /// A TOML file of the wrong form, in one line.
+    pub fn of_toml(file: &str, text: &str, error: &toml::de::Error) -> Self {
+        let message = error.message();
+        let mut bad = Self::new(file, message.lines().map(str::trim).collect::<Vec<_>>().join("; "));
+        if let Some(span) = error.span() {
+            let before = text.get(..span.start).unwrap_or_default();
+            bad.line = Some(line_of(text, span.start));
+            let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+            bad.column = u32::try_from(column).ok().and_then(NonZeroU32::new);
+        }
+        let missing = message.starts_with("missing field").then(|| "add it: it has no default".to_owned());
+        bad.hint = suggestion(message).or(missing);
+        bad
     }
 
     #[must_use]
@@ -112,7 +134,50 @@ pub(crate) fn line_of(text: &str, at: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    #[test]
+    fn an_error_of_a_toml_file_is_one_line_with_its_place_and_what_to_do() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only what is wrong is looked at")]
+        struct Form {
+            capacity: u64,
+            rack: Option<String>,
+        }
+        for (text, said) in [
+            (
+                "capcity = 1",
+                "f.toml:1:1: unknown field `capcity`, expected `capacity` or `rack`; did you mean \"capacity\"?",
+            ),
+            ("rack = \"é\"", "f.toml:1:1: missing field `capacity`; add it: it has no default"),
+            ("\ncapacity = \"x\"", "f.toml:2:12: invalid type: string \"x\", expected u64"),
+        ] {
+            let error = toml::from_str::<Form>(text).unwrap_err();
+            assert_eq!(BadInput::of_toml("f.toml", text, &error).to_string(), said);
+        }
+        for text in
+            ["x = [", "x = \"\"\"a", "[a\nb = 1", "capacity = 1\ncapacity = 2", "capacity = 1 2", "\u{0}"]
+        {
+            let error = toml::from_str::<Form>(text).unwrap_err();
+            let said = BadInput::of_toml("f.toml", text, &error).to_string();
+            assert_eq!(said.lines().count(), 1, "{said}");
+            assert!(said.starts_with("f.toml:1:") || said.starts_with("f.toml:2:"), "{said}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_wrong_with_a_toml_file_is_one_line(text in "[a-c\\[\\]{}=\"'\\\\\n\r\t#., 0-9é\u{0}]{0,60}") {
+            if let Err(error) = toml::from_str::<toml::Table>(&text) {
+                let said = BadInput::of_toml("f.toml", &text, &error).to_string();
+                prop_assert_eq!(said.lines().count(), 1, "{}", said);
+                prop_assert!(said.starts_with("f.toml:") && said.len() < 400, "{}", said);
+            }
+        }
+    }
 
     #[test]
     fn the_nearest_word_is_found_and_a_far_one_is_not() {

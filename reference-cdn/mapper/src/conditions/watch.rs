@@ -133,6 +133,13 @@ impl Watch {
         probes[kind].take(now, succeeded, rules);
     }
 
+    /// A kind of probe does not ask a server any more: what it last said is of a time that is over.
+    pub fn unprobe(&mut self, key: u64, kind: usize) {
+        if let Some(probes) = self.servers.entry(key).probes.get_mut(kind) {
+            *probes = Probes::default();
+        }
+    }
+
     /// Takes the outcome of asking a site's low-level name servers: whether any of them answered.
     pub fn probe_names(&mut self, now: u64, site: &str, succeeded: bool, rules: &Rules) {
         self.names.entry(site.to_owned()).or_default().take(now, succeeded, rules);

@@ -190,7 +190,7 @@ pub fn explain(map: &Map, name: &str, steerable: Steerable, client: IpAddr) -> E
             how: how(choice.how, question.strictness),
             addresses: choice.servers().iter().filter_map(|server| address(*server)).collect(),
             alias,
-            scope: routes.find(client, choice.by_unit).scope,
+            scope: routes.scope(client, choice.alike),
             sites: considered,
             servers,
         });
@@ -198,7 +198,7 @@ pub fn explain(map: &Map, name: &str, steerable: Steerable, client: IpAddr) -> E
     if let [v4, v6] = explanation.answers.as_mut_slice() {
         // A name has either addresses or another name, and what IPv4 has decides which.
         if v4.alias.is_some() {
-            (v6.alias, v6.how) = (v4.alias.clone(), v4.how);
+            (v6.alias, v6.how, v6.scope) = (v4.alias.clone(), v4.how, v4.scope);
             v6.addresses.clear();
             v6.servers.iter_mut().for_each(|server| server.chosen = false);
         } else if v6.alias.take().is_some() {

@@ -64,13 +64,18 @@ pub struct Choice {
     list: [ServerId; MOST_ADDRESSES],
     count: usize,
     pub how: How,
-    /// More servers carry the name than the answer has room for, so that units are told apart.
-    pub by_unit: bool,
+    /// Units of which parts are given the same servers in the same order, a bit for each part: all, unless more servers carry the name
+    /// than the answer has room for.
+    pub alike: u64,
 }
+
+/// All parts: an answer does not go by units.
+pub const ALL_PARTS: u64 = u64::MAX;
+const _: () = assert!(PARTS as u32 == u64::BITS, "a bit for each part");
 
 impl Choice {
     fn new(how: How) -> Self {
-        Self { list: [ServerId(0); MOST_ADDRESSES], count: 0, how, by_unit: false }
+        Self { list: [ServerId(0); MOST_ADDRESSES], count: 0, how, alike: ALL_PARTS }
     }
 
     pub fn servers(&self) -> &[ServerId] {
@@ -156,20 +161,23 @@ fn share(network: &Network, holders: &Holders, question: &Question, room: u8, ch
         }
         return;
     }
-    choice.by_unit = true;
     let capacity = |server: &ServerId| u64::from(network.servers[server.0 as usize].capacity.max(1));
     let all: u64 = holders.iter().map(capacity).sum();
     // Each name begins elsewhere, so that the parts of many names do not add up on one server.
     let turned = question.content % all;
-    let point = (u64::from(question.part) * all / u64::from(PARTS) + turned) % all;
+    let point = |part: u8| (u64::from(part) * all / u64::from(PARTS) + turned) % all;
+    let own = point(question.part);
     let mut passed = 0;
     let mut first = 0;
     for (at, server) in holders.iter().enumerate() {
-        passed += capacity(server);
-        if point < passed {
+        let reach = passed..passed + capacity(server);
+        if reach.contains(&own) {
             first = at;
+            let same = (0..PARTS).filter(|part| reach.contains(&point(*part)));
+            choice.alike &= same.fold(0, |alike, part| alike | 1 << part);
             break;
         }
+        passed = reach.end;
     }
     let rack = |server: ServerId| network.servers[server.0 as usize].rack;
     let turned = || (0..holders.len()).map(|step| holders[(first + step) % holders.len()]);

@@ -157,7 +157,10 @@ fn clients_are_spread_over_all_who_carry_a_hot_name() {
             strictness: Strictness::Serving,
         };
         let choice = choose(&network, &conditions, &question, &mut Vec::new(), &mut ());
-        assert!(choice.by_unit && choice.servers().len() == 2);
+        assert!(choice.servers().len() == 2);
+        // Of 15 shares of capacity 4 are the first server's, and there are 64 parts.
+        let alike = choice.alike.count_ones();
+        assert!(choice.alike >> part & 1 == 1 && (4..=18).contains(&alike), "{part}: {:b}", choice.alike);
         named[choice.servers()[0].0 as usize] += 1;
     }
     assert_eq!(named.iter().sum::<i32>(), i32::from(PARTS));
@@ -341,27 +344,27 @@ proptest! {
         }
     }
 
-    /// A scope one bit shorter would take in a client of another route or share.
+    /// A scope one bit shorter would take in a client that is answered otherwise.
     #[test]
-    fn no_scope_is_longer_than_it_must_be(
+    fn a_wider_scope_would_hold_another_answer(
         (network, conditions) in any_map(),
         others in proptest::collection::vec(any::<u64>(), 4),
     ) {
-        let map = Map::new(Epoch(1), Arc::new(network.clone()), conditions, 4);
+        let mut steerer = steerer(&network, &conditions);
         let probes = probes(&network, &others);
-        for fine in [false, true] {
-            let Some(routes) = map.routes(ServiceId(0), Family::V4) else { return Ok(()) };
-            for client in &probes {
-                let found = routes.find(*client, fine);
-                if found.scope == 0 {
-                    continue;
-                }
-                let differs = |other: &IpAddr| {
-                    let other = routes.find(*other, fine);
-                    (other.route, other.part) != (found.route, found.part)
+        let services = 0..network.services.len();
+        for host in services.flat_map(|service| [format!("a{service}"), format!("b{service}")]) {
+            let mut ask = |client: &IpAddr| (*client, ask(&mut steerer, &host, *client).unwrap());
+            let all: Vec<_> = probes.iter().map(&mut ask).collect();
+            for (client, (answer, scopes)) in &all {
+                let differs = |scope: u8, differs: &dyn Fn(&Answer) -> bool| {
+                    let wider = |(other, _): &&(IpAddr, _)| in_scope(*client, *other, scope - 1);
+                    scope == 0 || all.iter().filter(wider).any(|(_, (other, _))| other.2 != answer.2 || differs(other))
                 };
-                let wider = probes.iter().filter(|other| in_scope(*client, **other, found.scope - 1));
-                prop_assert!(wider.clone().any(differs), "{} has scope {}", client, found.scope);
+                let v4 = differs(scopes.v4, &|other| other.0 != answer.0);
+                prop_assert!(v4, "{} from {}: IPv4 {:?} has scope {}", host, client, answer, scopes.v4);
+                let v6 = differs(scopes.v6, &|other| other.1 != answer.1);
+                prop_assert!(v6, "{} from {}: IPv6 {:?} has scope {}", host, client, answer, scopes.v6);
             }
         }
     }

@@ -28,7 +28,8 @@ use crate::conditions::Conditions;
 use crate::decide::Family;
 use crate::network::{NameServer, Network, ServiceId};
 
-/// Which map answered: grows by one with each map that is published.
+/// Which map answered: later ones have larger numbers, and none comes again. Those of a mapper that builds maps are the second since
+/// 1970 in which it made them, or the next number that is free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 

@@ -145,9 +145,12 @@ impl Publisher {
         Ok(Self { folder: folder.to_owned(), keep, last, network: None, leftover: None, lock })
     }
 
-    /// The epoch that the next map needs at least.
-    pub fn next(&self) -> Epoch {
-        Epoch(self.last.map_or(1, |last| last.0.saturating_add(1)))
+    /// The epoch of the next map, made at `time` (milliseconds since 1970).
+    ///
+    /// It follows those before, and is the second since 1970 at least: a map that queries were answered from but that could
+    /// not be written leaves no trace here, and its epoch must not come again for another one.
+    pub fn next(&self, time: u64) -> Epoch {
+        Epoch((time / 1000).max(self.last.map_or(1, |last| last.0.saturating_add(1))))
     }
 
     /// Why old maps were not removed when the last one was published: the disk fills up until they are.
@@ -442,13 +445,8 @@ impl Reader {
         let digest = match peek(&conditions) {
             Ok((_, digest)) => digest,
             Err(PublishError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
-                let mut kept: Vec<u64> =
-                    epochs(&self.folder)?.into_iter().map(|(epoch, _)| epoch.0).collect();
-                kept.sort_unstable();
-                let kept = match (kept.first(), kept.last()) {
-                    (Some(first), Some(last)) => format!("{first} to {last}"),
-                    _ => "none".to_owned(),
-                };
+                let kept = epochs(&self.folder)?.into_iter().map(|(epoch, _)| epoch).collect();
+                let kept = neighbours(kept, epoch);
                 return Err(PublishError::Gone { path: self.folder.clone(), epoch, kept });
             }
             Err(error) => return Err(error),
@@ -478,6 +476,16 @@ impl Reader {
             .map_err(|error| PublishError::File { path: conditions.to_owned(), error })?;
         Ok(Edition { epoch: stamp.epoch, time: stamp.time, digest, network: known, conditions: now })
     }
+}
+
+/// Which epochs there are, and those before and after one that is not among them.
+fn neighbours(mut kept: Vec<Epoch>, wanted: Epoch) -> String {
+    kept.sort_unstable();
+    let (Some(first), Some(last)) = (kept.first(), kept.last()) else { return "none".to_owned() };
+    let after = kept.partition_point(|epoch| *epoch < wanted);
+    let next: Vec<_> = kept[after.saturating_sub(1)..].iter().take(if after == 0 { 1 } else { 2 }).collect();
+    let next = next.iter().map(|epoch| epoch.0.to_string()).collect::<Vec<_>>().join(" and ");
+    format!("{} from {} to {}, next to it {next}", kept.len(), first.0, last.0)
 }
 
 /// The epoch that was in force at a time, in milliseconds since 1970: of those that are kept.

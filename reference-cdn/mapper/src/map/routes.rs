@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Table as Used;
 use super::runs::{Address, Runs};
 use crate::conditions::{Conditions, PARTS, Standing};
-use crate::decide::{Family, Route, Strictness, Usable, part_of_unit, sites::sites};
+use crate::decide::{ALL_PARTS, Family, Route, Strictness, Usable, part_of_unit, sites::sites};
 use crate::network::{
     Fallback, Features, NameServer, Network, Ranked, ServerId, ServiceId, SiteId, UnitId, upper,
 };
@@ -185,6 +185,16 @@ impl Routes {
         }
     }
 
+    /// The length of the widest prefix around a client's address whose clients are all routed so and of these parts, as it is
+    /// itself; a bit for each part.
+    pub fn scope(&self, client: IpAddr, parts: u64) -> u8 {
+        match client {
+            _ if parts == ALL_PARTS => self.find(client, false).scope,
+            IpAddr::V4(address) => scope(&self.table.spaces.v4, u32::from(address), parts),
+            IpAddr::V6(address) => scope(&self.table.spaces.v6, upper(address), parts),
+        }
+    }
+
     fn in_space<A: Address>(&self, space: &Both<A>, address: A, fine: bool) -> Routed {
         let runs = if fine { &space.fine } else { &space.coarse };
         // A network without prefixes has no units: everybody gets what is there, or nothing.
@@ -198,6 +208,13 @@ impl Routes {
         let Now { route, since } = known.unwrap_or(Now { route: Route::default(), since: u64::MAX });
         Routed { route, since, part: part as u8, scope }
     }
+}
+
+fn scope<A: Address>(space: &Both<A>, address: A, parts: u64) -> u8 {
+    let Some(own) = space.fine.value(address) else { return 0 };
+    let split = |value: u32| (value / u32::from(PARTS), value % u32::from(PARTS));
+    let alike = |value: u32| split(value).0 == split(own).0 && parts >> split(value).1 & 1 == 1;
+    space.fine.scope(address, alike)
 }
 
 /// Since which epoch each site's servers are as they are, and what of its names is hot. Answers of a route follow from these two of its

@@ -42,6 +42,9 @@ impl Address for u64 {
     }
 }
 
+/// Neighbours on each side of a run that are looked at: what a query costs is bounded whatever the map.
+const FAR: usize = 256;
+
 /// Runs of one value, ascending, the first from address 0. Neighbours differ in value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runs<A> {
@@ -101,9 +104,28 @@ impl<A: Address> Runs<A> {
     /// way what comes after.
     pub fn find(&self, address: A) -> Option<(u32, u8)> {
         let at = self.at(address)?;
-        let before = self.starts[at].before().map(|before| before.alike(address) + 1);
-        let after = self.starts.get(at + 1).map(|next| next.alike(address) + 1);
-        Some((self.values[at], before.max(after).unwrap_or(0)))
+        Some((self.values[at], self.widest(address, at, at + 1)))
+    }
+
+    /// The length of the widest prefix around an address whose values are all `alike`, as that of the address is.
+    ///
+    /// Where more than [`FAR`] neighbours in a row are, it is that of the address's own run: shorter ones would hold as well.
+    pub fn scope(&self, address: A, alike: impl Fn(u32) -> bool) -> u8 {
+        let Some(at) = self.at(address) else { return 0 };
+        let like = |value: &&u32| alike(**value);
+        let before = self.values[..at].iter().rev().take(FAR).take_while(like).count();
+        let after = self.values[at + 1..].iter().take(FAR).take_while(like).count();
+        if before.max(after) == FAR {
+            return self.widest(address, at, at + 1);
+        }
+        self.widest(address, at - before, at + 1 + after)
+    }
+
+    /// The length of the widest prefix around an address within the runs `first..end`, in which it is.
+    fn widest(&self, address: A, first: usize, end: usize) -> u8 {
+        let before = self.starts[first].before().map(|before| before.alike(address) + 1);
+        let after = self.starts.get(end).map(|next| next.alike(address) + 1);
+        before.max(after).unwrap_or(0)
     }
 }
 
@@ -116,6 +138,21 @@ mod tests {
     fn a_single_run_is_everybody() {
         let runs = Runs::new([(0_u32, 7)].into_iter());
         assert_eq!(runs.find(u32::MAX), Some((7, 0)));
+    }
+
+    #[test]
+    fn runs_that_are_alike_are_one_up_to_a_bound() {
+        // Two values in turn, and a third before and after; a run is 256 addresses.
+        let runs = |count: u32| {
+            let turns = (1..=count).map(|at| (at << 8, at % 2));
+            Runs::new([(0, 2)].into_iter().chain(turns).chain([((count + 1) << 8, 2)]))
+        };
+        let few = runs(7);
+        assert_eq!((few.find(0x4aa), few.scope(0x4aa, |value| value < 2)), (Some((0, 24)), 22));
+        assert_eq!(few.scope(0x1aa, |value| value < 2), 24);
+        assert_eq!(few.scope(0x4aa, |_| true), 0);
+        let many = runs(FAR as u32 * 2 + 7);
+        assert_eq!(many.scope(FAR as u32 + 4 << 8, |value| value < 2), 24);
     }
 
     proptest! {

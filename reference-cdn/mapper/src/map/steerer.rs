@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::{Map, Routed, Table};
 use crate::decide::placement::Drawn;
-use crate::decide::{Family, How, Question, Route, Strictness, choose, mix};
+use crate::decide::{ALL_PARTS, Family, How, Question, Route, Strictness, choose, mix};
 use crate::network::{MOST_ADDRESSES, NameServer, Order, Server, ServiceId, SiteId};
 use crate::steer::{Client, Scopes, Steerable, Steered, Steering};
 
@@ -49,20 +49,28 @@ pub struct Steerer {
     out: Ready,
 }
 
-/// An answer that is ready, two to a slot: by name and route, and by the unit's part where that matters.
+/// An answer that is ready, two to a slot: by name and route, and by the unit's part where that matters. Most answers take but the first
+/// of its cache lines.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 struct Ready {
     key: Key,
     /// In which epoch it was made, and asked for last.
     made: u64,
     asked: u64,
     kind: Kind,
+    /// It is another one for units of other parts.
+    by_unit: bool,
     count4: u8,
     count6: u8,
     v4: [Ipv4Addr; MOST_ADDRESSES],
     v6: [Ipv6Addr; MOST_ADDRESSES],
+    /// For IPv4 and IPv6, units of which parts are answered so ([`Choice::alike`](crate::decide::Choice)).
+    alike: [u64; 2],
 }
+
+const _: () = assert!(std::mem::offset_of!(Ready, v4) + 2 * size_of::<Ipv4Addr>() <= 64);
+const _: () = assert!(size_of::<Ready>() == 256);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
@@ -77,10 +85,7 @@ struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Empty,
-    /// These addresses, whatever the unit.
     Addresses,
-    /// Look again with the unit's part.
-    ByUnit,
     Alias,
 }
 
@@ -100,10 +105,12 @@ const EMPTY: Ready = Ready {
     made: 0,
     asked: 0,
     kind: Kind::Empty,
+    by_unit: false,
     count4: 0,
     count6: 0,
     v4: [Ipv4Addr::UNSPECIFIED; MOST_ADDRESSES],
     v6: [Ipv6Addr::UNSPECIFIED; MOST_ADDRESSES],
+    alike: [ALL_PARTS; 2],
 };
 
 impl Steerer {
@@ -114,15 +121,19 @@ impl Steerer {
         Self { published, map, ready, scratch: Vec::new(), out: EMPTY }
     }
 
-    /// Where the answer to a client is in `ready`, and its scope.
-    fn look_up(&mut self, name: Steerable, table: Table, client: IpAddr) -> (usize, u8) {
+    /// Where the answer to a client is in `ready`, and its scopes.
+    fn look_up(&mut self, name: Steerable, table: Table, client: IpAddr) -> (usize, Scopes) {
         let routed = self.map.table(table.number).find(client, false);
         let at = self.place(name, table, routed, ANY_PART);
-        if self.ready[at].kind != Kind::ByUnit {
-            return (at, routed.scope);
+        // That there is nothing of a family is so for everybody.
+        let of = |family: bool, scope: u8| if family { scope } else { 0 };
+        if !self.ready[at].by_unit {
+            return (at, Scopes { v4: of(table.v4, routed.scope), v6: of(table.v6, routed.scope) });
         }
         let routed = self.map.table(table.number).find(client, true);
-        (self.place(name, table, routed, routed.part), routed.scope)
+        let at = self.place(name, table, routed, routed.part);
+        let [v4, v6] = self.ready[at].alike.map(|parts| self.map.table(table.number).scope(client, parts));
+        (at, Scopes { v4: of(table.v4, v4), v6: of(table.v6, v6) })
     }
 
     /// The place of an answer, made ready if it is not. It is made anew when one of its sites is not any more as it was then; a new map
@@ -177,9 +188,9 @@ impl Steerer {
             };
             let choice =
                 choose(&self.map.network, &self.map.conditions, &question, &mut self.scratch, &mut ());
-            if choice.by_unit && key.part == ANY_PART {
-                ready.kind = Kind::ByUnit;
-            } else if choice.how == How::Alias {
+            ready.alike[family as usize] = choice.alike;
+            ready.by_unit |= choice.alike != ALL_PARTS;
+            if choice.how == How::Alias {
                 ready.kind = Kind::Alias;
             }
             for server in choice.servers() {
@@ -235,15 +246,15 @@ impl Steering for Steerer {
                 (None, Scopes::default())
             }
             (Some(table), None) | (None, Some(table)) => {
-                let (at, scope) = self.look_up(name, table, client.address);
-                (Some(at), Scopes::both(scope))
+                let (at, scopes) = self.look_up(name, table, client.address);
+                (Some(at), scopes)
             }
             (Some(first), Some(second)) => {
                 // What IPv4 has decides between addresses and another name: whoever has it alone must get somewhere, and who has both does
                 // either way.
-                let (at, v4) = self.look_up(name, first, client.address);
+                let (at, Scopes { v4, .. }) = self.look_up(name, first, client.address);
                 self.out = self.ready[at];
-                let (at, v6) = self.look_up(name, second, client.address);
+                let (at, Scopes { v6, .. }) = self.look_up(name, second, client.address);
                 let other = &self.ready[at];
                 (self.out.v6, self.out.count6) = (other.v6, other.count6);
                 (None, Scopes { v4, v6 })
@@ -254,7 +265,8 @@ impl Steering for Steerer {
         };
         let ttl = service.ttl;
         if at.map_or(&self.out, |at| &self.ready[at]).kind == Kind::Alias {
-            let scope = scopes.of_all();
+            // Where both families have sites of their own, IPv4 decides.
+            let scope = if second.is_some() { scopes.v4 } else { scopes.of_all() };
             return Steered::Alias { target: self.map.names().alias(name.service), ttl, scope };
         }
         let ready = match (at, service.order) {

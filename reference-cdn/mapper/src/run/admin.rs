@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use control::load_report::{self, Keys};
+use control::load_report;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -35,8 +35,6 @@ const BODY: Duration = Duration::from_secs(10);
 const TOTAL: Duration = Duration::from_secs(300);
 
 struct Admin {
-    token: String,
-    keys: Keys,
     bodies: Semaphore,
     shared: Arc<Shared>,
 }
@@ -44,8 +42,6 @@ struct Admin {
 pub(super) fn listen(
     runtime: &Runtime,
     address: SocketAddr,
-    token: String,
-    keys: Keys,
     shared: Arc<Shared>,
 ) -> Result<SocketAddr, RunError> {
     let failed = |error| RunError::Bind { what: "admin.listen", address, error };
@@ -54,7 +50,7 @@ pub(super) fn listen(
     let bound = listener.local_addr().map_err(failed)?;
     let _guard = runtime.enter();
     let listener = TcpListener::from_std(listener).map_err(failed)?;
-    runtime.spawn(accept(listener, Arc::new(Admin { token, keys, bodies: Semaphore::new(BODIES), shared })));
+    runtime.spawn(accept(listener, Arc::new(Admin { bodies: Semaphore::new(BODIES), shared })));
     Ok(bound)
 }
 
@@ -123,7 +119,7 @@ impl Admin {
             };
         }
         let given = request.headers().get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
-        let expected = format!("Bearer {}", self.token);
+        let expected = format!("Bearer {}", self.shared.token.load());
         let allowed = given.is_some_and(|given| {
             aws_lc_rs::constant_time::verify_slices_are_equal(given, expected.as_bytes()).is_ok()
         });
@@ -143,10 +139,7 @@ impl Admin {
             (&Method::GET, "/explain") => self.explain(&query),
             (&Method::POST, "/withdraw" | "/restore") => self.withdraw(&query, path == "/withdraw").await,
             (&Method::POST, "/accept") => self.accept_held().await,
-            (&Method::POST, "/reload") => match self.shared.reload() {
-                Ok(()) => text(StatusCode::OK, "reloaded"),
-                Err(error) => text(StatusCode::CONFLICT, error.to_string()),
-            },
+            (&Method::POST, "/reload") => self.reload().await,
             (_, "/status" | "/metrics" | "/explain" | "/withdraw" | "/restore" | "/accept" | "/reload") => {
                 text(StatusCode::METHOD_NOT_ALLOWED, format!("{path} is not for {method}"))
             }
@@ -179,7 +172,7 @@ impl Admin {
         };
         let counts = &self.shared.reports;
         counts.received.add();
-        match load_report::read_json(&body, &self.keys, id, &mac) {
+        match load_report::read_json(&body, &self.shared.keys.load(), id, &mac) {
             Ok(reports) => match counts.hand_over(&self.shared.orders, reports) {
                 true => text(StatusCode::ACCEPTED, "taken"),
                 false => text(StatusCode::SERVICE_UNAVAILABLE, "too many reports wait"),
@@ -234,6 +227,16 @@ impl Admin {
             Some(true) => text(StatusCode::OK, "accepted"),
             Some(false) => text(StatusCode::NOT_FOUND, "no map is held back"),
             None => text(StatusCode::SERVICE_UNAVAILABLE, "too much to do"),
+        }
+    }
+
+    /// What is read may be large: load reports and others go on meanwhile.
+    async fn reload(&self) -> Answer {
+        let shared = Arc::clone(&self.shared);
+        match tokio::task::spawn_blocking(move || shared.reload()).await {
+            Ok(reloaded) if reloaded.is_right() => text(StatusCode::OK, reloaded.to_text()),
+            Ok(reloaded) => text(StatusCode::CONFLICT, reloaded.to_text()),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot be read again: {error}")),
         }
     }
 

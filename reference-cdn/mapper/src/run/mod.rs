@@ -4,13 +4,14 @@
 //! publishes maps; a runtime of its own takes load reports and serves operators. Queries never wait for any of the others.
 
 mod admin;
+mod check;
 pub mod config;
+mod hidden;
 mod keeper;
-#[cfg(test)]
-mod keeper_tests;
 mod names;
 mod outside;
 mod probes;
+mod reload;
 mod reports;
 
 use std::net::SocketAddr;
@@ -20,8 +21,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 pub use admin::explain_name;
 use arc_swap::ArcSwap;
+pub use check::{Checked, check};
 pub use config::{Config, ConfigError};
+use control::load_report::Keys;
 pub use keeper::{Keeper, Order, Status};
+pub use reload::Reloaded;
 use tokio::sync::mpsc;
 
 use crate::authority::{Authority, Current};
@@ -83,6 +87,12 @@ pub(crate) struct Shared {
     pub config: Config,
     pub published: Arc<Published>,
     pub authority: Current,
+    /// Of load reports.
+    pub keys: ArcSwap<Keys>,
+    /// That operators show; empty where nobody is asked for it.
+    pub token: ArcSwap<String>,
+    pub certificate: std::sync::OnceLock<server::ServerCertificate>,
+    pub reloading: std::sync::Mutex<()>,
     pub status: ArcSwap<Status>,
     pub orders: mpsc::Sender<Order>,
     pub metrics: std::sync::OnceLock<server::Metrics>,
@@ -120,6 +130,7 @@ impl Mapper {
         let (orders, inbox) = mpsc::channel(ORDERS);
         let mut keeper = Keeper::new(&config, outside.clone())?;
         let first = keeper.first()?;
+        warn_of_hidden(&settings, &first.network);
         let published = Published::new(first);
         let bound = server::bind(config.server())?;
         let mut addresses =
@@ -127,6 +138,10 @@ impl Mapper {
         let shared = Arc::new(Shared {
             published: Arc::clone(&published),
             authority: Arc::new(ArcSwap::from_pointee(settings)),
+            keys: ArcSwap::from_pointee(keys),
+            token: ArcSwap::from_pointee(token.unwrap_or_default()),
+            certificate: std::sync::OnceLock::new(),
+            reloading: std::sync::Mutex::default(),
             status: ArcSwap::from_pointee(keeper.status()),
             orders: orders.clone(),
             metrics: std::sync::OnceLock::new(),
@@ -144,10 +159,10 @@ impl Mapper {
             .build()
             .map_err(RunError::Thread)?;
         if let Some(load) = &shared.config.load {
-            addresses.load = Some(reports::listen(&runtime, load.listen, keys.clone(), Arc::clone(&shared))?);
+            addresses.load = Some(reports::listen(&runtime, load.listen, Arc::clone(&shared))?);
         }
-        if let (Some(admin), Some(token)) = (&shared.config.admin, token) {
-            addresses.admin = Some(admin::listen(&runtime, admin.listen, token, keys, Arc::clone(&shared))?);
+        if let Some(admin) = &shared.config.admin {
+            addresses.admin = Some(admin::listen(&runtime, admin.listen, Arc::clone(&shared))?);
         }
         for (kind, probe) in shared.config.probes.iter().enumerate() {
             runtime.spawn(probes::run(kind, probe.clone(), Arc::clone(&shared)));
@@ -175,6 +190,9 @@ impl Mapper {
         };
         let server = bound.run(make)?;
         let _ = shared.metrics.set(server.metrics());
+        if let Some(certificate) = server.certificate() {
+            let _ = shared.certificate.set(certificate);
+        }
         let keeper = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -200,14 +218,8 @@ impl Mapper {
         &self.addresses
     }
 
-    /// Reads zones, keys and certificates again, and looks at the inputs at once.
-    ///
-    /// # Errors
-    /// What cannot be used; it stays as it was.
-    pub fn reload(&self) -> Result<(), ConfigError> {
-        if let Some(server) = self.server.as_ref().filter(|_| self.shared.config.tls.is_some()) {
-            server.reload_certificate().map_err(|error| ConfigError::one(error.to_string()))?;
-        }
+    /// Reads again what may change while it runs: certificate, zones, keys, token; and looks at the inputs at once.
+    pub fn reload(&self) -> Reloaded {
         self.shared.reload()
     }
 
@@ -227,23 +239,19 @@ impl Mapper {
     }
 }
 
-impl Shared {
-    pub(crate) fn reload(&self) -> Result<(), ConfigError> {
-        let (cookie, _) = secrets(&self.outside.secret);
-        let settings = self.config.authority(cookie)?;
-        warn_of_keys(&settings, (self.outside.unix)() / 1000);
-        self.authority.store(Arc::new(settings));
-        let _ = self.orders.try_send(Order::Look);
-        Ok(())
-    }
-}
-
 /// Says which zones nobody could validate.
 fn warn_of_keys(settings: &crate::authority::Settings, now: u64) {
     for signer in settings.zones.all().iter().filter_map(|zone| zone.signer.as_ref()) {
         if let Err(what) = signer.check(now) {
             tracing::warn!("{what}");
         }
+    }
+}
+
+/// Says which records of zone files are never answered.
+fn warn_of_hidden(settings: &crate::authority::Settings, network: &crate::network::Network) {
+    for what in hidden::hidden(&settings.zones, network) {
+        tracing::warn!("{what}");
     }
 }
 
@@ -330,8 +338,9 @@ pub fn build_once(config: &Config, outside: &Outside, accept: bool) -> Result<Bu
         .filter(|(name, _)| withdrawn.contains(*name))
         .for_each(|(_, server)| watch.withdraw(server.key, true));
     let conditions = watch.step(now, &built.network, &config.rules);
-    let epoch = publisher.next();
-    publisher.publish(epoch, (outside.unix)(), &Arc::new(built.network), &conditions)?;
+    let time = (outside.unix)();
+    let epoch = publisher.next(time);
+    publisher.publish(epoch, time, &Arc::new(built.network), &conditions)?;
     outcome.epoch = Some(epoch.0);
     Ok(outcome)
 }

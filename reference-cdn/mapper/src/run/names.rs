@@ -1,4 +1,4 @@
-//! Asks low-level name servers whether they answer, as the top level's resolvers will.
+//! Asks low-level name servers whether they answer, as the top level's resolvers will: each at each of its addresses.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -10,11 +10,16 @@ use hickory_net::client::{Client, ClientHandle as _};
 use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::udp::UdpClientStream;
 use hickory_proto::rr::{DNSClass, Name, RecordType};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::Shared;
 use super::config::NameProbe;
 use super::keeper::Order;
+use super::probes::has_way;
+
+/// Questions that wait for their answer at once, each with a socket of its own.
+const AT_ONCE: usize = 256;
 
 /// Asks all of them, again and again.
 pub(super) async fn run(probe: NameProbe, zone: String, shared: Arc<Shared>) {
@@ -27,41 +32,69 @@ pub(super) async fn run(probe: NameProbe, zone: String, shared: Arc<Shared>) {
     };
     let mut ticks = tokio::time::interval(Duration::from_secs(probe.every.max(1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let room = Arc::new(Semaphore::new(AT_ONCE));
     // What came of the last round, so that a change is logged once.
-    let mut known: HashMap<String, bool> = HashMap::new();
+    let mut known = Known::default();
     loop {
         ticks.tick().await;
         let map = shared.published.current();
         let mut round = JoinSet::new();
         for site in map.network.sites.iter().filter(|site| !site.name_servers.is_empty()) {
-            let addresses = site.name_servers.iter().filter_map(|server| {
-                let address = server.v4.map(IpAddr::V4).or(server.v6.map(IpAddr::V6))?;
-                Some(SocketAddr::new(address, probe.port))
+            let addresses = site.name_servers.iter().flat_map(|server| {
+                let both = [server.v4.map(IpAddr::V4), server.v6.map(IpAddr::V6)];
+                both.into_iter().flatten().map(|address| SocketAddr::new(address, probe.port))
             });
-            let (name, zone, addresses) = (site.name.clone(), zone.clone(), addresses.collect::<Vec<_>>());
-            round.spawn(async move {
-                // One that answers is enough: resolvers go on to the next.
-                for address in addresses {
-                    if answers(address, zone.clone(), Duration::from_millis(probe.timeout)).await {
-                        return (name, true);
-                    }
-                }
-                (name, false)
-            });
+            // Of what cannot be asked from here nothing is known.
+            for address in addresses.filter(|address| has_way(*address)) {
+                let (site, zone, room) = (site.name.clone(), zone.clone(), Arc::clone(&room));
+                round.spawn(async move {
+                    let _permit = room.acquire_owned().await;
+                    (site, address, answers(address, zone, Duration::from_millis(probe.timeout)).await)
+                });
+            }
         }
         drop(map);
+        let mut sites: HashMap<String, bool> = HashMap::new();
         while let Some(ended) = round.join_next().await {
-            let Ok((site, succeeded)) = ended else { continue };
-            if known.insert(site.clone(), succeeded).unwrap_or(true) != succeeded {
-                if succeeded {
-                    tracing::info!(site, "a name server of the site answers again");
-                } else {
-                    tracing::warn!(site, "no name server of the site answers");
-                }
-            }
+            let Ok((site, address, answers)) = ended else { continue };
+            known.note_address(&site, address, answers);
+            // One that answers is enough: resolvers go on to the next.
+            *sites.entry(site).or_default() |= answers;
+        }
+        for (site, succeeded) in sites {
+            known.note_site(&site, succeeded);
             if shared.orders.send(Order::NamesProbed { site, succeeded }).await.is_err() {
                 return;
             }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    sites: HashMap<String, bool>,
+    addresses: HashMap<SocketAddr, bool>,
+}
+
+impl Known {
+    fn note_address(&mut self, site: &str, address: SocketAddr, answers: bool) {
+        let address_text = address.ip().to_string();
+        match (self.addresses.insert(address, answers).unwrap_or(true), answers) {
+            (true, false) => tracing::warn!(
+                site,
+                address = address_text,
+                "the name server does not answer at this address"
+            ),
+            (false, true) => tracing::info!(site, address = address_text, "the name server answers again"),
+            _ => {}
+        }
+    }
+
+    fn note_site(&mut self, site: &str, succeeded: bool) {
+        match (self.sites.insert(site.to_owned(), succeeded).unwrap_or(true), succeeded) {
+            (true, false) => tracing::warn!(site, "no name server of the site answers"),
+            (false, true) => tracing::info!(site, "a name server of the site answers again"),
+            _ => {}
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use control::load_report::{self, Keys, LONGEST, LoadReport, Refused};
+use control::load_report::{self, LONGEST, LoadReport, Refused};
 use tokio::net::UdpSocket;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -87,7 +87,6 @@ impl Counts {
 pub(super) fn listen(
     runtime: &Runtime,
     address: SocketAddr,
-    keys: Keys,
     shared: Arc<Shared>,
 ) -> Result<SocketAddr, RunError> {
     let failed = |error| RunError::Bind { what: "load.listen", address, error };
@@ -100,11 +99,11 @@ pub(super) fn listen(
     let bound = socket.local_addr().map_err(failed)?;
     let _guard = runtime.enter();
     let socket = UdpSocket::from_std(socket).map_err(failed)?;
-    runtime.spawn(receive(socket, keys, shared));
+    runtime.spawn(receive(socket, shared));
     Ok(bound)
 }
 
-async fn receive(socket: UdpSocket, keys: Keys, shared: Arc<Shared>) {
+async fn receive(socket: UdpSocket, shared: Arc<Shared>) {
     let mut datagram = [0; LONGEST + 1];
     let mut batch = Vec::new();
     let mut turn = 0;
@@ -118,7 +117,7 @@ async fn receive(socket: UdpSocket, keys: Keys, shared: Arc<Shared>) {
         match socket.try_recv_from(&mut datagram) {
             Ok((length, _)) => {
                 shared.reports.received.add();
-                match load_report::read(&datagram[..length], &keys) {
+                match load_report::read(&datagram[..length], &shared.keys.load()) {
                     Ok(report) => batch.push(report),
                     Err(why) => shared.reports.refuse(&why),
                 }

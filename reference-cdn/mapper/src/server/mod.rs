@@ -194,6 +194,20 @@ impl Drop for Watched {
     }
 }
 
+/// The certificate of a server that answers: anybody who has it can have it replaced, from any thread.
+#[derive(Clone, Debug)]
+pub struct ServerCertificate(Arc<Certificate>);
+
+impl ServerCertificate {
+    /// As [`Server::reload_certificate`].
+    ///
+    /// # Errors
+    /// What is wrong with which file; the certificate stays as it was.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        self.0.reload()
+    }
+}
+
 /// A server that answers.
 pub struct Server {
     stop: Arc<AtomicBool>,
@@ -245,6 +259,11 @@ impl Server {
     /// What is wrong with which file; the certificate stays as it was.
     pub fn reload_certificate(&self) -> Result<(), TlsError> {
         self.certificate.as_ref().ok_or(TlsError::NotConfigured)?.reload()
+    }
+
+    /// Its certificate for TLS, if it has one.
+    pub fn certificate(&self) -> Option<ServerCertificate> {
+        self.certificate.clone().map(ServerCertificate)
     }
 
     /// Stops: each thread finishes the batch in its hands, connections are closed, and all addresses are free when this returns.

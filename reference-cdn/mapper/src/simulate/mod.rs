@@ -17,7 +17,7 @@ use control::load_report::{LoadReport, NameLoad, State};
 use serde::Serialize;
 
 pub use page::page;
-pub use scenario::{Event, Scenario, ScenarioError, What};
+pub use scenario::{Event, Scenario, What};
 
 use crate::conditions::{Conditions, Rules, Standing, Watch};
 use crate::decide::mix;

@@ -2,9 +2,13 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use serde::Deserialize;
+use toml::Spanned;
 
+use crate::build::BadInput;
+use crate::build::problem::{line_of, nearest};
 use crate::conditions::Rules;
 use crate::network::{Network, ServerId};
 
@@ -15,6 +19,8 @@ const MOST_FACTOR: u64 = 10_000;
 /// Most of everything that a scenario may have, so that it ends.
 const MOST_SECONDS: u64 = 86_400;
 const MOST_PAIRS: usize = 5_000_000;
+/// Names that a misspelt one is compared with at most.
+const MOST_COMPARED: usize = 10_000;
 
 /// A network with its clients, and what happens to them.
 #[derive(Clone, Debug)]
@@ -106,33 +112,23 @@ pub fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-/// Why a scenario cannot be played.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ScenarioError {
-    #[error("{0}")]
-    Toml(String),
-    #[error("{key}: {why}")]
-    Value { key: &'static str, why: String },
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Raw {
-    seconds: u64,
+    seconds: Spanned<u64>,
     #[serde(default)]
     seed: u64,
-    requests: u64,
+    requests: Spanned<u64>,
     #[serde(default = "one_thousand")]
     zipf: u64,
-    requests_of_capacity: u64,
+    requests_of_capacity: Spanned<u64>,
     /// How many resolvers, over the prefixes of the network.
-    resolvers: usize,
+    resolvers: Spanned<usize>,
     #[serde(default = "yes")]
     names_in_reports: bool,
+    rules: Option<Spanned<Rules>>,
     #[serde(default)]
-    rules: Rules,
-    #[serde(default)]
-    event: Vec<Event>,
+    event: Vec<Spanned<Event>>,
 }
 
 fn one_thousand() -> u64 {
@@ -144,14 +140,12 @@ fn yes() -> bool {
 }
 
 impl Scenario {
-    /// Reads a scenario that is played on a network.
+    /// Reads a scenario that is played on a network; `file` is where its text is.
     ///
     /// # Errors
-    /// What is wrong with it, with its line or key.
-    pub fn read(text: &str, network: Network) -> Result<Self, ScenarioError> {
-        let raw: Raw = toml::from_str(text).map_err(|error| ScenarioError::Toml(error.to_string()))?;
-        let wrong = |key, why: String| ScenarioError::Value { key, why };
-        raw.rules.check().map_err(|error| wrong("rules", error.to_string()))?;
+    /// All that is wrong with it, each with its line and what to do.
+    pub fn read(file: &str, text: &str, network: Network) -> Result<Self, Vec<BadInput>> {
+        let raw: Raw = toml::from_str(text).map_err(|error| vec![BadInput::of_toml(file, text, &error)])?;
         let names: Vec<String> = network
             .services
             .iter()
@@ -159,64 +153,25 @@ impl Scenario {
             .filter(|host| !host.contains('*'))
             .cloned()
             .collect();
-        if !(1..=MOST_SECONDS).contains(&raw.seconds) {
-            return Err(wrong("seconds", format!("{} is not between 1 and {MOST_SECONDS}", raw.seconds)));
+        let wrong = raw.check(file, text, &network, &names);
+        if !wrong.is_empty() {
+            return Err(wrong);
         }
-        if raw.requests > MOST_REQUESTS {
-            return Err(wrong("requests", format!("{} a second; at most {MOST_REQUESTS}", raw.requests)));
-        }
-        if raw.requests_of_capacity == 0 {
-            return Err(wrong("requests-of-capacity", "a server must be able to carry something".into()));
-        }
-        if names.is_empty() {
-            return Err(wrong("network", "none of its services has a name without a wildcard".into()));
-        }
-        if raw.resolvers == 0 || raw.resolvers.saturating_mul(names.len()) > MOST_PAIRS {
-            let most = MOST_PAIRS / names.len();
-            let why = format!("{} resolvers for {} names: give it 1 to {most}", raw.resolvers, names.len());
-            return Err(wrong("resolvers", why));
-        }
+        let (resolvers_count, seed) = (raw.resolvers.into_inner(), raw.seed);
         let mut scenario = Self {
-            rules: raw.rules,
-            seconds: raw.seconds,
-            seed: raw.seed,
-            requests: raw.requests,
+            rules: raw.rules.map(Spanned::into_inner).unwrap_or_default(),
+            seconds: raw.seconds.into_inner(),
+            seed,
+            requests: raw.requests.into_inner(),
             zipf: raw.zipf,
-            requests_of_capacity: raw.requests_of_capacity,
-            resolvers: resolvers(&network, raw.resolvers, raw.seed),
+            requests_of_capacity: raw.requests_of_capacity.into_inner(),
+            resolvers: resolvers(&network, resolvers_count, seed),
             names_in_reports: raw.names_in_reports,
-            events: raw.event,
+            events: raw.event.into_iter().map(Spanned::into_inner).collect(),
             shares: shares(names.len(), raw.zipf),
             names,
             network,
         };
-        for event in &scenario.events {
-            if let What::Surge { factor, .. } = event.what
-                && factor > MOST_FACTOR
-            {
-                return Err(wrong(
-                    "event",
-                    format!("at {}: factor {factor}; at most {MOST_FACTOR}", event.at),
-                ));
-            }
-            let known = match &event.what {
-                What::Surge { names, near, .. } => {
-                    let is = |site: &String| scenario.network.sites.iter().any(|known| known.name == *site);
-                    scenario.names.iter().any(|name| matches(names, name)) && near.as_ref().is_none_or(is)
-                }
-                What::ServerDown { server } => scenario.servers_named(server).next().is_some(),
-                What::SiteDown { site } | What::ReportsStop { site } => {
-                    scenario.network.sites.iter().any(|known| known.name == *site)
-                }
-                What::ReportsLost { thousandths } => *thousandths <= 1000,
-            };
-            if !known {
-                return Err(wrong(
-                    "event",
-                    format!("at {}: \"{}\" names nothing of the network", event.at, event.what),
-                ));
-            }
-        }
         scenario.events.sort_by_key(|event| event.at);
         Ok(scenario)
     }
@@ -234,6 +189,107 @@ impl Scenario {
     pub fn servers_at<'a>(&'a self, site: &'a str) -> impl Iterator<Item = ServerId> + 'a {
         let sites = self.network.sites.iter().filter(move |known| known.name == site);
         sites.flat_map(|site| site.servers.clone().map(ServerId))
+    }
+}
+
+impl Raw {
+    /// What cannot be played of it.
+    fn check(&self, file: &str, text: &str, network: &Network, names: &[String]) -> Vec<BadInput> {
+        let mut wrong = Vec::new();
+        let mut say = |span: Range<usize>, key: &str, what: String, hint: &str| {
+            let bad = BadInput::new(file, what).line(line_of(text, span.start)).key(key);
+            wrong.push(bad.hint(hint));
+        };
+        if let Some(rules) = &self.rules
+            && let Err(error) = rules.get_ref().check()
+        {
+            say(rules.span(), "rules", error.to_string(), "what is not said has its usual value");
+        }
+        let seconds = *self.seconds.get_ref();
+        if !(1..=MOST_SECONDS).contains(&seconds) {
+            let hint = format!("give it 1 to {MOST_SECONDS}");
+            say(self.seconds.span(), "seconds", format!("{seconds} s cannot be played"), &hint);
+        }
+        let requests = *self.requests.get_ref();
+        if requests > MOST_REQUESTS {
+            let hint = format!("give it at most {MOST_REQUESTS}");
+            say(self.requests.span(), "requests", format!("{requests} a second are too many"), &hint);
+        }
+        if *self.requests_of_capacity.get_ref() == 0 {
+            let what = "a server must be able to carry something".to_owned();
+            say(self.requests_of_capacity.span(), "requests-of-capacity", what, "give it 1 or more");
+        }
+        let resolvers = *self.resolvers.get_ref();
+        if resolvers == 0 || resolvers.saturating_mul(names.len()) > MOST_PAIRS {
+            let hint = format!("give it 1 to {}", MOST_PAIRS / names.len().max(1));
+            let what = format!("{resolvers} resolvers for {} names", names.len());
+            say(self.resolvers.span(), "resolvers", what, &hint);
+        }
+        for event in &self.event {
+            let (span, event) = (event.span(), event.get_ref());
+            if let What::Surge { factor, .. } = event.what
+                && factor > MOST_FACTOR
+            {
+                say(
+                    span.clone(),
+                    "event",
+                    format!("factor {factor} is too large"),
+                    &format!("give it at most {MOST_FACTOR}"),
+                );
+            }
+            for (what, hint) in event.what.unknown(network, names) {
+                say(span.clone(), "event", what, &hint);
+            }
+        }
+        if names.is_empty() {
+            let hint = "name hosts of a service that are no wildcards: these are what is asked for";
+            wrong.push(BadInput::new(file, "the network has no name to play with").hint(hint));
+        }
+        wrong
+    }
+}
+
+impl What {
+    /// What it names that the network does not have, and what to do.
+    fn unknown(&self, network: &Network, names: &[String]) -> Vec<(String, String)> {
+        let sites = || network.sites.iter().map(|site| site.name.as_str());
+        let servers = || network.server_names.iter().map(String::as_str);
+        let (names_of, site, server) = match self {
+            Self::Surge { names, near, .. } => (Some(names), near.as_ref(), None),
+            Self::ServerDown { server } => (None, None, Some(server)),
+            Self::SiteDown { site } | Self::ReportsStop { site } => (None, Some(site), None),
+            Self::ReportsLost { thousandths } if *thousandths > 1000 => {
+                return vec![(
+                    format!("{thousandths} of 1000 reports cannot be lost"),
+                    "give it at most 1000".into(),
+                )];
+            }
+            Self::ReportsLost { .. } => (None, None, None),
+        };
+        let mut unknown = Vec::new();
+        if let Some(pattern) = names_of.filter(|pattern| !names.iter().any(|name| matches(pattern, name))) {
+            let what = format!("no name of the network is \"{pattern}\"");
+            unknown.push((what, meant(pattern, &mut names.iter().map(String::as_str))));
+        }
+        if let Some(site) = site.filter(|site| !sites().any(|known| known == *site)) {
+            unknown.push((format!("no site of the network is \"{site}\""), meant(site, &mut sites())));
+        }
+        if let Some(server) = server.filter(|server| !servers().any(|known| known == *server)) {
+            unknown
+                .push((format!("no server of the network is \"{server}\""), meant(server, &mut servers())));
+        }
+        unknown
+    }
+}
+
+/// A hint for a word that is not known.
+fn meant(word: &str, known: &mut dyn Iterator<Item = &str>) -> String {
+    // Of large networks not all are compared.
+    let known: Vec<&str> = known.take(MOST_COMPARED).collect();
+    match (nearest(word, known.iter().copied()), known.first()) {
+        (Some(near), _) => format!("did you mean \"{near}\"?"),
+        (None, Some(first)) => format!("there is, for example, \"{first}\""),
+        (None, None) => "it has none".into(),
     }
 }
 

@@ -16,7 +16,7 @@ fn play(events: &str) -> Outcome {
     let text = format!(
         "seconds = 900\nseed = 7\nrequests = 9000\nzipf = 100\nrequests-of-capacity = 1000\nresolvers = 256\n{events}"
     );
-    let scenario = Scenario::read(&text, network()).unwrap();
+    let scenario = Scenario::read("surge.toml", &text, network()).unwrap();
     let outcome = simulate(&scenario, |_| {});
     let most: Vec<u32> = outcome.loads.iter().map(|loads| *loads.iter().max().unwrap()).collect();
     let every =
@@ -121,7 +121,14 @@ fn a_scenario_plays_the_same_each_time() {
 #[test]
 fn a_scenario_that_cannot_be_played_says_why() {
     let head = "seconds = 9\nrequests = 9\nrequests-of-capacity = 1\nresolvers = 1\n";
-    let read = |text: &str| Scenario::read(text, network()).unwrap_err().to_string();
+    let read = |text: &str| {
+        let wrong = Scenario::read("surge.toml", text, network()).unwrap_err();
+        let lines: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+        for line in &lines {
+            assert!(line.lines().count() == 1 && line.starts_with("surge.toml:"), "{line}");
+        }
+        lines.join("\n")
+    };
     insta::assert_snapshot!(
         [
             read("seconds = 9"),
@@ -130,6 +137,12 @@ fn a_scenario_that_cannot_be_played_says_why() {
             read(&format!("{head}[[event]]\nat = 1\nwhat = {{ server-down = {{ server = \"x\" }} }}")),
             read(&head.replace("resolvers = 1", "resolvers = 0")),
             read(&head.replace("seconds = 9", "seconds = 0")),
+            read(&format!("{head}x = [\n")),
+            read(&format!("{head}seconds = 9\n")),
+            read(&head.replace('1', "0").replace("requests = 9", "requests = 1000000001")),
+            read(&format!(
+                "{head}[[event]]\nat = 1\nwhat = {{ surge = {{ names = \"shop11\", factor = 10001, near = \"s0\" }} }}\n[[event]]\nat = 2\nwhat = {{ reports-lost = {{ thousandths = 1001 }} }}\n"
+            )),
         ]
         .join("\n---\n")
     );
@@ -144,9 +157,9 @@ fn numbers_that_do_not_fit_are_refused() {
         let text = format!(
             "seconds = 3\nrequests = {requests}\nrequests-of-capacity = 1\nresolvers = 300\n[[event]]\nat = 1\nwhat = {{ surge = {{ names = \"shop1\", factor = {factor} }} }}\n"
         );
-        Scenario::read(&text, network)
+        Scenario::read("surge.toml", &text, network)
     };
     simulate(&read(1_000_000_000, 10_000).unwrap(), |_| {});
-    assert!(read(1_000_000_001, 1).unwrap_err().to_string().contains("requests"));
-    assert!(read(1, i64::MAX as u64).unwrap_err().to_string().contains("factor"));
+    assert!(read(1_000_000_001, 1).unwrap_err()[0].to_string().contains("requests"));
+    assert!(read(1, i64::MAX as u64).unwrap_err()[0].to_string().contains("factor"));
 }

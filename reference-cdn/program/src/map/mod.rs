@@ -241,9 +241,20 @@ fn explain_result(args: &ExplainArgs) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Longest file that a person writes for these commands.
+const LONGEST: u64 = 1 << 20;
+
 /// The bounded text of a file.
 fn read_text(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|error| format!("{}: cannot be read: {error}", path.display()))
+    use std::io::Read as _;
+    let unread = |error| format!("{}: cannot be read: {error}", path.display());
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(unread)?;
+    file.take(LONGEST + 1).read_to_string(&mut text).map_err(unread)?;
+    if text.len() as u64 > LONGEST {
+        return Err(format!("{}: longer than {LONGEST} octets; is it the right file?", path.display()));
+    }
+    Ok(text)
 }
 
 /// Writes a page.

@@ -66,8 +66,9 @@ pub fn run(args: &SimulateArgs) -> Result<ExitCode, String> {
     };
     let text = read_text(&args.scenario)?;
     let network = std::sync::Arc::unwrap_or_clone(network);
-    let scenario =
-        Scenario::read(&text, network).map_err(|error| format!("{}: {error}", args.scenario.display()))?;
+    let file = args.scenario.display().to_string();
+    let scenario = Scenario::read(&file, &text, network)
+        .map_err(|wrong| wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     let outcome = simulate(&scenario, |second| {
         if terminal && (second + 1) % 10 == 0 {

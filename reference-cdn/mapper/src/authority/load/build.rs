@@ -176,7 +176,7 @@ impl Builder<'_> {
     }
 
     fn finish(self, role: Role) -> Result<Zone, LoadError> {
-        let Self { apex, names, .. } = self;
+        let Self { paths, apex, names } = self;
         let mut nodes: Table<Node> = Table::default();
         let labels = name::count(&apex);
         let mut add = |owner: &[u8], kind: Kind, sets: Vec<RrSet>| {
@@ -231,6 +231,7 @@ impl Builder<'_> {
             has_cuts,
             has_wildcards,
             signer: None,
+            file: paths.first().cloned().unwrap_or_default(),
             apex,
         })
     }

@@ -46,8 +46,37 @@ pub enum LoadError {
     #[error("zone {apex}: {what}")]
     Zone { apex: String, what: String },
 }
+
 /// Loads a zone from its file. `$INCLUDE` reaches files in the same folder and below it.
 pub fn load(file: &Path, apex: &str, plan: &Plan) -> Result<Zone, LoadError> {
+    let (files, wire) = read_files(file, apex)?;
+    build(files, wire, plan)
+}
+
+/// Where a record is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Wire format, lower case.
+    pub owner: Box<[u8]>,
+    pub rtype: u16,
+    /// An included file may be another one than the zone's.
+    pub file: PathBuf,
+    pub line: usize,
+}
+
+/// Where the records of some owners are, in the order of the files. A zone does not keep that, so its file is read again: for warnings,
+/// which are seldom. A file that is gone or wrong by now tells nothing.
+pub fn places(file: &Path, apex: &str, wanted: impl Fn(&[u8]) -> bool) -> Vec<Place> {
+    let Ok((files, _)) = read_files(file, apex) else { return Vec::new() };
+    let Files { paths, records, .. } = files;
+    let place = |read: read::Read| {
+        let file = paths.get(read.file).cloned().unwrap_or_default();
+        Place { owner: read.owner, rtype: read.rtype, file, line: read.line }
+    };
+    records.into_iter().filter(|read| wanted(&read.owner)).map(place).collect()
+}
+
+fn read_files(file: &Path, apex: &str) -> Result<(Files, Box<[u8]>), LoadError> {
     let zone_error = |what: String| LoadError::Zone { apex: apex.to_owned(), what };
     let wire =
         name::from_text(apex).map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
@@ -59,7 +88,7 @@ pub fn load(file: &Path, apex: &str, plan: &Plan) -> Result<Zone, LoadError> {
     let folder =
         folder.canonicalize().map_err(|error| LoadError::Unreadable { file: folder.to_owned(), error })?;
     files.read(file, &text, origin, Some(&folder), 0)?;
-    build(files, wire, plan)
+    Ok((files, wire))
 }
 
 /// Loads a zone from text. `$INCLUDE` is refused; `file` is what errors name.

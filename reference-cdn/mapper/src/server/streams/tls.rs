@@ -32,11 +32,7 @@ impl Certificate {
 
     /// Reads the files again. If they cannot be used, the certificate stays as it was.
     pub(in super::super) fn reload(&self) -> Result<(), TlsError> {
-        let fresh = read(&self.files).inspect_err(|error| {
-            tracing::error!(%error, "the certificate for DNS over TLS is not replaced; the old one stays in use");
-        })?;
-        self.current.store(fresh);
-        tracing::info!("the certificate for DNS over TLS is replaced");
+        self.current.store(read(&self.files)?);
         Ok(())
     }
 

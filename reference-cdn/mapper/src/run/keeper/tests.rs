@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::keeper::{GIVES_WAY, give_way};
+use super::super::{Config, build_once};
 use super::*;
 use crate::map::{Map, publish};
 use control::load_report::LoadReport;
@@ -133,6 +133,31 @@ fn a_map_that_could_not_be_published_is_published_when_that_is_possible() {
     assert_eq!(edition.network.servers[1].v4, Some([192, 0, 2, 3].into()));
     play.pass(10_000);
     assert!(keeper.next(false).is_none());
+}
+
+#[test]
+fn an_epoch_that_was_answered_and_not_written_does_not_come_again() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    let away = play.path("away");
+    std::fs::rename(play.path("maps"), &away).unwrap();
+    std::fs::write(play.path("maps"), "").unwrap();
+    let mut answered = Vec::new();
+    for last in 3..6 {
+        play.put("network.toml", &NETWORK.replace("192.0.2.2", &format!("192.0.2.{last}")));
+        play.pass(10_000);
+        answered.push(keeper.next(false).unwrap().epoch);
+    }
+    assert!(answered.is_sorted_by(|before, after| before < after), "{answered:?}");
+    drop(keeper);
+    std::fs::remove_file(play.path("maps")).unwrap();
+    std::fs::rename(&away, play.path("maps")).unwrap();
+    play.put("network.toml", &NETWORK.replace("192.0.2.2", "192.0.2.9"));
+    play.pass(1000);
+    let map = play.keeper().first().unwrap();
+    assert_eq!(map.network.servers[1].v4, Some([192, 0, 2, 9].into()));
+    assert!(Some(&map.epoch) > answered.last(), "{:?} after {answered:?}", map.epoch);
 }
 
 #[test]

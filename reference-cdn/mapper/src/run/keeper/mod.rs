@@ -1,20 +1,25 @@
 //! Keeps the map: looks at inputs, steps conditions each second, publishes.
 
+mod orders;
+mod status;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use control::load_report::LoadReport;
-use serde::Serialize;
+pub use orders::Order;
+pub use status::Status;
 use tokio::sync::mpsc;
 
 use super::config::Config;
 use super::reports::Waiting;
-use super::{Outside, RunError, Shared};
-use crate::build::{BuildReport, Builder, InputReader, Inputs};
+use super::{Outside, RunError, Shared, warn_of_hidden};
+use crate::build::{Builder, InputReader, Inputs};
 use crate::conditions::{Conditions, Taken, Watch};
-use crate::map::churn::{HeldBack, churn};
+use crate::map::churn::churn;
 use crate::map::publish::{self, Publisher, Reader};
 use crate::map::{Epoch, Map};
 use crate::network::Network;
@@ -26,66 +31,6 @@ const LOOK: u64 = 10;
 
 /// After so many milliseconds maps are built again though no input changed: measurements are worth less as they age.
 const REBUILD: u64 = 60_000;
-
-/// What others ask of the keeper.
-#[derive(Debug)]
-pub enum Order {
-    /// Load reports that were authentic, and when they came (milliseconds since 1970).
-    Reports(Vec<LoadReport>),
-    /// An operator takes a server out, or back in.
-    Withdraw {
-        server: String,
-        withdrawn: bool,
-        done: tokio::sync::oneshot::Sender<bool>,
-    },
-    /// A probe of a server ended.
-    Probed {
-        server: String,
-        /// Which of the configured probes.
-        kind: usize,
-        succeeded: bool,
-    },
-    /// A site's low-level name servers were asked: whether any answered.
-    NamesProbed {
-        site: String,
-        succeeded: bool,
-    },
-    /// The map that is held back shall come into force.
-    Accept(tokio::sync::oneshot::Sender<bool>),
-    /// Look at the inputs now.
-    Look,
-    Stop,
-}
-
-/// What there is to know about the maps, for operators.
-#[derive(Clone, Debug, Default, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Status {
-    pub epoch: u64,
-    pub sites: usize,
-    pub servers: usize,
-    pub services: usize,
-    pub units: usize,
-    pub serving: usize,
-    pub busy: usize,
-    pub overloaded: usize,
-    pub failed: usize,
-    pub withdrawn: usize,
-    /// Names that more servers carry than they must.
-    pub hot: usize,
-    /// Sites that give clients away.
-    pub shedding: usize,
-    /// So many servers are silent at once that their silence is not believed.
-    pub blind: bool,
-    pub reports: HashMap<&'static str, u64>,
-    /// The last build.
-    pub build: Option<BuildReport>,
-    pub held_back: Option<HeldBack>,
-    /// Threads that answered queries and do not any more: their share stays unanswered until the mapper is started anew.
-    pub threads_gone: usize,
-    /// What keeps maps from being published or read, if anything.
-    pub trouble: Option<String>,
-}
 
 /// Where maps come from.
 enum Source {
@@ -253,103 +198,19 @@ impl Keeper {
         });
     }
 
-    /// Carries out what came while the keeper was busy: until it is heard, servers look silent that are not. Whether to look at
-    /// the inputs, or none if it is told to stop.
-    pub(super) fn catch_up(&mut self, inbox: &mut mpsc::Receiver<Order>) -> Option<bool> {
-        let mut look = false;
-        for _ in 0..inbox.len() {
-            match inbox.try_recv() {
-                Ok(Order::Stop) => return None,
-                Ok(order) => look |= self.carry_out(order),
-                Err(_) => break,
-            }
-        }
-        Some(look)
-    }
-
-    /// Does what was ordered; true if a step has to follow at once.
-    pub(super) fn carry_out(&mut self, order: Order) -> bool {
-        match order {
-            Order::Reports(reports) => {
-                self.waiting.taken(reports.len());
-                self.take(&reports);
-                false
-            }
-            Order::Withdraw { server, withdrawn, done } => {
-                // Who only reads maps decides nothing; that nobody answers says so.
-                let Source::Inputs { publisher, .. } = &self.source else { return false };
-                let key = self.by_name.get(&server).copied();
-                if let Some(key) = key {
-                    self.watch.withdraw(key, withdrawn);
-                }
-                let changed = match (withdrawn, key) {
-                    (true, Some(_)) => self.withdrawn.insert(server),
-                    (true, None) => false,
-                    (false, _) => self.withdrawn.remove(&server),
-                };
-                if changed && let Err(error) = publisher.keep_withdrawn(&self.withdrawn) {
-                    tracing::warn!("{error}; who is withdrawn will be forgotten when this mapper ends");
-                }
-                let _ = done.send(key.is_some() || changed);
-                key.is_some()
-            }
-            Order::Probed { server, kind, succeeded } => {
-                if let Some(key) = self.by_name.get(&server).copied() {
-                    self.watch.probe((self.outside.monotonic)(), key, kind, succeeded, &self.config.rules);
-                }
-                false
-            }
-            Order::NamesProbed { site, succeeded } => {
-                self.watch.probe_names((self.outside.monotonic)(), &site, succeeded, &self.config.rules);
-                false
-            }
-            Order::Accept(done) => {
-                let held = self.held.take();
-                let _ = done.send(held.is_some());
-                self.status.held_back = None;
-                let Some(network) = held else { return false };
-                self.accepted = Some(self.put_network(network));
-                true
-            }
-            Order::Look => true,
-            Order::Stop => false,
-        }
-    }
-
-    fn take(&mut self, reports: &[LoadReport]) {
-        let Some(map) = &self.map else { return };
-        let zones: Vec<&str> = self.config.steered_zones().collect();
-        let (now, unix) = ((self.outside.monotonic)(), (self.outside.unix)());
-        let mut labels = Vec::new();
-        for report in reports {
-            let key = self.by_name.get(&report.server).copied();
-            let taken = self.watch.report(now, unix, key, report, |name| {
-                let below = zones.iter().find_map(|zone| name.strip_suffix(zone)?.strip_suffix('.'))?;
-                crate::map::wire_into(below, &mut labels)?;
-                map.names().find(&labels)
-            });
-            *self.taken.entry(taken).or_default() += 1;
-        }
-    }
-
     fn step(&mut self, shared: &Shared, look: bool) {
+        let before = self.map.clone();
         if let Some(map) = self.next(look) {
+            let same = |before: Arc<Map>| {
+                Arc::ptr_eq(&before.network, &map.network) || before.network.services == map.network.services
+            };
+            if !before.is_some_and(same) {
+                warn_of_hidden(&shared.authority.load(), &map.network);
+            }
             shared.published.publish(map);
         }
         self.note_threads(shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone));
         shared.status.store(Arc::new(self.status.clone()));
-    }
-
-    /// A thread that is gone leaves its share of the queries unanswered. That is said once for each.
-    pub(super) fn note_threads(&mut self, gone: usize) {
-        if gone > self.status.threads_gone {
-            tracing::error!(
-                gone,
-                "threads that answer queries are gone, and their share of the queries stays unanswered: restart this mapper; why is \
-                 in the log before this"
-            );
-        }
-        self.status.threads_gone = gone;
     }
 
     /// The map to answer from as of now, if it is another one.
@@ -372,9 +233,7 @@ impl Keeper {
 
     fn every(&self) -> u64 {
         match &self.source {
-            Source::Inputs { .. } => {
-                self.config.inputs.as_ref().and_then(|inputs| inputs.every).unwrap_or(LOOK).max(1) * 1000
-            }
+            Source::Inputs { .. } => self.config.build.every.unwrap_or(LOOK).max(1).saturating_mul(1000),
             Source::Folder(_) | Source::None => 0,
         }
     }
@@ -455,8 +314,9 @@ impl Keeper {
     fn put(&mut self, network: Arc<Network>, conditions: Conditions) -> Arc<Map> {
         let mut epoch = Epoch(self.map.as_ref().map_or(1, |map| map.epoch.0 + 1));
         if let Source::Inputs { publisher, .. } = &mut self.source {
-            epoch = epoch.max(publisher.next());
-            let published = publisher.publish(epoch, (self.outside.unix)(), &network, &conditions);
+            let time = (self.outside.unix)();
+            epoch = epoch.max(publisher.next(time));
+            let published = publisher.publish(epoch, time, &network, &conditions);
             tell(&mut self.publishing, published.err().map(|error| error.to_string()));
         }
         self.take_up(epoch, network, conditions)
@@ -478,33 +338,6 @@ impl Keeper {
         let map = Arc::new(map);
         self.map = Some(Arc::clone(&map));
         map
-    }
-
-    fn note(&mut self) {
-        use crate::conditions::Standing;
-        self.status.trouble = self.reading.clone().or_else(|| self.publishing.clone());
-        let Some(map) = &self.map else { return };
-        let (network, conditions) = (&map.network, &map.conditions);
-        let count = |standing| conditions.servers.iter().filter(|now| now.standing == standing).count();
-        let status = &mut self.status;
-        status.epoch = map.epoch.0;
-        (status.sites, status.servers) = (network.sites.len(), network.servers.len());
-        (status.services, status.units) = (network.services.len(), network.units.len());
-        status.overloaded = count(Standing::Overloaded);
-        status.failed = count(Standing::Failed);
-        status.withdrawn = count(Standing::Withdrawn);
-        status.serving = network.servers.len() - status.overloaded - status.failed - status.withdrawn;
-        status.busy = conditions.servers.iter().filter(|now| now.busy).count();
-        status.hot = conditions.hot.len();
-        status.shedding = conditions.sites.iter().filter(|now| now.shifted > 0).count();
-        status.blind = self.watch.is_blind();
-        let name = |taken: &Taken| match taken {
-            Taken::Taken => "taken",
-            Taken::Unknown => "of-unknown-servers",
-            Taken::Old => "old",
-            Taken::Clock => "with-a-wrong-clock",
-        };
-        status.reports = self.taken.iter().map(|(taken, count)| (name(taken), *count)).collect();
     }
 }
 

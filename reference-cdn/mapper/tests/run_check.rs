@@ -1,0 +1,111 @@
+//! What is checked before anything is started.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::Arc;
+
+use mapper::run::{Checked, Config, Outside, build_once, check};
+
+const NETWORK: &str = "[[site]]\nname = \"ams\"\n[[server]]\nname = \"ams-1\"\nsite = \"ams\"\naddresses = [\"192.0.2.1\"]\n[[service]]\nname = \"web\"\nhosts = [\"www\", \"img{0..2}\", \"deep.cut\", \"*\"]\n[[service]]\nname = \"shop\"\nhosts = [\"shop\"]\n";
+const ZONE: &str = "$TTL 60\n@ IN SOA ns.example. h.example. 1 2 3 4 60\n@ IN NS ns.example.\n";
+const INPUTS: &str = "[inputs]\nnetwork = [\"network.toml\"]\n";
+
+struct Play(tempfile::TempDir);
+
+impl Play {
+    fn new() -> Self {
+        let play = Self(tempfile::tempdir().unwrap());
+        play.put("network.toml", NETWORK);
+        play.put("g.zone", ZONE);
+        play
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        std::fs::write(self.0.path().join(name), text).unwrap();
+    }
+
+    fn config(&self, rest: &str) -> Config {
+        let text = format!(
+            "listen = [\"127.0.0.1:0\"]\n[[zone]]\napex = \"g.example\"\nfile = \"g.zone\"\nrole = \"low\"\n[map]\nfolder = \"maps\"\n{rest}"
+        );
+        Config::parse(&text, &self.0.path().join("mapper.toml")).unwrap()
+    }
+
+    fn check(&self, rest: &str) -> Checked {
+        let mut checked = check(&self.config(rest), &outside());
+        // Included files are named by their true path.
+        let folders = [self.0.path().to_owned(), self.0.path().canonicalize().unwrap()];
+        for line in checked.wrong.iter_mut().chain(&mut checked.warnings) {
+            for folder in &folders {
+                *line = line.replace(&format!("{}/", folder.display()), "");
+            }
+        }
+        checked
+    }
+}
+
+fn outside() -> Outside {
+    Outside { unix: Arc::new(|| 1_700_000_000_000), monotonic: Arc::new(|| 1), secret: [0; 32] }
+}
+
+#[test]
+fn records_that_a_steered_name_hides_are_named() {
+    let play = Play::new();
+    assert_eq!(play.check(INPUTS), Checked::default());
+    play.put("more.zone", "img1 IN CNAME elsewhere.example.\n");
+    let records = "shop IN A 203.0.113.1\nshop IN A 203.0.113.2\nshop IN TXT \"is answered\"\n$INCLUDE more.zone\nWWW IN HTTPS 1 .\nwww IN AAAA 2001:db8::1\nwww IN A 203.0.113.3\n";
+    // What the map's wildcard would make up gives way to the file, and below a delegation nothing is steered.
+    let others = "mail IN A 203.0.113.4\nimg9 IN CNAME elsewhere.example.\ncut IN NS ns.example.\nimg2 IN MX 1 ns.example.\n";
+    play.put("g.zone", &format!("{ZONE}{records}{others}"));
+    let advice = "take the records out, or the name out of the service's hosts";
+    let checked = play.check(INPUTS);
+    assert_eq!(checked.wrong, Vec::<String>::new());
+    assert_eq!(
+        checked.warnings,
+        [
+            format!(
+                "g.zone:4: shop.g.example. A: never answered, since the map steers the name for service \"shop\"; {advice}"
+            ),
+            format!(
+                "more.zone:1: img1.g.example. CNAME: never answered, since the map steers the name for service \"web\"; {advice}"
+            ),
+            format!(
+                "g.zone:8: www.g.example. A, AAAA, HTTPS: never answered, since the map steers the name for service \"web\"; {advice}"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn who_reads_maps_is_told_by_the_map_of_another() {
+    let play = Play::new();
+    play.put("g.zone", &format!("{ZONE}www IN A 203.0.113.1\n"));
+    assert_eq!(play.check("").warnings, Vec::<String>::new());
+    build_once(&play.config(INPUTS), &outside(), false).unwrap();
+    assert_eq!(play.check("").warnings.len(), 1);
+}
+
+#[test]
+fn many_hidden_names_are_counted() {
+    let play = Play::new();
+    play.put("network.toml", &NETWORK.replace("{0..2}", "{0..99}"));
+    let records: String = (0..100).map(|number| format!("img{number} IN A 203.0.113.1\n")).collect();
+    play.put("g.zone", &format!("{ZONE}{records}"));
+    let warnings = play.check(INPUTS).warnings;
+    assert_eq!(warnings.len(), 21);
+    assert!(warnings[20].starts_with("g.zone: 80 more names"), "{}", warnings[20]);
+}
+
+#[test]
+fn all_that_is_wrong_is_told_at_once() {
+    let play = Play::new();
+    play.put("g.zone", "x");
+    play.put("network.toml", "[[site]]\nname = 7\n");
+    play.put("load.key", "sesame");
+    let load = "[load]\nlisten = \"127.0.0.1:0\"\n[[load.key]]\nid = 1\nfile = \"load.key\"\n";
+    let wrong = play.check(&format!("{INPUTS}{load}")).wrong;
+    for part in ["g.zone:", "network.toml:2", "load.key: key 1 has 6 octets"] {
+        assert!(wrong.iter().any(|what| what.starts_with(part)), "{part}: {wrong:?}");
+    }
+    assert!(!wrong.iter().any(|what| what.contains("sesame")), "{wrong:?}");
+}

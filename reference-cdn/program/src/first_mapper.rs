@@ -1,0 +1,70 @@
+//! `reference-cdn mapper --write-example`: a folder that a mapper starts from as it is.
+
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write as _};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::path::Path;
+
+const CONFIG: &str = "mapper.toml";
+const FILES: [(&str, &str); 4] = [
+    (CONFIG, include_str!("../../first-mapper/mapper.toml")),
+    ("network.toml", include_str!("../../first-mapper/network.toml")),
+    ("measured.jsonl", include_str!("../../first-mapper/measured.jsonl")),
+    ("g.zone", include_str!("../../first-mapper/g.zone")),
+];
+/// Where the configuration leaves the choice of a port to the system.
+const ANY_PORT: &str = "127.0.0.1:0";
+/// Ports that are tried: one that is free for TCP is nearly always free for UDP too.
+const TRIES: usize = 64;
+
+/// Writes the folder and says what to do with it.
+///
+/// # Errors
+/// A file is there already or cannot be written; in the first case none was.
+pub fn write(folder: &Path) -> Result<String, String> {
+    let paths = FILES.map(|(name, _)| folder.join(name));
+    if let Some(there) = paths.iter().find(|path| path.symlink_metadata().is_ok()) {
+        return Err(format!(
+            "{}: is there already, and is not overwritten; name another folder",
+            there.display()
+        ));
+    }
+    let failed = |path: &Path, error: std::io::Error| match error.kind() {
+        ErrorKind::AlreadyExists => format!("{}: is there already; name another folder", path.display()),
+        _ => format!("{}: cannot be written: {error}", path.display()),
+    };
+    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    let port = free_port()?;
+    for (path, (_, text)) in paths.iter().zip(FILES) {
+        let text = text.replace(ANY_PORT, &format!("127.0.0.1:{port}"));
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| failed(path, error))?;
+    }
+    let names = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let (config, maps) = (folder.join(CONFIG), folder.join("maps"));
+    let (config, maps) = (config.display(), maps.display());
+    let mut said = format!("written: {names}\n\nNext:\n");
+    for command in [
+        format!("reference-cdn mapper --config {config} --check"),
+        format!("reference-cdn mapper --config {config} &"),
+        format!("dig @127.0.0.1 -p {port} www.g.cdn.example +subnet=10.2.7.0/24"),
+        format!("reference-cdn explain-dns www.g.cdn.example --client 10.2.7.1 --map {maps}"),
+    ] {
+        let _ = writeln!(said, "  {command}");
+    }
+    Ok(said)
+}
+
+/// A port of this machine's loopback that nobody has now, for UDP and TCP.
+fn free_port() -> Result<u16, String> {
+    let here = Ipv4Addr::LOCALHOST;
+    for _ in 0..TRIES {
+        let listener = TcpListener::bind((here, 0)).and_then(|listener| listener.local_addr());
+        let port = listener.map_err(|error| format!("no port of {here} can be had: {error}"))?.port();
+        if UdpSocket::bind((here, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(format!("no port of {here} is free for UDP and TCP"))
+}
