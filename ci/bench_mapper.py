@@ -35,10 +35,11 @@ Below 1, ours takes less. `CASE/fastest` compares with the fastest of gdnsd, Kno
   latency   as `a-ecs`, 20 000 queries a second whatever the answers: percentiles in microseconds
   map-swap  the same latency while a new map comes every second, against ours without
 
-Everybody is asked the same. What peers do for a-ecs: gdnsd has one map with all prefixes for all names, as ours. Knot (mod-geoip)
-and PowerDNS (geoip) have a map for each name; each name has ten of the prefixes there, and others get what is there for
-everybody: less to look through than ours. PowerDNS runs twice: with the threads that it has by default (`pdns`), and with one that
-receives and looks up (`pdns-alone`). NSD answers from a static zone and does not look at the client subnet.
+Everybody is asked the same. What peers do for a-ecs: gdnsd has one map with all prefixes for all names, as ours. PowerDNS (geoip)
+has a database (MMDB) that gives each prefix a country, and addresses by country. Knot (mod-geoip) has a map for each name; each
+name has ten of the prefixes there, and others get what is there for everybody: less to look through than ours. PowerDNS runs
+twice: with the threads that it has by default (`pdns`), and with one that receives and looks up (`pdns-alone`). NSD answers from a
+static zone and does not look at the client subnet.
 
 Nothing is installed. On Debian: apt-get install dnsperf gdnsd knot knot-module-geoip nsd pdns-server pdns-backend-geoip;
 bind9-utils (dnssec-keygen) for a-signed
@@ -344,14 +345,68 @@ zone:
     return Server("nsd", process.pid, port, ecs=False)
 
 
+COUNTRIES = ["aa", "bb", "cc"]
+
+
+def geoip_database():
+    """A MaxMind DB that puts each client prefix into one of three countries (https://maxmind.github.io/MaxMind-DB/)."""
+
+    def value(item):
+        if isinstance(item, dict):
+            return bytes([7 << 5 | len(item)]) + b"".join(value(key) + value(of) for key, of in item.items())
+        if isinstance(item, list):
+            return bytes([len(item), 11 - 7]) + b"".join(map(value, item))
+        if isinstance(item, str):
+            return bytes([2 << 5 | len(item)]) + item.encode()
+        return item
+
+    def short(number):
+        return bytes([5 << 5 | 2]) + struct.pack("!H", number)
+
+    def word(number):
+        return bytes([6 << 5 | 4]) + struct.pack("!I", number)
+
+    def long(number):
+        return bytes([8, 9 - 7]) + struct.pack("!Q", number)
+
+    nodes = [[None, None]]
+    data, places = b"", []
+    for country in COUNTRIES:
+        places.append(len(data))
+        data += value({"country": {"iso_code": country.upper()}})
+    for number in range(PREFIXES):
+        at = 0
+        first, second, third = prefix(number)
+        bits = [(first << 16 | second << 8 | third) >> shift & 1 for shift in range(23, -1, -1)]
+        for bit in bits[:-1]:
+            if nodes[at][bit] is None:
+                nodes[at][bit] = len(nodes)
+                nodes.append([None, None])
+            at = nodes[at][bit]
+        nodes[at][bits[-1]] = ("data", places[number % len(COUNTRIES)])
+
+    def record(child):
+        if child is None:
+            return len(nodes)
+        # Behind the tree are 16 octets that part it from the data.
+        return child if isinstance(child, int) else len(nodes) + 16 + child[1]
+
+    tree = b"".join(record(child).to_bytes(3, "big") for node in nodes for child in node)
+    about = {"binary_format_major_version": short(2), "binary_format_minor_version": short(0), "build_epoch": long(int(time.time()))}
+    about |= {"database_type": "Clients", "description": {"en": "Clients of a benchmark"}, "languages": ["en"]}
+    about |= {"ip_version": short(4), "node_count": word(len(nodes)), "record_size": short(24)}
+    return tree + bytes(16) + data + b"\xab\xcd\xefMaxMind.com" + value(about)
+
+
 def start_pdns(processes, core, called="pdns", threads=()):
     folder, port = folder_for(processes, called), free_port()
-    targets = "".join(f"    t{at}.{ZONE}:\n" + "".join(f"      - a: {address}\n" for address in both) for at, both in enumerate(PAIRS))
-    services = []
-    for name in range(NAMES):
-        services.append(f"    a{name}.{ZONE}:\n")
-        services += [f"      {prefix_text(n)}: t{n % 3}.{ZONE}\n" for n in range(name * EACH, name * EACH + EACH)]
-        services.append(f"      default: t0.{ZONE}\n")
+    database = os.path.join(folder, "clients.mmdb")
+    with open(database, "wb") as file:
+        file.write(geoip_database())
+    pools = "".join(f"    {pool}.{ZONE}:\n" + "".join(f"      - a: {address}\n" for address in both) for pool, both in zip(COUNTRIES, PAIRS))
+    # Who has no country is of this one.
+    pools += f"    unknown.{ZONE}:\n" + "".join(f"      - a: {address}\n" for address in PAIRS[0])
+    services = "".join(f"    a{name}.{ZONE}: \"%cc.{ZONE}\"\n" for name in range(NAMES))
     zones = f"""domains:
 - domain: {ZONE}
   ttl: 20
@@ -361,11 +416,11 @@ def start_pdns(processes, core, called="pdns", threads=()):
       - ns: ns1.{ZONE}
     ns1.{ZONE}:
       - a: 127.0.0.1
-{targets}  services:
-{''.join(services)}"""
+{pools}  services:
+{services}"""
     zones = write(os.path.join(folder, "zones.yaml"), zones)
     command = ["pdns_server", f"--config-dir={folder}", "--daemon=no", "--guardian=no", "--launch=geoip", f"--geoip-zones-file={zones}"]
-    command += ["--geoip-database-files=", "--edns-subnet-processing=yes", "--local-address=127.0.0.1", f"--local-port={port}"]
+    command += [f"--geoip-database-files=mmdb:{database}", "--edns-subnet-processing=yes", "--local-address=127.0.0.1", f"--local-port={port}"]
     command += [f"--socket-dir={folder}", "--max-tcp-connections=100", "--disable-syslog", "--module-dir=" + pdns_modules(), *threads]
     process = processes.start(core, command, stdout=subprocess.DEVNULL)
     return Server(called, process.pid, port)

@@ -81,7 +81,7 @@ Examples:
   reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps
 
   # What map 1041 said, as JSON
-  reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps --epoch 1041 --json -
+  reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps --epoch 1795800000 --json -
 
   # What was said at a time
   reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps --at 2026-11-27T16:00:00Z

@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(few.scope(0x1aa, |value| value < 2), 24);
         assert_eq!(few.scope(0x4aa, |_| true), 0);
         let many = runs(FAR as u32 * 2 + 7);
-        assert_eq!(many.scope(FAR as u32 + 4 << 8, |value| value < 2), 24);
+        assert_eq!(many.scope((FAR as u32 + 4) << 8, |value| value < 2), 24);
     }
 
     proptest! {

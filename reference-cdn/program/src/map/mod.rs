@@ -35,7 +35,7 @@ pub enum MapCommand {
 const DIFF_EXAMPLES: &str = "\
 Examples:
   # What changed between two maps that a mapper published
-  reference-cdn map diff maps@1041 maps@1042
+  reference-cdn map diff maps@1795800000 maps@1795800060
 
   # What would change: the map in force, and one that was built elsewhere
   reference-cdn map diff maps candidate-maps --json -
