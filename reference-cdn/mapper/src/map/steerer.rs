@@ -132,7 +132,10 @@ impl Steerer {
         }
         let routed = self.map.table(table.number).find(client, true);
         let at = self.place(name, table, routed, routed.part);
-        let [v4, v6] = self.ready[at].alike.map(|parts| self.map.table(table.number).scope(client, parts));
+        let [parts4, parts6] = self.ready[at].alike;
+        let routes = self.map.table(table.number);
+        let v4 = routes.scope(client, parts4);
+        let v6 = if parts6 == parts4 { v4 } else { routes.scope(client, parts6) };
         (at, Scopes { v4: of(table.v4, v4), v6: of(table.v6, v6) })
     }
 
