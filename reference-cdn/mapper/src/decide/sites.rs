@@ -125,6 +125,16 @@ impl Usable {
     }
 }
 
+/// A unit's part at a site: it is sent on when the site gives away more parts than this.
+pub fn part_at(key: u64, site: SiteId) -> u8 {
+    (mix(key ^ mix(u64::from(site.0))) % u64::from(PARTS)) as u8
+}
+
+/// The furthest score to which a unit may be sent to relieve the nearest usable site.
+pub fn furthest(nearest: &Ranked) -> u32 {
+    nearest.score.saturating_mul(3).max(nearest.score.saturating_add(DETOUR))
+}
+
 /// Finds the sites for a unit of clients, by its key and ranking.
 pub fn sites(
     network: &Network,
@@ -135,15 +145,10 @@ pub fn sites(
     elsewhere: bool,
     witness: &mut impl Witness,
 ) -> Route {
-    let sheds = |site: SiteId| {
-        let shifted = conditions.site(site).shifted;
-        shifted > 0 && (mix(key ^ mix(u64::from(site.0))) % u64::from(PARTS)) < u64::from(shifted)
-    };
+    let sheds = |site: SiteId| part_at(key, site) < conditions.site(site).shifted;
     let nearest = ranking.iter().position(|ranked| usable.at(ranked.site));
     let mut near = nearest;
-    let far = nearest.map_or(u32::MAX, |at| {
-        ranking[at].score.saturating_mul(3).max(ranking[at].score.saturating_add(DETOUR))
-    });
+    let far = nearest.map_or(u32::MAX, |at| furthest(&ranking[at]));
     if let Some(first) = nearest.filter(|at| sheds(ranking[*at].site)) {
         let relief = |ranked: &Ranked| usable.at(ranked.site) && !sheds(ranked.site) && ranked.score <= far;
         if let Some(at) = ranking[first + 1..].iter().position(relief) {

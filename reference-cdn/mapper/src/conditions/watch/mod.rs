@@ -11,7 +11,7 @@ mod shift;
 mod standing;
 mod watched;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use control::load_report::{LoadReport, NameLoad};
 use probes::Probes;
@@ -20,7 +20,7 @@ use shift::Shift;
 use watched::{Last, MOST_MISSING, Watched, quiet};
 
 use super::servers::{ByHash, Servers};
-use super::{Conditions, PARTS, Rules, ServerNow, Standing};
+use super::{Conditions, Rules, ServerNow, Standing};
 use crate::network::{Network, SiteId};
 use crate::steer::Steerable;
 
@@ -162,9 +162,7 @@ impl Watch {
         }
         for (site, known) in network.sites.iter().zip(&conditions.sites) {
             if known.shifted > 0 {
-                let said = VecDeque::from([(now, known.shifted.min(PARTS - 1))]);
-                let shift = Shift { shifted: known.shifted.min(PARTS - 1), needed: 0, enough: now, said };
-                self.sites.insert(site.name.clone(), shift);
+                self.sites.insert(site.name.clone(), Shift::resumed(now, known.shifted));
             }
         }
         for hot in &conditions.hot {
@@ -202,14 +200,15 @@ impl Watch {
             self.step_standing(now, network, site.servers.clone(), rules);
             let hot = self.step_names(now, network, id, &mut demands, rules);
             self.step_spread(now, network, id, &hot, rules);
-            conditions.sites[at] = self.step_site(now, network, id, rules);
             conditions.hot.extend(hot);
             let range = site.servers.start as usize..site.servers.end as usize;
             let servers = self.servers.of(site.servers.clone());
             for (now, watched) in conditions.servers[range].iter_mut().zip(servers) {
                 *now = watched.now;
             }
+            conditions.sites[at].names_down = self.names.get(&site.name).is_some_and(|probes| probes.failed);
         }
+        self.step_sites(now, network, &mut conditions, rules);
         conditions
     }
 }

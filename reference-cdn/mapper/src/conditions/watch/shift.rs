@@ -3,68 +3,203 @@
 use std::collections::VecDeque;
 
 use super::Watch;
-use crate::conditions::{PARTS, Rules, SiteNow, Standing};
-use crate::network::{Network, SiteId};
+use crate::conditions::{Conditions, PARTS, Rules, Standing};
+use crate::decide::sites::{furthest, part_at};
+use crate::network::{Network, Ranked, SiteId, UnitId};
+
+/// A site gives clients away when it is loaded by so many hundredths of what it and those that could take them are together, and until
+/// it is loaded by so many.
+const BEGINS: u64 = 110;
+const ENDS: u64 = 105;
+/// How often patience is doubled at most, for a site that took clients back too early.
+const MOST_RELAPSES: u32 = 4;
+/// A whole, in parts by which shares of clients are told.
+const WHOLE: u64 = 1 << 20;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shift {
-    pub(super) shifted: u8,
+    shifted: u8,
     /// The most that was needed since `enough`.
-    pub(super) needed: u8,
-    pub(super) enough: u64,
-    /// What was said in the last lifetime: answers that resolvers keep are from then.
-    pub(super) said: VecDeque<(u64, u8)>,
+    needed: u8,
+    enough: u64,
+    /// Which share of those that are nearest to it it had in the last lifetime: answers that resolvers keep are from then.
+    kept: VecDeque<(u64, u64)>,
+    /// When it last took clients back, and how often in a row that was too early.
+    taken_back: Option<u64>,
+    relapses: u32,
+}
+
+impl Shift {
+    /// As an earlier mapper left it.
+    pub(super) fn resumed(now: u64, shifted: u8) -> Self {
+        Self { shifted: shifted.min(PARTS - 1), enough: now, ..Self::default() }
+    }
+
+    /// For how long less must be enough before clients are taken back.
+    fn patience(&self, rules: &Rules) -> u64 {
+        rules.lifetime.saturating_mul(u64::from(rules.patience)) << self.relapses
+    }
+
+    /// Notes which share of its clients it has now; and says which it had in the last lifetime, on average. Before the first that is
+    /// known, the same.
+    fn kept(&mut self, now: u64, share: u64, lifetime: u64) -> u64 {
+        self.kept.push_back((now, share));
+        let begin = now.saturating_sub(lifetime);
+        while self.kept.get(1).is_some_and(|(at, _)| *at <= begin) {
+            self.kept.pop_front();
+        }
+        let (mut sum, mut until) = (0, begin);
+        for (at, (_, share)) in self.kept.iter().enumerate() {
+            let next = self.kept.get(at + 1).map_or(now, |(next, _)| *next);
+            sum += share * next.saturating_sub(until);
+            until = next;
+        }
+        sum.checked_div(now - begin).unwrap_or(share)
+    }
+
+    /// Whether there is nothing to be remembered.
+    fn is_over(&self, now: u64, rules: &Rules) -> bool {
+        self.shifted == 0
+            && self.taken_back.is_none_or(|at| now.saturating_sub(at) > self.patience(rules) * 2)
+    }
+
+    fn step(&mut self, now: u64, needed: u8, rules: &Rules) {
+        if needed >= self.shifted {
+            if needed > self.shifted
+                && let Some(at) = self.taken_back.take()
+            {
+                // What was taken back has to go again: the next time it takes longer.
+                let soon = now.saturating_sub(at) <= self.patience(rules) * 2;
+                self.relapses = if soon { (self.relapses + 1).min(MOST_RELAPSES) } else { 0 };
+            }
+            (self.shifted, self.needed, self.enough) = (needed, 0, now);
+            return;
+        }
+        self.needed = self.needed.max(needed);
+        if now.saturating_sub(self.enough) >= self.patience(rules) {
+            (self.shifted, self.needed, self.enough) = (self.needed, 0, now);
+            self.taken_back = Some(now);
+        }
+    }
+}
+
+/// What a site has to do, in thousandths of what it can.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    used: u64,
+    /// Of its servers that may be named.
+    capacity: u64,
+}
+
+/// The clients that are nearest to a loaded site, by their expected demand.
+#[derive(Clone, Debug, Default)]
+struct Clients {
+    all: u64,
+    /// Those that it has.
+    kept: u64,
+    /// Sites that could take some.
+    relief: Vec<SiteId>,
 }
 
 impl Watch {
-    /// A site that is loaded as a whole gives clients away: as many parts as bring what it would carry without that to its goal.
-    pub(super) fn step_site(&mut self, now: u64, network: &Network, id: SiteId, rules: &Rules) -> SiteNow {
-        let site = &network.sites[id.0 as usize];
-        let mut capacity = 0_u64;
-        let mut load = 0_u64;
-        let mut octets = 0_u64;
+    /// A site that is loaded as a whole gives clients away, as many parts as bring what it would carry without that to its goal: below
+    /// the first threshold, or, where those that could take them have much to do too, near to what all of them have.
+    ///
+    /// What it would carry follows from which share of its clients really moved: those that no other site takes stay, whatever was
+    /// said.
+    pub(super) fn step_sites(
+        &mut self,
+        now: u64,
+        network: &Network,
+        conditions: &mut Conditions,
+        rules: &Rules,
+    ) {
+        for (site, next) in network.sites.iter().zip(&mut conditions.sites) {
+            next.shifted = self.sites.get(&site.name).map_or(0, |shift| shift.shifted);
+        }
+        let loads: Vec<Load> =
+            (0..network.sites.len()).map(|at| self.site_load(now, network, at, rules)).collect();
+        let first = u64::from(rules.first);
+        let loaded: Vec<usize> = (0..loads.len())
+            .filter(|at| loads[*at].used > first || conditions.sites[*at].shifted > 0)
+            .collect();
+        if !loaded.is_empty() {
+            let clients = clients(network, conditions, &loads, &loaded);
+            for (at, clients) in loaded.into_iter().zip(clients) {
+                let shift = self.sites.entry(network.sites[at].name.clone()).or_default();
+                let share = (clients.kept * WHOLE).checked_div(clients.all).unwrap_or(WHOLE);
+                let kept = shift.kept(now, share, rules.lifetime).max(WHOLE / u64::from(PARTS));
+                let all = clients.relief.iter().map(|site| loads[site.0 as usize]).chain([loads[at]]);
+                let (used, capacity) = all.fold((0, 0), |(used, capacity), load: Load| {
+                    (used + load.used * load.capacity, capacity + load.capacity)
+                });
+                let mean = used.checked_div(capacity).unwrap_or(0);
+                let whole = loads[at].used * WHOLE / kept;
+                // Below the threshold by half the way back: servers of a site are never loaded alike.
+                let goal = ((first + u64::from(rules.first_leave)) / 2).max(mean * ENDS / 100);
+                let begins = if shift.shifted == 0 { first.max(mean * BEGINS / 100) } else { goal };
+                let parts = u64::from(PARTS);
+                let needed = if whole <= begins { 0 } else { parts - goal * parts / whole };
+                let needed = u8::try_from(needed).unwrap_or(PARTS).min(PARTS - 1);
+                shift.step(now, needed, rules);
+                conditions.sites[at].shifted = shift.shifted;
+            }
+        }
+        self.sites.retain(|_, shift| !shift.is_over(now, rules));
+    }
+
+    fn site_load(&self, now: u64, network: &Network, at: usize, rules: &Rules) -> Load {
+        let site = &network.sites[at];
+        let (mut capacity, mut told, mut load, mut octets) = (0_u64, 0_u64, 0_u64, 0_u64);
         let known = &network.servers[site.servers.start as usize..site.servers.end as usize];
         for (watched, server) in self.servers.of(site.servers.clone()).iter().zip(known) {
-            let Some(last) = watched.last.as_ref().filter(|last| now.saturating_sub(last.at) < rules.silent)
-            else {
+            if !matches!(watched.now.standing, Standing::Serving | Standing::Overloaded) {
                 continue;
-            };
-            if matches!(watched.now.standing, Standing::Serving | Standing::Overloaded) {
-                capacity += u64::from(server.capacity);
+            }
+            capacity += u64::from(server.capacity);
+            let heard = |at: u64| now.saturating_sub(at) < rules.silent;
+            if let Some(last) = watched.last.as_ref().filter(|last| heard(last.at)) {
+                told += u64::from(server.capacity);
                 load += u64::from(watched.load) * u64::from(server.capacity);
                 octets = octets.saturating_add(last.octets);
             }
         }
-        let used = load.checked_div(capacity).unwrap_or(0);
         // Megabits a second; in thousandths of what the site can send.
         let sent = (octets / 125).checked_div(u64::from(site.bandwidth)).unwrap_or(0);
-        let used = used.max(sent);
-        let shift = self.sites.entry(site.name.clone()).or_default();
-        while shift.said.front().is_some_and(|(at, _)| now.saturating_sub(*at) > rules.lifetime) {
-            shift.said.pop_front();
-        }
-        let said: u64 = shift.said.iter().map(|(_, shifted)| u64::from(PARTS - shifted)).sum();
-        let kept = said.checked_div(shift.said.len() as u64).unwrap_or(u64::from(PARTS)).max(1);
-        let whole = used * u64::from(PARTS) / kept;
-        // Below the threshold by half the way back: servers of a site are never loaded alike.
-        let goal = (u64::from(rules.first) + u64::from(rules.first_leave)) / 2;
-        let begins = if shift.shifted == 0 { u64::from(rules.first) } else { goal };
-        let needed = if whole <= begins { 0 } else { u64::from(PARTS) - goal * u64::from(PARTS) / whole };
-        let needed = u8::try_from(needed).unwrap_or(PARTS).min(PARTS - 1);
-        if needed > shift.shifted || shift.shifted == 0 {
-            (shift.shifted, shift.needed, shift.enough) = (needed.max(shift.shifted), 0, now);
-        } else {
-            shift.needed = shift.needed.max(needed);
-            if needed == shift.shifted {
-                (shift.needed, shift.enough) = (0, now);
-            } else if now.saturating_sub(shift.enough)
-                >= rules.lifetime.saturating_mul(u64::from(rules.patience))
-            {
-                (shift.shifted, shift.needed, shift.enough) = (shift.needed, 0, now);
+        // A number that does not make sense is much, and no more.
+        let used = load.checked_div(told).unwrap_or(0).max(sent).min(1_000_000);
+        Load { used, capacity }
+    }
+}
+
+/// Whose clients loaded sites have, of those that are nearest to them.
+fn clients(network: &Network, conditions: &Conditions, loads: &[Load], loaded: &[usize]) -> Vec<Clients> {
+    let mut of = vec![Clients::default(); loaded.len()];
+    let mut place = vec![None; network.sites.len()];
+    for (at, site) in loaded.iter().enumerate() {
+        place[*site] = Some(at);
+    }
+    let is_usable =
+        |ranked: &&Ranked| loads.get(ranked.site.0 as usize).is_some_and(|load| load.capacity > 0);
+    for (at, key) in network.units.keys.iter().enumerate() {
+        let ranking = network.units.ranking(UnitId(u32::try_from(at).unwrap_or(u32::MAX)));
+        let mut usable = ranking.iter().filter(is_usable);
+        let Some(nearest) = usable.next() else { continue };
+        let Some(home) = place.get(nearest.site.0 as usize).copied().flatten() else { continue };
+        let far = furthest(nearest);
+        // Nobody is expected to ask for nothing: what is not measured is not nothing.
+        let demand = network.units.demand.get(at).map_or(1, |demand| u64::from((*demand).max(1)));
+        let home: &mut Clients = &mut of[home];
+        let sheds = |site: SiteId| part_at(*key, site) < conditions.site(site).shifted;
+        let mut stays = true;
+        for ranked in usable.take_while(|ranked| ranked.score <= far) {
+            stays &= sheds(ranked.site);
+            if !home.relief.contains(&ranked.site) {
+                home.relief.push(ranked.site);
             }
         }
-        shift.said.push_back((now, shift.shifted));
-        let names_down = self.names.get(&site.name).is_some_and(|probes| probes.failed);
-        SiteNow { shifted: shift.shifted, names_down }
+        home.all += demand;
+        home.kept += if stays || !sheds(nearest.site) { demand } else { 0 };
     }
+    of
 }

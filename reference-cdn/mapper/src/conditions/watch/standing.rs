@@ -18,7 +18,8 @@ impl Watch {
         let known = &network.servers[servers.start as usize..servers.end as usize];
         let mut serving = servers.len();
         // Where all have much to do, those are too loaded who have more than the others can be expected to take over.
-        let mean = self.mean_load(now, network, servers.clone(), rules);
+        let (load, capacity) = self.told_load(now, network, servers.clone(), rules);
+        let mean = load.checked_div(capacity).map_or(0, |mean| u32::try_from(mean).unwrap_or(u32::MAX / 16));
         let at_least = |threshold: u16, tenths: u32| u32::from(threshold).max(mean * tenths / 10);
         let (first, first_leave) = (at_least(rules.first, 12), at_least(rules.first_leave, 10));
         let (second, second_leave) = (at_least(rules.second, 13), at_least(rules.second_leave, 11));
@@ -49,12 +50,18 @@ impl Watch {
                 watched.stand(now, Standing::Serving);
             }
         }
-        // The most loaded ones, as many as the others can stand in for.
+        // The most loaded ones, as many as the others can stand in for: at their number, and at what all of them have to do.
         overloaded.sort_unstable_by_key(|entry| std::cmp::Reverse(*entry));
         let most = serving * usize::from(rules.most_overloaded) / 1000;
+        let mut left = capacity;
         for (place, (_, _, at)) in overloaded.iter().enumerate() {
             let watched = &mut all[*at];
-            let next = if place < most { Standing::Overloaded } else { Standing::Serving };
+            let rest = left.saturating_sub(u64::from(known[*at].capacity));
+            let can = place < most && load < rest.saturating_mul(u64::from(second));
+            if can {
+                left = rest;
+            }
+            let next = if can { Standing::Overloaded } else { Standing::Serving };
             if next == Standing::Overloaded && watched.now.standing != next {
                 // When it is back it must not have all again that was too much.
                 watched.now.spread = (watched.now.spread + u16::from(PARTS) / 4).min(MOST_SPREAD);
@@ -64,16 +71,23 @@ impl Watch {
         }
     }
 
-    /// Load of a site's servers that tell, in thousandths of what they can do together.
-    fn mean_load(&self, now: u64, network: &Network, servers: std::ops::Range<u32>, rules: &Rules) -> u32 {
-        let (mut load, mut capacity) = (0, 0);
+    /// Load of a site's servers that tell, in thousandths of a server of capacity 1, and the capacity of those of them that can be named.
+    fn told_load(
+        &self,
+        now: u64,
+        network: &Network,
+        servers: std::ops::Range<u32>,
+        rules: &Rules,
+    ) -> (u64, u64) {
+        let (mut load, mut capacity) = (0_u64, 0_u64);
         let known = &network.servers[servers.start as usize..servers.end as usize];
         for (watched, server) in self.servers.of(servers).iter().zip(known) {
             if watched.last.is_some() && !watched.is_silent(now, rules) {
                 load += u64::from(watched.load) * u64::from(server.capacity);
-                capacity += u64::from(server.capacity);
+                let able = !watched.withdrawn && !watched.stops() && !watched.failed(now, rules);
+                capacity += if able { u64::from(server.capacity) } else { 0 };
             }
         }
-        load.checked_div(capacity).map_or(0, |mean| u32::try_from(mean).unwrap_or(u32::MAX / 16))
+        (load, capacity)
     }
 }
