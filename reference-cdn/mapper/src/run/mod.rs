@@ -8,6 +8,7 @@ mod check;
 pub mod config;
 mod hidden;
 mod keeper;
+mod metrics;
 mod names;
 mod outside;
 mod probes;
