@@ -241,3 +241,39 @@ fn what_a_beginner_does_wrong_is_answered_with_what_to_do() {
     let shown = Command::new("sh").args(["-c", &format!("cat {path}")]).output().expect("runs");
     assert!(text(&shown.stdout).contains("[[zone]]"), "{}", text(&shown.stderr));
 }
+
+/// What was warned of is taken back where the warning was read.
+#[test]
+fn a_server_that_answers_its_probe_again_is_in_the_log_as_it_is() {
+    let folder = Folder::new();
+    let listener = TcpListener::bind("127.0.0.13:0").expect("bind");
+    let port = listener.local_addr().expect("an address").port();
+    let well = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let answers = std::sync::Arc::clone(&well);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut reader = BufReader::new(stream.try_clone().expect("clone"));
+            let mut line = String::new();
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                line.clear();
+            }
+            let status = if answers.load(std::sync::atomic::Ordering::Relaxed) { "200 OK" } else { "500 No" };
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+    folder.put(
+        "network.toml",
+        "[[site]]\nname = \"here\"\n[[server]]\nname = \"only\"\nsite = \"here\"\naddresses = [\"127.0.0.13\"]\n[[service]]\nname = \"web\"\nhosts = [\"www\"]\n",
+    );
+    folder.put(
+        "mapper.toml",
+        &config(&format!(
+            "[inputs]\nnetwork = [\"network.toml\"]\n[[probe]]\nhost = \"www.example\"\nport = {port}\nevery = 1\n"
+        )),
+    );
+    let mut told = Told::start(folder);
+    told.until("the probe over IPv4 fails");
+    well.store(true, std::sync::atomic::Ordering::Relaxed);
+    told.until("the probe over IPv4 succeeds again server=\"only\"");
+}
