@@ -105,8 +105,10 @@ pub enum Refused {
     Version(u8),
     #[error("the report is signed with key {0}, which this reader does not have")]
     Key(u8),
-    #[error("the report's MAC is wrong: sender and reader have different keys, or somebody changed it")]
-    Mac,
+    #[error(
+        "the report's MAC is wrong for key {0}: sender and reader have different keys, or somebody changed it"
+    )]
+    Mac(u8),
     #[error("field {field} of the report is broken: {why}")]
     Field { field: u8, why: &'static str },
     #[error("the report has no {0}")]
@@ -189,7 +191,7 @@ impl Keys {
 
     fn agrees(&self, id: u8, parts: &[&[u8]], mac: &[u8]) -> Result<(), Refused> {
         let own = self.sign(id, parts).ok_or(Refused::Key(id))?;
-        aws_lc_rs::constant_time::verify_slices_are_equal(&own, mac).map_err(|_| Refused::Mac)
+        aws_lc_rs::constant_time::verify_slices_are_equal(&own, mac).map_err(|_| Refused::Mac(id))
     }
 
     /// The MAC of a JSON document, in hexadecimal: what goes into the header field beside it. None for a key that is not there.
@@ -421,8 +423,8 @@ mod tests {
         let document = serde_json::to_vec(&vec![report()]).unwrap();
         let mac = keys().sign_json(1, &document).unwrap();
         assert_eq!(read_json(&document, &keys(), 1, &mac), Ok(vec![report()]));
-        assert_eq!(read_json(&document, &keys(), 2, &mac), Err(Refused::Mac));
-        assert_eq!(read_json(&document, &keys(), 1, "zz"), Err(Refused::Mac));
+        assert_eq!(read_json(&document, &keys(), 2, &mac), Err(Refused::Mac(2)));
+        assert_eq!(read_json(&document, &keys(), 1, "zz"), Err(Refused::Mac(1)));
         let one = br#"{"server":"s","started":1,"number":2,"sent":3,"processor":4,"disk":5,"network":6,"tomorrow":7}"#;
         let mac = keys().sign_json(1, one).unwrap();
         assert_eq!(read_json(one, &keys(), 1, &mac).unwrap()[0].load(), 6);

@@ -174,7 +174,7 @@ fn what_a_build_rested_on_is_reported() {
     assert_eq!(report.strange_probes, 1);
     assert!(report.problems[0].to_string().contains("par"), "{:?}", report.problems);
     let json = serde_json::to_value(report).unwrap();
-    assert_eq!(json["inputs"][0]["used_for"], "prefixes, their networks, and steps between networks");
+    assert_eq!(json["inputs"][0]["used-for"], "prefixes, their networks, and steps between networks");
 }
 
 /// A ranking always has a site in another failure domain, and one for each service's needs, however far it is.

@@ -80,9 +80,54 @@ fn records_that_a_steered_name_hides_are_named() {
 fn who_reads_maps_is_told_by_the_map_of_another() {
     let play = Play::new();
     play.put("g.zone", &format!("{ZONE}www IN A 203.0.113.1\n"));
-    assert_eq!(play.check("").warnings, Vec::<String>::new());
+    let none = [
+        "there is no map in maps yet: start the mapper that publishes there first, or give this one [inputs]",
+    ];
+    assert_eq!(play.check("").warnings, none);
     build_once(&play.config(INPUTS), &outside(), false).unwrap();
-    assert_eq!(play.check("").warnings.len(), 1);
+    let warnings = play.check("").warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("never answered"), "{warnings:?}");
+    play.put("maps/current", "x");
+    assert!(play.check("").wrong[0].starts_with("maps/current: names no map"), "{:?}", play.check(""));
+}
+
+#[test]
+fn lines_that_are_not_used_are_named() {
+    let play = Play::new();
+    let good = "{\"site\":\"ams\",\"target\":\"10.1.0.0/16\",\"rtt\":5,\"time\":1700000000}\n";
+    play.put("measured.jsonl", &format!("{good}garbage\n{good}more garbage\n"));
+    play.put("demand.txt", "10.2.0.0/16 7\n10.1.0.0/16 many\n");
+    let more = "probes = [\"measured.jsonl\"]\ndemand = [\"demand.txt\"]\n";
+    let checked = play.check(&format!("{INPUTS}{more}"));
+    assert_eq!(checked.wrong, Vec::<String>::new());
+    insta::assert_snapshot!(checked.warnings.join("\n"));
+    // As it is built, the same is told.
+    let built = build_once(&play.config(&format!("{INPUTS}{more}")), &outside(), false).unwrap();
+    let text = built.to_text().replace(&format!("{}/", play.0.path().display()), "");
+    for warning in &checked.warnings {
+        assert!(text.contains(warning), "{warning} is not in {text}");
+    }
+    assert!(text.contains("1 site, 1 server, 2 services; "), "{text}");
+}
+
+#[test]
+fn a_folder_that_maps_cannot_be_written_to_is_named() {
+    let play = Play::new();
+    play.put("maps", "a file");
+    let wrong = ["maps: maps cannot be published there: maps is no folder; name another"];
+    assert_eq!(play.check(INPUTS).wrong, wrong);
+    std::fs::remove_file(play.0.path().join("maps")).unwrap();
+    // Some may write where nobody is allowed to: the superuser.
+    let inside = play.0.path().join("locked");
+    std::fs::create_dir(&inside).unwrap();
+    std::fs::set_permissions(&inside, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+    let may = std::fs::write(inside.join("file"), "").is_ok();
+    let path = play.0.path().join("mapper.toml");
+    let text = format!(
+        "listen = [\"127.0.0.1:0\"]\n[[zone]]\napex = \"g.example\"\nfile = \"g.zone\"\nrole = \"low\"\n[map]\nfolder = \"locked/maps\"\n{INPUTS}"
+    );
+    let warnings = check(&Config::parse(&text, &path).unwrap(), &outside()).warnings;
+    assert_eq!(warnings.is_empty(), may, "{warnings:?}");
 }
 
 #[test]

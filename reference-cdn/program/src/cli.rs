@@ -73,14 +73,16 @@ Examples:
   # Ask it as a client of 192.0.2.0/24 would be answered
   dig @127.0.0.1 -p 5300 a1.g.cdn.example +subnet=192.0.2.0/24
 
-SIGTERM or SIGINT stops it; SIGHUP makes it read certificate, zones, keys and token again, as POST /reload does. Set REFERENCE_CDN_LOG=info (or debug) for more log.";
+SIGTERM or SIGINT stops it; SIGHUP makes it read certificate, zones, keys and token again, as POST /reload does. Set REFERENCE_CDN_LOG=debug for more log.
+
+Exit status: 0 it was told to stop, or --check found nothing wrong; 1 --check found zones, keys or inputs wrong; 2 it could not start, or the configuration cannot be read.";
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   # Each candidate, its score, and why it was chosen or not
   reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps
 
-  # What map 1041 said, as JSON
+  # What map 1795800000 said, as JSON
   reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps --epoch 1795800000 --json -
 
   # What was said at a time

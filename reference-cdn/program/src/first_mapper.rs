@@ -43,7 +43,7 @@ pub fn write(folder: &Path) -> Result<String, String> {
     }
     let names = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
     let (config, maps) = (folder.join(CONFIG), folder.join("maps"));
-    let (config, maps) = (config.display(), maps.display());
+    let (config, maps) = (quoted(&config), quoted(&maps));
     let mut said = format!("written: {names}\n\nNext:\n");
     for command in [
         format!("reference-cdn mapper --config {config} --check"),
@@ -54,6 +54,13 @@ pub fn write(folder: &Path) -> Result<String, String> {
         let _ = writeln!(said, "  {command}");
     }
     Ok(said)
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |letter: char| letter.is_alphanumeric() || "/._-+@%:,=".contains(letter);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// A port of this machine's loopback that nobody has now, for UDP and TCP.

@@ -47,12 +47,28 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn check(path: &Path) -> ExitCode {
     match Settings::read(path).and_then(Settings::finish) {
         Ok(_) => print(&format!("{} is valid\n", path.display())),
+        Err(_) if is_of_a_mapper(path) => {
+            let path = path.display();
+            anstream::eprintln!(
+                "error: {path}: this is a mapper's configuration, not an edge's; check it with: reference-cdn mapper --config {path} --check"
+            );
+            ExitCode::from(1)
+        }
         Err(faults) => {
             let colored = std::io::IsTerminal::is_terminal(&std::io::stderr());
             anstream::eprint!("{}", faults.render(colored));
             ExitCode::from(if path.is_file() { 1 } else { 2 })
         }
     }
+}
+
+/// Whether a configuration file has what every mapper's has, and no edge's.
+fn is_of_a_mapper(path: &Path) -> bool {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(1 << 20).read_to_string(&mut text));
+    let table = read.ok().and_then(|_| text.parse::<toml::Table>().ok());
+    table.is_some_and(|table| table.get("zone").is_some_and(toml::Value::is_array))
 }
 
 /// To standard output. A reader that has had enough (`| head`) is no error.

@@ -5,8 +5,9 @@ use tracing_subscriber::EnvFilter;
 /// Environment variable with the log's filter, such as `debug` or `edge=debug`.
 pub const VARIABLE: &str = "REFERENCE_CDN_LOG";
 
-/// What is logged unless the variable says otherwise. `h2` warns of what clients do wrong, and they can do that often.
-const DEFAULT: &str = "warn,h2=error";
+/// What is logged unless the variable says otherwise. `h2` warns of what clients do wrong, and they can do that often. A mapper says
+/// little else than what operators did, and that what it warned of is over.
+const DEFAULT: &str = "warn,mapper=info,h2=error";
 
 /// Starts the log, once; later calls change nothing.
 pub fn start() {

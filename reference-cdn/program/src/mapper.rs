@@ -16,7 +16,7 @@ const EXAMPLE: &str = include_str!("../../mapper.example.toml");
 #[derive(Args, Clone, Debug)]
 pub struct MapperArgs {
     /// Configuration file (TOML); --write-example writes a first one, --example shows one with every field
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["example", "write_example"])]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print a configuration file with every field and what it means
     #[arg(long, conflicts_with = "config")]
@@ -40,7 +40,15 @@ pub fn run(args: &MapperArgs) -> ExitCode {
             Err(error) => failed(&error),
         };
     }
-    let Some(path) = args.config.as_ref().filter(|_| !args.example) else { return crate::print(EXAMPLE) };
+    if args.example {
+        return crate::print(EXAMPLE);
+    }
+    let Some(path) = &args.config else {
+        return failed(
+            "a mapper needs a configuration: --config FILE\nto begin with, --write-example FOLDER writes a small one that starts as it is; \
+             --example prints every field; --help has more",
+        );
+    };
     crate::log::start();
     let config = match Config::read(path) {
         Ok(config) => config,
@@ -75,7 +83,14 @@ fn check(config: &Config) -> ExitCode {
         anstream::eprintln!("warning: {warning}");
     }
     if checked.wrong.is_empty() {
-        return crate::print("the configuration is valid, and so are its zones and inputs\n");
+        let warned = match checked.warnings.len() {
+            0 => String::new(),
+            1 => "; see the warning".to_owned(),
+            more => format!("; see the {more} warnings"),
+        };
+        return crate::print(&format!(
+            "the configuration is valid, and so are its zones and inputs{warned}\n"
+        ));
     }
     failed(&checked.wrong.join("\n"));
     ExitCode::FAILURE

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use control::load_report::{Keys, LoadReport, NameLoad, State, write};
 use serde_json::Value;
 
+#[path = "mapper/operators.rs"]
+mod operators;
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_reference-cdn");
 const KEY: &str = "a key for load reports";
 const TOKEN: &str = "a token for operators";

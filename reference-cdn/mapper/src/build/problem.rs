@@ -59,7 +59,11 @@ impl BadInput {
             bad.column = u32::try_from(column).ok().and_then(NonZeroU32::new);
         }
         let missing = message.starts_with("missing field").then(|| "add it: it has no default".to_owned());
-        bad.hint = suggestion(message).or(missing);
+        let address = message.starts_with("invalid socket address").then(|| {
+            "write ADDRESS:PORT, such as \"127.0.0.1:5300\" or \"[::1]:5300\"; a name is not looked up"
+                .to_owned()
+        });
+        bad.hint = suggestion(message).or(missing).or(address);
         bad
     }
 

@@ -8,6 +8,7 @@ use super::source::Skipped;
 
 /// Of one build: how old each input was and what it was used for, and what came out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct BuildReport {
     /// Seconds since 1970.
     pub now: u64,
@@ -37,6 +38,7 @@ pub struct BuildReport {
 
 /// One file of an input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct InputReport {
     pub kind: &'static str,
     pub file: String,

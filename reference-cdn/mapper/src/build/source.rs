@@ -23,6 +23,18 @@ pub struct Skipped {
     pub first: u64,
 }
 
+impl Skipped {
+    /// Where the first one is, why it was passed over, and how many more there are.
+    pub fn tell(&self, file: &str) -> String {
+        let more = match self.count.saturating_sub(1) {
+            0 => String::new(),
+            1 => "; and one more like it".to_owned(),
+            more => format!("; and {more} more like it"),
+        };
+        format!("{file}:{}: not used: {}{more}", self.first, self.reason)
+    }
+}
+
 impl Source {
     pub fn new(file: &str, time: u64) -> Self {
         Self { file: file.to_owned(), time, ..Self::default() }

@@ -16,6 +16,9 @@ use crate::steer::Steerable;
 #[serde(rename_all = "kebab-case")]
 pub struct Explanation {
     pub name: String,
+    /// The zone that it is taken for a name of; none where that was not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
     pub client: IpAddr,
     pub epoch: u64,
     pub service: String,
@@ -104,6 +107,7 @@ pub fn explain(map: &Map, name: &str, steerable: Steerable, client: IpAddr) -> E
     let service = network.services.get(steerable.service.0 as usize);
     let mut explanation = Explanation {
         name: name.to_owned(),
+        zone: None,
         client,
         epoch: map.epoch.0,
         service: service.map_or_else(String::new, |service| service.name.clone()),

@@ -12,6 +12,7 @@ pub const MILLION: u64 = 1_000_000;
 
 /// How far two maps are apart. Shares are in parts of a million of what the old one has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Churn {
     /// Of runs of addresses, whose nearest site is another.
     pub prefixes: u32,
@@ -42,7 +43,7 @@ impl Default for Bounds {
 
 /// A map that changes too much at once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
-#[error("the map is held back: {}; the one before stays in force. If the change is meant, accept it once: POST /accept, or map build --accept", .reasons.join("; "))]
+#[error("the map is held back: {}; the one before stays in force. If the change is meant, accept it once: POST /accept to the mapper that runs; where none runs, map build --accept", .reasons.join("; "))]
 pub struct HeldBack {
     pub churn: Churn,
     pub reasons: Vec<String>,

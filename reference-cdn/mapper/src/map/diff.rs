@@ -55,6 +55,7 @@ pub fn placed(side: Side<'_>, service: ServiceId, site: SiteId, content: u64) ->
 
 /// What changes. Shares are in parts of a million of all queries; where no demand is known, of all runs of addresses.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Difference {
     pub churn: Churn,
     /// Where clients go from and to, most first.
@@ -76,6 +77,7 @@ pub struct Difference {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Move {
     pub from: String,
     pub to: String,
@@ -85,6 +87,7 @@ pub struct Move {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct SiteLoad {
     pub site: String,
     pub before: u32,
@@ -92,6 +95,7 @@ pub struct SiteLoad {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct ServerLoad {
     pub server: String,
     pub site: String,
@@ -100,6 +104,7 @@ pub struct ServerLoad {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct SiteMisses {
     pub site: String,
     /// Of all requests.

@@ -1,5 +1,6 @@
 //! A network and its conditions under one epoch, with what queries need looked up beforehand.
 
+pub mod moment;
 mod names;
 mod routes;
 pub mod runs;

@@ -39,12 +39,16 @@ pub enum PublishError {
     File { path: PathBuf, error: FileError },
     #[error("{}: names no map: {what}; remove it and publish again", .path.display())]
     Current { path: PathBuf, what: String },
+    #[error("{}: there is no map any more, where there was one: is the folder still there, and what puts maps into it? The last map stays in use until there is another", .path.display())]
+    Vanished { path: PathBuf },
     #[error("{}: another program publishes here; stop one of them", .path.display())]
     Taken { path: PathBuf },
     #[error("epoch {epoch} does not follow {last}; each map needs a later epoch than the one before", epoch = .epoch.0, last = .last.0)]
     Epoch { epoch: Epoch, last: Epoch },
-    #[error("{}: no map of that time is kept; the first is of {first} ms since 1970", .path.display())]
+    #[error("{}: no map of that time is kept; the first is of {}", .path.display(), super::moment::rfc3339(.first.div_ceil(1000)))]
     Before { path: PathBuf, first: u64 },
+    #[error("{}: there is no map in this folder; name the one that a mapper publishes its maps into", .path.display())]
+    Empty { path: PathBuf },
     #[error("{}: there is no map of epoch {epoch}; kept are {kept}", .path.display(), epoch = .epoch.0)]
     Gone { path: PathBuf, epoch: Epoch, kept: String },
 }
@@ -411,11 +415,16 @@ impl Reader {
     /// The map in force, if it is another than the one that was returned last. Costs one small file if not.
     ///
     /// # Errors
-    /// When it cannot be read; the next call tries again.
+    /// When it cannot be read, or there is none any more; the next call tries again.
     pub fn poll(&mut self) -> Result<Option<Edition>> {
         let mut tries = 0;
         loop {
-            let Some(current) = current(&self.folder)? else { return Ok(None) };
+            let Some(current) = current(&self.folder)? else {
+                return match self.current {
+                    Some(_) => Err(PublishError::Vanished { path: self.folder.join(CURRENT) }),
+                    None => Ok(None),
+                };
+            };
             // All of it: where maps began anew the same epoch may be another map.
             if self.current.as_ref() == Some(&current) {
                 return Ok(None);
@@ -502,9 +511,10 @@ pub fn epoch_at(folder: &Path, time: u64) -> Result<Epoch> {
         }
         first = first.map_or(Some(stamp.time), |first: u64| Some(first.min(stamp.time)));
     }
-    match last {
-        Some((_, epoch)) => Ok(epoch),
-        None => Err(PublishError::Before { path: folder.to_owned(), first: first.unwrap_or(0) }),
+    match (last, first) {
+        (Some((_, epoch)), _) => Ok(epoch),
+        (None, Some(first)) => Err(PublishError::Before { path: folder.to_owned(), first }),
+        (None, None) => Err(PublishError::Empty { path: folder.to_owned() }),
     }
 }
 

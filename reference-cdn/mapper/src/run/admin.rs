@@ -1,14 +1,13 @@
 //! What operators ask over HTTP, with their token; and load reports as JSON, with a key's MAC.
 
 use std::convert::Infallible;
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use control::load_report;
+use control::load_report::{self, Refused};
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -17,10 +16,11 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::keeper::Order;
+use super::keeper::{Order, Outcome};
 use super::{RunError, Shared};
 use crate::decide::explain::{Explanation, explain};
 use crate::map::Map;
+use crate::server::StartError;
 
 /// Longest document with load reports.
 const LONGEST: usize = 8 << 20;
@@ -34,6 +34,10 @@ const BODY: Duration = Duration::from_secs(10);
 /// How long a connection may last.
 const TOTAL: Duration = Duration::from_secs(300);
 
+/// How a document with load reports is signed.
+const MAC: &str = "Load-MAC is the first 16 octets, as 32 hexadecimal digits, of HMAC-SHA-256 with that key over the letters json and \
+                   then the document, octet for octet as it is sent (LOAD-REPORTS.md has an example)";
+
 struct Admin {
     bodies: Semaphore,
     shared: Arc<Shared>,
@@ -44,7 +48,7 @@ pub(super) fn listen(
     address: SocketAddr,
     shared: Arc<Shared>,
 ) -> Result<SocketAddr, RunError> {
-    let failed = |error| RunError::Bind { what: "admin.listen", address, error };
+    let failed = |source| StartError::Listen { what: "admin.listen", address, source };
     let listener = std::net::TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
@@ -58,7 +62,7 @@ async fn accept(listener: TcpListener, admin: Arc<Admin>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, from)) = listener.accept().await else {
             // No file handle is left: some will be given back.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
@@ -67,7 +71,7 @@ async fn accept(listener: TcpListener, admin: Arc<Admin>) {
         tokio::spawn(async move {
             let service = hyper::service::service_fn(move |request| {
                 let admin = Arc::clone(&admin);
-                async move { Ok::<_, Infallible>(admin.answer(request).await) }
+                async move { Ok::<_, Infallible>(admin.answer(request, from.ip()).await) }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(hyper_util::rt::TokioTimer::new())
@@ -100,11 +104,21 @@ fn json(value: &impl serde::Serialize) -> Answer {
     }
 }
 
+/// What an operator ordered holds here and now, and is not on the disk.
+fn not_kept(done: &str, why: &str) -> Answer {
+    let told = format!(
+        "{done}, and answered so from now on, but not kept: {why}. A restart of this mapper would forget it, and mappers that read maps \
+         from its folder may not know it. Make room on the disk or mend the folder: it is tried again by itself until trouble in GET \
+         /status is null"
+    );
+    text(StatusCode::INSUFFICIENT_STORAGE, told)
+}
+
 impl Admin {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, from: IpAddr) -> Answer {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         if path == "/load" {
-            return self.load(request).await;
+            return self.load(request, from).await;
         }
         if path == "/healthz" {
             let gone = self.shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone);
@@ -134,7 +148,7 @@ impl Admin {
         match (&method, path.as_str()) {
             (&Method::GET, "/status") => json(&**self.shared.status.load()),
             (&Method::GET, "/metrics") => {
-                respond(StatusCode::OK, "text/plain; version=0.0.4", self.metrics())
+                respond(StatusCode::OK, "text/plain; version=0.0.4", super::metrics::text(&self.shared))
             }
             (&Method::GET, "/explain") => self.explain(&query),
             (&Method::POST, "/withdraw" | "/restore") => self.withdraw(&query, path == "/withdraw").await,
@@ -150,7 +164,7 @@ impl Admin {
         }
     }
 
-    async fn load(&self, request: Request<Incoming>) -> Answer {
+    async fn load(&self, request: Request<Incoming>, from: IpAddr) -> Answer {
         if request.method() != Method::POST {
             return text(StatusCode::METHOD_NOT_ALLOWED, "load reports are sent with POST");
         }
@@ -158,7 +172,7 @@ impl Admin {
         let id = field("load-key").and_then(|id| id.parse().ok());
         let mac = field("load-mac").map(str::to_owned);
         let (Some(id), Some(mac)) = (id, mac) else {
-            return text(StatusCode::BAD_REQUEST, "say Load-Key: NUMBER and Load-MAC: HEX of the document");
+            return text(StatusCode::BAD_REQUEST, format!("say Load-Key: NUMBER and Load-MAC: HEX; {MAC}"));
         };
         // Whose they are is only known when they are there: few at once, and not for long.
         let Ok(_room) = self.bodies.try_acquire() else {
@@ -178,8 +192,9 @@ impl Admin {
                 false => text(StatusCode::SERVICE_UNAVAILABLE, "too many reports wait"),
             },
             Err(why) => {
-                counts.refuse(&why);
-                text(StatusCode::BAD_REQUEST, why.to_string())
+                counts.refuse((self.shared.outside.monotonic)(), from, &why);
+                let how = if matches!(why, Refused::Mac(_)) { format!("; {MAC}") } else { String::new() };
+                text(StatusCode::BAD_REQUEST, format!("{why}{how}"))
             }
         }
     }
@@ -212,8 +227,9 @@ impl Admin {
         let (done, outcome) = oneshot::channel();
         let order = Order::Withdraw { server: server.to_owned(), withdrawn, done };
         match self.order(order, outcome).await {
-            Some(true) => text(StatusCode::OK, if withdrawn { "withdrawn" } else { "restored" }),
-            Some(false) => text(StatusCode::NOT_FOUND, format!("the map has no server {server}")),
+            Some(Outcome::Done) => text(StatusCode::OK, if withdrawn { "withdrawn" } else { "restored" }),
+            Some(Outcome::NotKept(why)) => not_kept(if withdrawn { "withdrawn" } else { "restored" }, &why),
+            Some(Outcome::Nothing) => text(StatusCode::NOT_FOUND, format!("the map has no server {server}")),
             None => text(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "this mapper keeps no map of its own, or has too much to do",
@@ -224,8 +240,9 @@ impl Admin {
     async fn accept_held(&self) -> Answer {
         let (done, outcome) = oneshot::channel();
         match self.order(Order::Accept(done), outcome).await {
-            Some(true) => text(StatusCode::OK, "accepted"),
-            Some(false) => text(StatusCode::NOT_FOUND, "no map is held back"),
+            Some(Outcome::Done) => text(StatusCode::OK, "accepted"),
+            Some(Outcome::NotKept(why)) => not_kept("accepted", &why),
+            Some(Outcome::Nothing) => text(StatusCode::NOT_FOUND, "no map is held back"),
             None => text(StatusCode::SERVICE_UNAVAILABLE, "too much to do"),
         }
     }
@@ -240,103 +257,9 @@ impl Admin {
         }
     }
 
-    async fn order(&self, order: Order, outcome: oneshot::Receiver<bool>) -> Option<bool> {
+    async fn order(&self, order: Order, outcome: oneshot::Receiver<Outcome>) -> Option<Outcome> {
         self.shared.orders.send(order).await.ok()?;
         outcome.await.ok()
-    }
-
-    fn metrics(&self) -> String {
-        let mut out = String::new();
-        let mut metric = |name: &str, kind: &str, help: &str, values: &[(String, u64)]| {
-            let _ = writeln!(out, "# HELP mapper_{name} {help}\n# TYPE mapper_{name} {kind}");
-            for (labels, value) in values {
-                let _ = writeln!(out, "mapper_{name}{labels} {value}");
-            }
-        };
-        let status = self.shared.status.load();
-        let plain = |value: u64| vec![(String::new(), value)];
-        metric("epoch", "gauge", "Which map answers.", &plain(status.epoch));
-        let standings = [
-            ("serving", status.serving),
-            ("overloaded", status.overloaded),
-            ("failed", status.failed),
-            ("withdrawn", status.withdrawn),
-        ];
-        let of = |key: &str, values: &[(&str, usize)]| -> Vec<(String, u64)> {
-            values.iter().map(|(name, value)| (format!("{{{key}=\"{name}\"}}"), *value as u64)).collect()
-        };
-        metric("servers", "gauge", "Servers by their standing.", &of("standing", &standings));
-        metric(
-            "servers_busy",
-            "gauge",
-            "Servers past their first load threshold.",
-            &plain(status.busy as u64),
-        );
-        metric(
-            "names_hot",
-            "gauge",
-            "Names on more servers of a site than they must be.",
-            &plain(status.hot as u64),
-        );
-        metric("sites_shedding", "gauge", "Sites that give clients away.", &plain(status.shedding as u64));
-        metric(
-            "reports_blind",
-            "gauge",
-            "1 while so many servers are silent that it is not believed.",
-            &plain(status.blind.into()),
-        );
-        metric(
-            "map_held_back",
-            "gauge",
-            "1 while a map waits for an operator.",
-            &plain(status.held_back.is_some().into()),
-        );
-        metric(
-            "map_trouble",
-            "gauge",
-            "1 while maps cannot be read or published.",
-            &plain(status.trouble.is_some().into()),
-        );
-        let mut reports: Vec<_> =
-            status.reports.iter().map(|(name, count)| (format!("{{outcome=\"{name}\"}}"), *count)).collect();
-        let counts = &self.shared.reports;
-        for (name, count) in
-            [("malformed", &counts.malformed), ("forged", &counts.forged), ("dropped", &counts.dropped)]
-        {
-            reports.push((format!("{{outcome=\"{name}\"}}"), count.get()));
-        }
-        reports.sort();
-        metric("load_reports_total", "counter", "Load reports by what became of them.", &reports);
-        if let Some(metrics) = self.shared.metrics.get() {
-            let values: Vec<_> = crate::server::Count::ALL
-                .iter()
-                .map(|what| (format!("{{what=\"{}\"}}", what.name()), metrics.get(*what)))
-                .collect();
-            metric(
-                "threads_gone",
-                "gauge",
-                "Threads that answered queries and do not any more: restart the mapper.",
-                &plain(metrics.threads_gone() as u64),
-            );
-            metric("network_total", "counter", "What sockets did.", &values);
-            metric(
-                "network_overflowed_total",
-                "counter",
-                "Datagrams that the kernel dropped for want of room.",
-                &plain(metrics.overflowed()),
-            );
-        }
-        let threads = self.shared.counters.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut sums: std::collections::BTreeMap<(&str, &str), u64> = std::collections::BTreeMap::new();
-        for counters in threads.iter() {
-            for (name, help, value) in counters.snapshot() {
-                *sums.entry((name, help)).or_default() += value;
-            }
-        }
-        for ((name, help), value) in sums {
-            metric(&format!("dns_{name}_total"), "counter", help, &plain(value));
-        }
-        out
     }
 }
 
@@ -344,15 +267,20 @@ impl Admin {
 pub fn explain_name(map: &Map, name: &str, zones: &[&str], client: IpAddr) -> Option<Explanation> {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     let below = |zone: &str| name.strip_suffix(zone)?.strip_suffix('.').map(str::to_owned);
-    let candidates: Vec<String> = if zones.is_empty() {
+    let candidates: Vec<(String, String)> = if zones.is_empty() {
         // The longest first.
         let labels: Vec<&str> = name.split('.').collect();
-        (1..=labels.len()).rev().map(|count| labels[..count].join(".")).collect()
+        (1..=labels.len()).rev().map(|count| (labels[..count].join("."), labels[count..].join("."))).collect()
     } else {
-        zones.iter().filter_map(|zone| below(&zone.to_ascii_lowercase())).collect()
+        let zones = zones.iter().map(|zone| zone.to_ascii_lowercase());
+        zones.filter_map(|zone| Some((below(&zone)?, zone))).collect()
     };
-    let found = candidates.iter().find_map(|below| map.names().find(&crate::map::wire_of(below)?))?;
-    Some(explain(map, &name, found, client))
+    let found = candidates.into_iter().find_map(|(below, zone)| {
+        let steerable = map.names().find(&crate::map::wire_of(&below)?)?;
+        Some((steerable, zone))
+    });
+    let (steerable, zone) = found?;
+    Some(Explanation { zone: Some(zone), ..explain(map, &name, steerable, client) })
 }
 
 /// Parameters of a query, decoded.

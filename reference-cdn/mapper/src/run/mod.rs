@@ -8,6 +8,7 @@ mod check;
 pub mod config;
 mod hidden;
 mod keeper;
+mod metrics;
 mod names;
 mod outside;
 mod probes;
@@ -15,7 +16,7 @@ mod reload;
 mod reports;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -24,7 +25,7 @@ use arc_swap::ArcSwap;
 pub use check::{Checked, check};
 pub use config::{Config, ConfigError};
 use control::load_report::Keys;
-pub use keeper::{Keeper, Order, Status};
+pub use keeper::{Keeper, Order, Outcome, Status};
 pub use reload::Reloaded;
 use tokio::sync::mpsc;
 
@@ -53,10 +54,12 @@ pub enum RunError {
     Server(#[from] StartError),
     #[error("{0}")]
     Map(#[from] crate::map::publish::PublishError),
-    #[error("{what} {address}: {error}; is it in use, or not an address of this machine?")]
-    Bind { what: &'static str, address: SocketAddr, error: std::io::Error },
-    #[error("there is no map in {0} yet: start the mapper that publishes there, or give this one [inputs]")]
+    #[error(
+        "there is no map in {0} yet: start the mapper that publishes there first, or give this one [inputs]"
+    )]
     NoMap(String),
+    #[error("{}: there is no such folder; name the one that a mapper publishes its maps into", .0.display())]
+    NoFolder(PathBuf),
     #[error("the system gives no random octets: cookies cannot be kept secret")]
     Random,
     #[error("cannot start a thread: {0}")]
@@ -269,10 +272,25 @@ fn secrets(secret: &[u8; 32]) -> ([u8; 16], [u8; 16]) {
 /// There is none, or it cannot be read.
 pub fn open_map(folder: &Path, epoch: Option<u64>) -> Result<crate::map::publish::Edition, RunError> {
     use crate::map::{Epoch, publish};
+    folder_of_maps(folder)?;
     match epoch {
         Some(epoch) => Ok(publish::open_epoch(folder, Epoch(epoch))?),
-        None => publish::open_current(folder)?.ok_or_else(|| RunError::NoMap(folder.display().to_string())),
+        None => publish::open_current(folder)?
+            .ok_or_else(|| publish::PublishError::Empty { path: folder.to_owned() }.into()),
     }
+}
+
+/// The epoch of the map that was in force at a time, in milliseconds since 1970.
+///
+/// # Errors
+/// None of then is kept, or it cannot be read.
+pub fn epoch_at(folder: &Path, time: u64) -> Result<u64, RunError> {
+    folder_of_maps(folder)?;
+    Ok(crate::map::publish::epoch_at(folder, time)?.0)
+}
+
+fn folder_of_maps(folder: &Path) -> Result<(), RunError> {
+    if folder.exists() { Ok(()) } else { Err(RunError::NoFolder(folder.to_owned())) }
 }
 
 /// What came of one build.
@@ -345,6 +363,9 @@ pub fn build_once(config: &Config, outside: &Outside, accept: bool) -> Result<Bu
     Ok(outcome)
 }
 
+/// Reasons why lines of one file were not used that are told to people.
+const MOST_SKIPPED: usize = 5;
+
 impl BuiltOnce {
     /// For people.
     pub fn to_text(&self) -> String {
@@ -355,17 +376,16 @@ impl BuiltOnce {
             (None, None) => String::new(),
         };
         text += &format!(
-            "{} sites, {} servers, {} services; {} units of clients: {} measured, {} placed, {} with BGP paths\n",
-            report.sites,
-            report.servers,
-            report.services,
-            report.units,
+            "{}, {}, {}; {} of clients: {} measured, {} placed, {} with BGP paths\n",
+            counted(report.sites, "site"),
+            counted(report.servers, "server"),
+            counted(report.services, "service"),
+            counted(report.units, "unit"),
             report.measured_units,
             report.placed_units,
             report.routed_units
         );
         for input in &report.inputs {
-            let skipped: usize = input.skipped.len();
             text += &format!(
                 "  {:<8} {}: {} of {} lines used for {}, {} s old, trusted {} %\n",
                 input.kind,
@@ -376,8 +396,12 @@ impl BuiltOnce {
                 input.age,
                 u32::from(input.trust) * 100 / 255
             );
-            if skipped > 0 {
-                text += &format!("           {skipped} kinds of lines were skipped; --json lists them\n");
+            for skipped in input.skipped.iter().take(MOST_SKIPPED) {
+                text += &format!("           {}\n", skipped.tell(&input.file));
+            }
+            if let Some(more @ 1..) = input.skipped.len().checked_sub(MOST_SKIPPED) {
+                text +=
+                    &format!("           {more} more reasons why lines were not used; --json lists them\n");
             }
         }
         for problem in &report.problems {
@@ -385,6 +409,11 @@ impl BuiltOnce {
         }
         text
     }
+}
+
+/// So many of something.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Counts things that several threads count.

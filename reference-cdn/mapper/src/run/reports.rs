@@ -1,8 +1,9 @@
 //! Load reports that come in datagrams.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use control::load_report::{self, LONGEST, LoadReport, Refused};
 use tokio::net::UdpSocket;
@@ -11,6 +12,7 @@ use tokio::sync::mpsc;
 
 use super::keeper::Order;
 use super::{RunError, Shared, Tally};
+use crate::server::StartError;
 
 /// Reports that are handed over together.
 const BATCH: usize = 256;
@@ -34,6 +36,31 @@ pub(crate) struct Counts {
     /// The keeper had too many waiting.
     pub dropped: Tally,
     waiting: Waiting,
+    refused: Mutex<Refusals>,
+}
+
+/// Addresses whose reports were refused and that are named in the log, at most, and in which time: who sends them each second, or from
+/// many addresses, does not fill it.
+const MOST_NAMED: usize = 64;
+const NAMED_AGAIN: u64 = 3_600_000;
+
+/// Of whom the log tells that their reports are refused.
+#[derive(Debug, Default)]
+struct Refusals {
+    /// Milliseconds of a clock that never goes back.
+    since: u64,
+    named: HashSet<IpAddr>,
+}
+
+impl Refusals {
+    /// Whether somebody is named now.
+    fn name(&mut self, now: u64, from: IpAddr) -> bool {
+        if now.saturating_sub(self.since) >= NAMED_AGAIN {
+            self.since = now;
+            self.named.clear();
+        }
+        self.named.len() < MOST_NAMED && self.named.insert(from)
+    }
 }
 
 /// Reports handed over to the keeper and not taken yet.
@@ -76,11 +103,25 @@ impl Counts {
         false
     }
 
-    pub fn refuse(&self, why: &Refused) {
-        match why {
-            Refused::Mac | Refused::Key(_) | Refused::Server { .. } => self.forged.add(),
-            _ => self.malformed.add(),
+    /// Counts what is not taken; and names who sends it, if what it is about is a key. `now` in milliseconds of a clock that never goes
+    /// back.
+    pub fn refuse(&self, now: u64, from: IpAddr, why: &Refused) {
+        if !matches!(why, Refused::Mac(_) | Refused::Key(_) | Refused::Server { .. }) {
+            return self.malformed.add();
         }
+        self.forged.add();
+        if self.refused.lock().unwrap_or_else(PoisonError::into_inner).name(now, from) {
+            let address = from.to_canonical().to_string();
+            tracing::warn!(
+                address,
+                "load reports are refused: {why}; further ones from there are counted (forged), and named again in an hour"
+            );
+        }
+    }
+
+    /// What was not taken, by why.
+    pub fn outcomes(&self) -> [(&'static str, u64); 3] {
+        [("malformed", self.malformed.get()), ("forged", self.forged.get()), ("dropped", self.dropped.get())]
     }
 }
 
@@ -89,7 +130,7 @@ pub(super) fn listen(
     address: SocketAddr,
     shared: Arc<Shared>,
 ) -> Result<SocketAddr, RunError> {
-    let failed = |error| RunError::Bind { what: "load.listen", address, error };
+    let failed = |source| StartError::Listen { what: "load.listen", address, source };
     let socket = std::net::UdpSocket::bind(address).map_err(failed)?;
     socket.set_nonblocking(true).map_err(failed)?;
     // Beyond the system's cap only with the right to; else up to it.
@@ -115,11 +156,11 @@ async fn receive(socket: UdpSocket, shared: Arc<Shared>) {
         }
         // What is there already goes in one batch.
         match socket.try_recv_from(&mut datagram) {
-            Ok((length, _)) => {
+            Ok((length, from)) => {
                 shared.reports.received.add();
                 match load_report::read(&datagram[..length], &shared.keys.load()) {
                     Ok(report) => batch.push(report),
-                    Err(why) => shared.reports.refuse(&why),
+                    Err(why) => shared.reports.refuse((shared.outside.monotonic)(), from.ip(), &why),
                 }
                 if batch.len() < BATCH {
                     continue;
@@ -145,6 +186,16 @@ async fn receive(socket: UdpSocket, shared: Arc<Shared>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_refused_is_named_once_an_hour_and_few_are() {
+        let mut refusals = Refusals::default();
+        let of = |last: u16| IpAddr::from([10, 0, (last >> 8) as u8, last as u8]);
+        assert!(refusals.name(1, of(1)) && !refusals.name(2, of(1)) && refusals.name(3, of(2)));
+        assert_eq!((3..1000).filter(|last| refusals.name(4, of(*last))).count(), MOST_NAMED - 2);
+        assert!(!refusals.name(NAMED_AGAIN - 1, of(2)));
+        assert!(refusals.name(NAMED_AGAIN, of(1)));
+    }
 
     #[test]
     fn reports_that_nobody_takes_are_dropped_and_counted() {

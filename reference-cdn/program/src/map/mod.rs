@@ -8,9 +8,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use mapper::map::diff::{Options, Side, diff};
-use mapper::map::publish::{Edition, epoch_at};
+use mapper::map::moment::rfc3339;
+use mapper::map::publish::Edition;
 use mapper::map::{Epoch, Map};
-use mapper::run::{Config, Outside, explain_name, open_map};
+use mapper::run::{Config, Outside, epoch_at, explain_name, open_map};
 
 use crate::output::{Output, write_text};
 
@@ -201,7 +202,7 @@ pub struct ExplainArgs {
     /// The map that was in force at this time: 2026-11-27T16:00:00Z, or seconds since 1970
     #[arg(long, value_name = "TIME", conflicts_with = "epoch")]
     at: Option<Moment>,
-    /// Apex of the steered zone; without it, what comes before any dot is tried as a steered name
+    /// Apex of the steered zone; without it, what comes before any dot is tried as a steered name, and the zone that follows is said
     #[arg(long, value_name = "APEX")]
     zone: Option<String>,
     #[command(flatten)]
@@ -213,11 +214,19 @@ pub fn explain(args: &ExplainArgs) -> ExitCode {
 }
 
 fn explain_result(args: &ExplainArgs) -> Result<ExitCode, String> {
-    let at = |at: &Moment| epoch_at(&args.map, at.0).map(|epoch| epoch.0);
     let epoch = match &args.at {
-        Some(moment) => Some(at(moment).map_err(|error| error.to_string())?),
+        Some(moment) => Some(epoch_at(&args.map, moment.0).map_err(|error| error.to_string())?),
         None => args.epoch,
     };
+    let now = (Outside::system().map_err(|error| error.to_string())?.unix)();
+    // The first map of a folder is said with the second that follows it.
+    if let Some(Moment(later)) = args.at.filter(|moment| moment.0 > now + 1000) {
+        anstream::eprintln!(
+            "warning: {} is in the future (it is {} here): this is what the newest map says",
+            rfc3339(later / 1000),
+            rfc3339(now / 1000)
+        );
+    }
     let edition = open_map(&args.map, epoch).map_err(|error| error.to_string())?;
     let map = Map::new(Epoch(edition.epoch.0), edition.network, edition.conditions, 0);
     let zones: Vec<&str> = args.zone.as_deref().map(|zone| zone.trim_end_matches('.')).into_iter().collect();
@@ -230,14 +239,22 @@ fn explain_result(args: &ExplainArgs) -> Result<ExitCode, String> {
             .take(5)
             .map(String::as_str)
             .collect();
+        let of = zones.first().map_or_else(String::new, |zone| format!(" below {zone}"));
         format!(
-            "{} is no steered name of map {}; steered are, for example, {}",
+            "{} is no steered name{of} of map {}; steered are, for example, {}",
             args.name,
             map.epoch.0,
             known.join(", ")
         )
     })?;
-    args.output.write(&explanation, &explanation.to_text())?;
+    let mut text = explanation.to_text();
+    if let (None, Some(zone)) = (&args.zone, &explanation.zone) {
+        text = format!(
+            "as if the steered zone were {}: a map does not know which zones are answered from it; --zone refuses other names\n{text}",
+            if zone.is_empty() { "." } else { zone }
+        );
+    }
+    args.output.write(&explanation, &text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -73,6 +73,11 @@ impl Builder<'_> {
         LoadError::Zone { apex: name::show(&self.apex), what: what.into() }
     }
 
+    pub fn file(&self, what: impl Into<String>) -> LoadError {
+        let file = self.paths.first().cloned().unwrap_or_default();
+        LoadError::File { file, apex: name::show(&self.apex), what: what.into() }
+    }
+
     fn collect(&mut self, read: Read) -> Result<(), LoadError> {
         let place = (read.file, read.line);
         let shown = || format!("{} {}", name::show(&read.owner), Self::show_type(read.rtype));
@@ -216,7 +221,9 @@ impl Builder<'_> {
                 add(name, Kind::NameServer(at), Vec::new());
             }
         }
-        let missing = |what: &str| LoadError::Zone { apex: name::show(&apex), what: what.into() };
+        let file = paths.first().cloned().unwrap_or_default();
+        let missing =
+            |what: &str| LoadError::File { file: file.clone(), apex: name::show(&apex), what: what.into() };
         let soa = nodes.get(&apex).and_then(|node| node.set(rtype::SOA)).cloned();
         let soa = soa.ok_or_else(|| missing("it has no SOA record; add one at @"))?;
         let minimum = soa.records.first().and_then(|rdata| minimum_of(rdata));

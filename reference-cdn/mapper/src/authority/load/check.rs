@@ -15,16 +15,16 @@ impl Builder<'_> {
         let apex = self.apex.clone();
         let Some(at_apex) = self.names.get(&apex) else {
             return Err(
-                self.zone("its file has no record at the zone's own name; is it the file of another zone?")
+                self.file("its file has no record at the zone's own name; is it the file of another zone?")
             );
         };
         match at_apex.get(&rtype::SOA).map(|set| set.records.len()) {
             Some(1) => {}
-            Some(_) => return Err(self.zone("it has several SOA records; keep one")),
-            None => return Err(self.zone("it has no SOA record; add one at @")),
+            Some(_) => return Err(self.file("it has several SOA records; keep one")),
+            None => return Err(self.file("it has no SOA record; add one at @")),
         }
         if !at_apex.contains_key(&rtype::NS) {
-            return Err(self.zone("it has no NS record at @; name its name servers"));
+            return Err(self.file("it has no NS record at @; name its name servers"));
         }
         for (owner, sets) in &mut self.names {
             for (rtype, set) in sets {

@@ -43,8 +43,12 @@ pub enum LoadError {
     Syntax { file: PathBuf, error: String },
     #[error("{}:{line}: {what}", file.display())]
     Wrong { file: PathBuf, line: usize, what: String },
+    /// The configuration asks for what cannot be.
     #[error("zone {apex}: {what}")]
     Zone { apex: String, what: String },
+    /// The file as a whole is not of such a zone.
+    #[error("{}: zone {apex}: {what}", file.display())]
+    File { file: PathBuf, apex: String, what: String },
 }
 
 /// Loads a zone from its file. `$INCLUDE` reaches files in the same folder and below it.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-pub use orders::Order;
+pub use orders::{Done, Order, Outcome};
 pub use status::Status;
 use tokio::sync::mpsc;
 
@@ -48,6 +48,8 @@ pub struct Keeper {
     config: Config,
     outside: Outside,
     map: Option<Arc<Map>>,
+    /// When the map in use was made, in milliseconds since 1970.
+    made: u64,
     /// Positions of servers by name in the map's network.
     by_name: HashMap<String, u64>,
     last_look: Option<u64>,
@@ -56,13 +58,18 @@ pub struct Keeper {
     status: Status,
     /// Servers that operators took out: also those that the network does not have now.
     withdrawn: BTreeSet<String>,
+    /// They are not on the disk as they are now.
+    unwritten: bool,
+    /// Operators who wait for what comes of their order.
+    unanswered: Vec<Done>,
     /// A network that changes too much.
     held: Option<Arc<Network>>,
     /// A map that an operator let through and that queries are not answered from yet.
     accepted: Option<Arc<Map>>,
-    /// What keeps inputs or maps from being read, and maps from being published.
+    /// What keeps inputs or maps from being read, maps from being published, and who is withdrawn from being written.
     reading: Option<String>,
     publishing: Option<String>,
+    keeping: Option<String>,
     taken: HashMap<Taken, u64>,
     waiting: Waiting,
 }
@@ -86,15 +93,19 @@ impl Keeper {
             config: config.clone(),
             outside,
             map: None,
+            made: 0,
             by_name: HashMap::new(),
             last_look: None,
             built: None,
             status: Status::default(),
             withdrawn: BTreeSet::new(),
+            unwritten: false,
+            unanswered: Vec::new(),
             held: None,
             accepted: None,
             reading: None,
             publishing: None,
+            keeping: None,
             taken: HashMap::new(),
             waiting: Waiting::default(),
         })
@@ -109,7 +120,7 @@ impl Keeper {
         let looked = match self.look() {
             // The map that was in force is better than no answer.
             Err(error) if self.map.is_some() => {
-                tell(&mut self.reading, Some(error.to_string()));
+                tell(&mut self.reading, Some(error.to_string()), READ_AGAIN);
                 None
             }
             other => other?,
@@ -143,6 +154,7 @@ impl Keeper {
             self.watch.resume(now, &edition.network, &edition.conditions);
         }
         self.withdraw_again(&edition.network);
+        self.made = edition.time;
         self.take_up(edition.epoch, edition.network, edition.conditions);
     }
 
@@ -209,8 +221,11 @@ impl Keeper {
             }
             shared.published.publish(map);
         }
+        self.answer_operators();
         self.note_threads(shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone));
-        shared.status.store(Arc::new(self.status.clone()));
+        let mut status = self.status.clone();
+        status.reports.extend(shared.reports.outcomes());
+        shared.status.store(Arc::new(status));
     }
 
     /// The map to answer from as of now, if it is another one.
@@ -220,14 +235,15 @@ impl Keeper {
         // What looking brings now is newer.
         let accepted = self.accepted.take();
         let looked = if due || look { self.look_again() } else { None };
-        let map = looked.or(accepted).or_else(|| self.step_conditions(now, due));
+        self.keep_withdrawn();
+        let map = looked.or(accepted).or_else(|| self.step_conditions(now, due || look));
         self.note();
         map
     }
 
     fn look_again(&mut self) -> Option<Arc<Map>> {
         let looked = self.look();
-        tell(&mut self.reading, looked.as_ref().err().map(ToString::to_string));
+        tell(&mut self.reading, looked.as_ref().err().map(ToString::to_string), READ_AGAIN);
         looked.unwrap_or_default()
     }
 
@@ -243,11 +259,13 @@ impl Keeper {
         self.last_look = Some((self.outside.monotonic)());
         match &mut self.source {
             Source::None if self.map.is_none() => {
+                self.made = (self.outside.unix)();
                 Ok(Some(self.take_up(Epoch(0), Arc::default(), Conditions::default())))
             }
             Source::None => Ok(None),
             Source::Folder(reader) => {
                 let Some(edition) = reader.poll()? else { return Ok(None) };
+                self.made = edition.time;
                 Ok(Some(self.take_up(edition.epoch, edition.network, edition.conditions)))
             }
             Source::Inputs { reader, builder, .. } => {
@@ -266,10 +284,13 @@ impl Keeper {
                 for problem in built.report.problems.iter().filter(|problem| !known.contains(problem)) {
                     tracing::warn!("{problem}");
                 }
+                for problem in known.iter().filter(|problem| !built.report.problems.contains(problem)) {
+                    tracing::info!("no more: {problem}");
+                }
                 self.status.build = Some(built.report);
                 self.built = Some((now, inputs));
                 if self.map.as_ref().is_some_and(|before| *before.network == built.network) {
-                    (self.status.held_back, self.held) = (None, None);
+                    self.hold_nothing();
                     return Ok(None);
                 }
                 let network = Arc::new(built.network);
@@ -283,11 +304,19 @@ impl Keeper {
                         self.held = Some(network);
                         return Ok(None);
                     }
-                    (self.status.held_back, self.held) = (None, None);
+                    self.hold_nothing();
                 }
                 Ok(Some(self.put_network(network)))
             }
         }
+    }
+
+    /// What was held back is not wanted any more.
+    fn hold_nothing(&mut self) {
+        if self.status.held_back.take().is_some() {
+            tracing::info!("no map is held back any more: what the inputs say now does not change too much");
+        }
+        self.held = None;
     }
 
     /// The conditions of this second, as a map if they are other ones; or, when it is time to try again, if those before could not
@@ -313,11 +342,12 @@ impl Keeper {
     /// Writes a map and takes it up. One that cannot be written is used all the same: better than the one before.
     fn put(&mut self, network: Arc<Network>, conditions: Conditions) -> Arc<Map> {
         let mut epoch = Epoch(self.map.as_ref().map_or(1, |map| map.epoch.0 + 1));
+        self.made = (self.outside.unix)();
         if let Source::Inputs { publisher, .. } = &mut self.source {
-            let time = (self.outside.unix)();
-            epoch = epoch.max(publisher.next(time));
-            let published = publisher.publish(epoch, time, &network, &conditions);
-            tell(&mut self.publishing, published.err().map(|error| error.to_string()));
+            epoch = epoch.max(publisher.next(self.made));
+            let published = publisher.publish(epoch, self.made, &network, &conditions);
+            let wrong = published.err().map(|error| error.to_string());
+            tell(&mut self.publishing, wrong, "maps are published again");
         }
         self.take_up(epoch, network, conditions)
     }
@@ -353,10 +383,14 @@ pub(super) fn give_way() {
     }
 }
 
-/// Logs what is wrong, once.
-fn tell(before: &mut Option<String>, what: Option<String>) {
-    if let Some(what) = what.as_ref().filter(|what| before.as_ref() != Some(*what)) {
-        tracing::warn!("{what}");
+const READ_AGAIN: &str = "inputs and maps are read again";
+
+/// Logs what is wrong, once, and that it is so no more.
+fn tell(before: &mut Option<String>, what: Option<String>, well: &str) {
+    match &what {
+        Some(what) if before.as_ref() != Some(what) => tracing::warn!("{what}"),
+        None if before.is_some() => tracing::info!("{well}"),
+        _ => {}
     }
     *before = what;
 }

@@ -3,7 +3,20 @@
 use control::load_report::LoadReport;
 use tokio::sync::mpsc;
 
-use super::{Keeper, Source};
+use super::{Keeper, Source, tell};
+
+/// What came of what an operator ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// It is in force here, and not on the disk: why. A restart would forget it, and mappers that read the folder do not know it.
+    NotKept(String),
+    /// There is no such server, or no map that is held back.
+    Nothing,
+}
+
+/// Where an operator waits for it.
+pub type Done = tokio::sync::oneshot::Sender<Outcome>;
 
 /// What others ask of the keeper.
 #[derive(Debug)]
@@ -14,7 +27,7 @@ pub enum Order {
     Withdraw {
         server: String,
         withdrawn: bool,
-        done: tokio::sync::oneshot::Sender<bool>,
+        done: Done,
     },
     /// A probe of a server ended.
     Probed {
@@ -34,7 +47,7 @@ pub enum Order {
         succeeded: bool,
     },
     /// The map that is held back shall come into force.
-    Accept(tokio::sync::oneshot::Sender<bool>),
+    Accept(Done),
     /// Look at the inputs now.
     Look,
     Stop,
@@ -65,21 +78,31 @@ impl Keeper {
             }
             Order::Withdraw { server, withdrawn, done } => {
                 // Who only reads maps decides nothing; that nobody answers says so.
-                let Source::Inputs { publisher, .. } = &self.source else { return false };
+                if !matches!(self.source, Source::Inputs { .. }) {
+                    return false;
+                }
                 let key = self.by_name.get(&server).copied();
+                if key.is_none() && (withdrawn || !self.withdrawn.contains(&server)) {
+                    let _ = done.send(Outcome::Nothing);
+                    return false;
+                }
                 if let Some(key) = key {
                     self.watch.withdraw(key, withdrawn);
                 }
-                let changed = match (withdrawn, key) {
-                    (true, Some(_)) => self.withdrawn.insert(server),
-                    (true, None) => false,
-                    (false, _) => self.withdrawn.remove(&server),
-                };
-                if changed && let Err(error) = publisher.keep_withdrawn(&self.withdrawn) {
-                    tracing::warn!("{error}; who is withdrawn will be forgotten when this mapper ends");
+                tracing::info!(
+                    server,
+                    "{}",
+                    if withdrawn { "withdrawn by an operator" } else { "restored by an operator" }
+                );
+                if withdrawn {
+                    self.withdrawn.insert(server);
+                } else {
+                    self.withdrawn.remove(&server);
                 }
-                let _ = done.send(key.is_some() || changed);
-                key.is_some()
+                // Also where it was so before: whoever asks again wants it written.
+                self.unwritten = true;
+                self.unanswered.push(done);
+                true
             }
             Order::Probed { server, kind, succeeded } => {
                 if let Some(key) = self.by_name.get(&server).copied() {
@@ -98,15 +121,40 @@ impl Keeper {
                 false
             }
             Order::Accept(done) => {
-                let held = self.held.take();
-                let _ = done.send(held.is_some());
                 self.status.held_back = None;
-                let Some(network) = held else { return false };
+                let Some(network) = self.held.take() else {
+                    let _ = done.send(Outcome::Nothing);
+                    return false;
+                };
+                tracing::info!("the map that was held back is accepted by an operator");
                 self.accepted = Some(self.put_network(network));
+                self.unanswered.push(done);
                 true
             }
             Order::Look => true,
             Order::Stop => false,
+        }
+    }
+
+    /// Writes which servers operators took out, if that has changed, or could not be written before.
+    pub(super) fn keep_withdrawn(&mut self) {
+        let Source::Inputs { publisher, .. } = &self.source else { return };
+        if self.unwritten {
+            let kept = publisher.keep_withdrawn(&self.withdrawn);
+            self.unwritten = kept.is_err();
+            let why =
+                |error| format!("{error}; which servers are withdrawn is forgotten when this mapper ends");
+            tell(&mut self.keeping, kept.err().map(why), "which servers are withdrawn is kept again");
+        }
+    }
+
+    /// Tells operators what came of their orders, when queries are answered accordingly.
+    pub(super) fn answer_operators(&mut self) {
+        let wrong =
+            [&self.keeping, &self.publishing].into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
+        let outcome = if wrong.is_empty() { Outcome::Done } else { Outcome::NotKept(wrong.join("; ")) };
+        for done in self.unanswered.drain(..) {
+            let _ = done.send(outcome.clone());
         }
     }
 

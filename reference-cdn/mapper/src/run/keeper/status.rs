@@ -14,6 +14,9 @@ use crate::map::churn::HeldBack;
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
     pub epoch: u64,
+    /// When the map in use was made, in seconds since 1970, and how many seconds ago that was.
+    pub made: u64,
+    pub age: u64,
     pub sites: usize,
     pub servers: usize,
     pub services: usize,
@@ -29,13 +32,14 @@ pub struct Status {
     pub shedding: usize,
     /// So many servers are silent at once that their silence is not believed.
     pub blind: bool,
+    /// Load reports by what became of them.
     pub reports: HashMap<&'static str, u64>,
     /// The last build.
     pub build: Option<BuildReport>,
     pub held_back: Option<HeldBack>,
     /// Threads that answered queries and do not any more: their share stays unanswered until the mapper is started anew.
     pub threads_gone: usize,
-    /// What keeps maps from being published or read, if anything.
+    /// What keeps maps from being published or read, or which servers are withdrawn from being kept; if anything.
     pub trouble: Option<String>,
 }
 
@@ -54,12 +58,16 @@ impl Keeper {
 
     /// Notes how the map in use is.
     pub(super) fn note(&mut self) {
-        self.status.trouble = self.reading.clone().or_else(|| self.publishing.clone());
+        let wrong = [&self.reading, &self.publishing, &self.keeping].into_iter().flatten();
+        let wrong = wrong.map(String::as_str).collect::<Vec<_>>();
+        self.status.trouble = (!wrong.is_empty()).then(|| wrong.join("; "));
         let Some(map) = &self.map else { return };
         let (network, conditions) = (&map.network, &map.conditions);
         let count = |standing| conditions.servers.iter().filter(|now| now.standing == standing).count();
         let status = &mut self.status;
         status.epoch = map.epoch.0;
+        status.made = self.made / 1000;
+        status.age = (self.outside.unix)().saturating_sub(self.made) / 1000;
         (status.sites, status.servers) = (network.sites.len(), network.servers.len());
         (status.services, status.units) = (network.services.len(), network.units.len());
         status.overloaded = count(Standing::Overloaded);

@@ -80,12 +80,12 @@ fn near(map: &Map) -> String {
     map.network.sites[site.0 as usize].name.clone()
 }
 
-fn ordered(
-    keeper: &mut Keeper,
-    order: impl FnOnce(tokio::sync::oneshot::Sender<bool>) -> Order,
-) -> Option<bool> {
+fn ordered(keeper: &mut Keeper, order: impl FnOnce(Done) -> Order) -> Option<Outcome> {
     let (done, mut outcome) = tokio::sync::oneshot::channel();
-    keeper.carry_out(order(done));
+    if keeper.carry_out(order(done)) {
+        keeper.keep_withdrawn();
+    }
+    keeper.answer_operators();
     outcome.try_recv().ok()
 }
 
@@ -101,7 +101,7 @@ fn what_is_accepted_is_not_answered_after_what_is_newer() {
     // Long after, when maps are due to be built again and something has changed.
     play.pass(70_000);
     play.put("network.toml", &NETWORK.replace("192.0.2.2", "192.0.2.3"));
-    assert_eq!(ordered(&mut keeper, Order::Accept), Some(true));
+    assert_eq!(ordered(&mut keeper, Order::Accept), Some(Outcome::Done));
     let newest = keeper.next(true).unwrap();
     assert_eq!(newest.network.servers[1].v4, Some([192, 0, 2, 3].into()));
     assert_eq!(near(&newest), "nyc");
@@ -177,6 +177,32 @@ fn trouble_ends_with_what_caused_it() {
 }
 
 #[test]
+fn who_reads_maps_says_that_there_are_none_any_more() {
+    let play = Play::new();
+    let made = play.keeper().first().unwrap().epoch.0;
+    let mut reader = play.keeper_of(&CONFIG[..CONFIG.find("[inputs]").unwrap()]);
+    reader.first().unwrap();
+    assert_eq!((reader.status().made, reader.status().trouble), (made, None));
+    // That nothing new comes is no fault: nothing may have changed.
+    play.pass(3_600_000);
+    assert!(reader.next(false).is_none());
+    assert_eq!((reader.status().age / 10, reader.status().trouble), (360, None));
+    let (maps, away) = (play.path("maps"), play.path("away"));
+    let (current, aside) = (maps.join("current"), maps.join("aside"));
+    for (from, to) in [(&current, &aside), (&maps, &away)] {
+        std::fs::rename(from, to).unwrap();
+        for _ in 0..2 {
+            assert!(reader.next(false).is_none());
+            let trouble = reader.status().trouble.unwrap();
+            assert!(trouble.contains("maps/current: there is no map any more"), "{trouble}");
+        }
+        std::fs::rename(to, from).unwrap();
+        assert!(reader.next(false).is_none());
+        assert_eq!(reader.status().trouble, None);
+    }
+}
+
+#[test]
 fn a_mapper_goes_on_where_the_one_before_it_ended() {
     let play = Play::new();
     let mut keeper = play.keeper();
@@ -185,8 +211,8 @@ fn a_mapper_goes_on_where_the_one_before_it_ended() {
         let server = server.to_owned();
         move |done| Order::Withdraw { server, withdrawn, done }
     };
-    assert_eq!(ordered(&mut keeper, withdraw("ams-1", true)), Some(true));
-    assert_eq!(ordered(&mut keeper, withdraw("nobody", true)), Some(false));
+    assert_eq!(ordered(&mut keeper, withdraw("ams-1", true)), Some(Outcome::Done));
+    assert_eq!(ordered(&mut keeper, withdraw("nobody", true)), Some(Outcome::Nothing));
     // One fails: it reported and does so no more.
     let report = |server: &str, number| LoadReport {
         server: server.into(),
@@ -224,13 +250,67 @@ fn a_mapper_goes_on_where_the_one_before_it_ended() {
     keeper.carry_out(Order::Reports(all.to_vec()));
     keeper.next(false);
     assert_eq!(standings(keeper.status()), (2, 0, 1));
-    assert_eq!(ordered(&mut keeper, withdraw("ams-1", false)), Some(true));
+    assert_eq!(ordered(&mut keeper, withdraw("ams-1", false)), Some(Outcome::Done));
     keeper.next(false);
     assert_eq!(standings(keeper.status()), (3, 0, 0));
     drop(keeper);
     let mut keeper = play.keeper();
     keeper.first().unwrap();
     assert_eq!(standings(keeper.status()), (3, 0, 0));
+}
+
+#[test]
+fn who_is_withdrawn_and_could_not_be_written_is_said_and_written_when_that_is_possible() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    // A folder where the file should be renamed to: as good as a full disk.
+    let list = play.path("maps").join("withdrawn");
+    std::fs::create_dir(&list).unwrap();
+    let order = |keeper: &mut Keeper, withdrawn| {
+        let (done, mut outcome) = tokio::sync::oneshot::channel();
+        assert!(keeper.carry_out(Order::Withdraw { server: "ams-1".into(), withdrawn, done }));
+        let map = keeper.next(true);
+        keeper.answer_operators();
+        (outcome.try_recv().unwrap(), map.map(|map| map.conditions.servers[0].standing))
+    };
+    use crate::conditions::Standing::{Failed, Withdrawn};
+    // It is taken out all the same, and asked again it is tried again.
+    for answered in [Some(Withdrawn), None] {
+        let (outcome, standing) = order(&mut keeper, true);
+        assert!(matches!(&outcome, Outcome::NotKept(why) if why.contains("withdrawn")), "{outcome:?}");
+        assert_eq!(standing, answered);
+    }
+    assert!(keeper.status().trouble.unwrap().contains("withdrawn"));
+    std::fs::remove_dir(&list).unwrap();
+    play.pass(1000);
+    keeper.next(false);
+    assert_eq!(keeper.status().trouble, None);
+    assert_eq!(std::fs::read_to_string(&list).unwrap(), "[\n  \"ams-1\"\n]\n");
+    // What somebody removed comes back when it is asked for.
+    std::fs::remove_file(&list).unwrap();
+    assert_eq!(order(&mut keeper, true).0, Outcome::Done);
+    drop(keeper);
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    assert_eq!(keeper.status().withdrawn, 1);
+    // Where it cannot be written that one is back, that is said as well; and where the map cannot be published.
+    std::fs::remove_file(&list).unwrap();
+    std::fs::create_dir(&list).unwrap();
+    let (outcome, standing) = order(&mut keeper, false);
+    assert!(matches!(outcome, Outcome::NotKept(_)), "{outcome:?}");
+    // It serves when it is heard of.
+    assert_eq!(standing, Some(Failed));
+    std::fs::remove_dir(&list).unwrap();
+    let current = play.path("maps").join("current");
+    std::fs::remove_file(&current).unwrap();
+    std::fs::create_dir(&current).unwrap();
+    let (outcome, standing) = order(&mut keeper, true);
+    assert!(matches!(&outcome, Outcome::NotKept(why) if why.contains("current")), "{outcome:?}");
+    assert_eq!(standing, Some(Withdrawn));
+    std::fs::remove_dir(&current).unwrap();
+    assert_eq!(order(&mut keeper, true).0, Outcome::Done);
+    assert_eq!(play.in_force().conditions.servers[0].standing, Withdrawn);
 }
 
 #[test]
@@ -275,7 +355,7 @@ fn a_map_that_is_built_by_hand_names_nobody_who_was_withdrawn() {
     let mut keeper = play.keeper();
     keeper.first().unwrap();
     let order = |done| Order::Withdraw { server: "ams-1".into(), withdrawn: true, done };
-    assert_eq!(ordered(&mut keeper, order), Some(true));
+    assert_eq!(ordered(&mut keeper, order), Some(Outcome::Done));
     keeper.next(false);
     drop(keeper);
     play.put("network.toml", &NETWORK.replace("192.0.2.2", "192.0.2.3"));
