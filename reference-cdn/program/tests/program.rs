@@ -280,10 +280,21 @@ fn help_has_examples_and_shells_get_completions() {
         &["check", "--help"],
         &["config", "--help"],
         &["completions", "--help"],
+        &["mapper", "--help"],
+        &["map", "build", "--help"],
+        &["map", "diff", "--help"],
+        &["map", "simulate", "--help"],
+        &["explain-dns", "--help"],
     ] {
         let output = run(command);
         assert_eq!(output.status.code(), Some(0));
-        assert!(text(&output.stdout).contains("Example"), "{command:?}");
+        assert!(text(&output.stdout).to_lowercase().contains("example"), "{command:?}");
+    }
+    let all = text(&run(&["--help"]).stdout);
+    for example in
+        ["reference-cdn edge --listen", "reference-cdn mapper --config", "reference-cdn map simulate"]
+    {
+        assert!(all.contains(example), "no {example} in {all}");
     }
 }
 
