@@ -101,12 +101,12 @@ pub fn run(args: &SimulateArgs) -> Result<ExitCode, String> {
     if terminal {
         anstream::eprintln!("\r");
     }
+    let verdict = outcome.holds(args.lifetimes);
     if let Some(path) = &args.html {
         let title =
             args.scenario.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        write_page(path, &page(&outcome, &title))?;
+        write_page(path, &page(&outcome, &title, verdict.as_ref().err()))?;
     }
-    let verdict = outcome.holds(args.lifetimes);
     let text = outcome.to_text(verdict.as_ref().err());
     args.output.write(&outcome, &text)?;
     Ok(if verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
