@@ -91,21 +91,23 @@ fn loads(outcome: &Outcome) -> String {
         let back: Vec<&str> = below.split(' ').rev().collect();
         let _ = write!(lines, "<polygon class=\"others\" points=\"{above} {}\"/>", back.join(" "));
     }
-    for (number, (((load, std::cmp::Reverse(at)), server), dash)) in
-        named.iter().zip([false, true].iter().cycle()).enumerate()
-    {
+    let mut over = String::new();
+    for (number, ((load, std::cmp::Reverse(at)), server)) in named.iter().enumerate() {
         let name = escape(&outcome.servers[*server]);
-        // Every other one is dashed, so that two that lie on each other are both seen.
-        let class = format!("server s{number}{}", if *dash { " dashed" } else { "" });
+        // Every other one is dashed and drawn later, so that two that lie on each other are both seen.
+        let dashed = number % 2 == 1;
+        let class = format!("server s{number}{}", if dashed { " dashed" } else { "" });
         let line = points(&of(*server), axis, u64::max);
+        let into = if dashed { &mut over } else { &mut lines };
         let _ =
-            write!(lines, "<polyline class=\"{class}\" points=\"{line}\"><title>{name}</title></polyline>");
+            write!(into, "<polyline class=\"{class}\" points=\"{line}\"><title>{name}</title></polyline>");
         let _ = write!(
             legend,
             "<li><svg viewBox=\"0 0 30 10\"><path class=\"{class}\" d=\"M0 5H30\"/></svg>{name} <small>at most {}, second {at}</small></li>",
             percent((*load).into())
         );
     }
+    lines += &over;
     if let Some(((load, _), _)) = others.first() {
         let _ = write!(
             legend,
