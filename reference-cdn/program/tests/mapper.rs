@@ -552,7 +552,15 @@ fn a_simulation_makes_a_page_with_the_load_of_each_server() {
         .output()
         .expect("runs");
     let shown = text(&shown.stdout);
-    assert_eq!(shown.matches("class=\"server\"").count(), 5, "{shown}");
+    assert_eq!(shown.matches("<polyline class=\"server").count(), 5, "{shown}");
+    for server in ["ams-1", "ams-2", "ams-3", "nyc-1", "nyc-2"] {
+        assert!(
+            shown.contains(&format!("</svg>{server} <small>at most ")),
+            "{server} is not in the legend: {shown}"
+        );
+    }
+    let verdict = if output.status.success() { "<b>Holds</b>" } else { "<b>Does not hold</b>" };
+    assert!(shown.contains(verdict), "{shown}");
     assert!(shown.contains("second threshold") && shown.contains("www wanted 3 times as much"), "{shown}");
 }
 
