@@ -82,6 +82,16 @@ impl Cli {
 
     /// Where the page goes.
     pub fn page(&self) -> PathBuf {
-        self.html.clone().unwrap_or_else(|| self.root.join("target/quickstart/report.html"))
+        self.html.clone().unwrap_or_else(|| self.usual_page())
+    }
+
+    /// Where the mirror's findings go, which the report names: beside the page.
+    pub fn diffs(&self) -> PathBuf {
+        let page = self.html.clone().filter(|page| page.as_os_str() != "-");
+        page.unwrap_or_else(|| self.usual_page()).with_extension("mirror.jsonl")
+    }
+
+    fn usual_page(&self) -> PathBuf {
+        self.root.join("target/quickstart/report.html")
     }
 }

@@ -38,7 +38,7 @@ async fn show(cli: &Cli) -> ExitCode {
     let Some(programs) = cli.programs.clone().or_else(beside_this_one) else {
         return fail("cannot tell where this program is; say where the others are with --programs DIR");
     };
-    let place = Place { programs, scratch: scratch.path().to_owned() };
+    let place = Place { programs, scratch: scratch.path().to_owned(), diffs: cli.diffs() };
     if cli.list {
         return match stage::deviations(&place).await {
             Ok(list) => {
@@ -49,14 +49,15 @@ async fn show(cli: &Cli) -> ExitCode {
         };
     }
     let page = cli.page();
-    if cli.html.is_none()
-        && let Some(dir) = page.parent()
+    let to_stdout = page.as_os_str() == "-";
+    if (cli.html.is_none() || to_stdout)
+        && let Some(dir) = place.diffs.parent()
         && let Err(error) = std::fs::create_dir_all(dir)
     {
         return fail(&format!("cannot make {} for the report: {error}", dir.display()));
     }
-    // Where the JSON report takes standard output, people read standard error.
-    let aside = cli.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
+    // Where a report takes standard output, people read standard error.
+    let aside = to_stdout || cli.json.as_ref().is_some_and(|path| path.as_os_str() == "-");
     let say = |line: &str| {
         let _ =
             if aside { writeln!(std::io::stderr(), "{line}") } else { writeln!(std::io::stdout(), "{line}") };
@@ -81,7 +82,15 @@ async fn show(cli: &Cli) -> ExitCode {
     if let Err(error) = outputs.write(&report) {
         return fail(&error.to_string());
     }
-    say(&format!("\nThe same as a page, with all evidence: {}", page.display()));
+    if !to_stdout {
+        say(&format!("\nThe same as a page, with all evidence: {}", page.display()));
+    }
+    say(&format!("What the mirror saw, a line for each difference: {}", place.diffs.display()));
+    let programs = place.programs.canonicalize().unwrap_or(place.programs);
+    say(&format!(
+        "To go on with each tool by itself, as README.md shows: export PATH=\"{}:$PATH\"",
+        programs.display()
+    ));
     ExitCode::from(report.outcome.exit_status())
 }
 

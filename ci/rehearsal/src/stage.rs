@@ -30,8 +30,10 @@ pub enum StageError {
 pub struct Place {
     /// The folder of `reference-cdn`, `faulty-edge` and `mirror`.
     pub programs: PathBuf,
-    /// Scratch files: tokens, logs, the mirror's findings.
+    /// Scratch files: tokens and logs.
     pub scratch: PathBuf,
+    /// The mirror's findings, which stay.
+    pub diffs: PathBuf,
 }
 
 /// A build that runs, with what is needed to judge it.
@@ -149,7 +151,7 @@ pub struct Tee {
 
 impl Tee {
     pub async fn start(place: &Place, primary: &str, candidate: &str) -> Result<Tee, StageError> {
-        let diffs = place.scratch.join("diffs.jsonl");
+        let diffs = place.diffs.clone();
         let mut command = Command::new(place.programs.join("mirror"));
         command
             .args([

@@ -4,6 +4,7 @@
 
 mod programs;
 
+use clap::CommandFactory as _;
 use programs::{not_run, programs, root};
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
@@ -18,17 +19,48 @@ fn rehearsal(arguments: &[&str]) -> Command {
 
 /// A finished rehearsal: exit status, JSON report, what it said on standard error.
 fn judged(arguments: &[&str]) -> (Option<i32>, Value, String) {
-    let page = tempfile::NamedTempFile::new().unwrap();
-    let html = page.path().to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("report.html");
+    let html = page.to_str().unwrap();
     let Output { status, stdout, stderr } =
         rehearsal(&[arguments, &["--json", "-", "--html", html]].concat()).output().unwrap();
     let said = String::from_utf8_lossy(&stderr).into_owned();
-    let report = serde_json::from_slice(&stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}\n{said}"));
+    let report: Value =
+        serde_json::from_slice(&stdout).unwrap_or_else(|e| panic!("{arguments:?}: {e}\n{said}"));
     assert!(
         std::fs::read_to_string(html).unwrap().contains("<!doctype html>"),
         "{arguments:?} wrote no page"
     );
+    let mirror = report["subjects"].as_array().unwrap().iter().find(|subject| subject["role"] == "mirror");
+    let diffs = mirror.unwrap_or_else(|| panic!("{arguments:?}: no mirror in {}", report["subjects"]));
+    let diffs = std::path::Path::new(diffs["name"].as_str().unwrap());
+    assert!(diffs.is_file(), "{arguments:?} names {}, which is not there", diffs.display());
+    assert!(said.contains(&format!("export PATH=\"{}", programs().display())), "{said}");
     (status.code(), report, said)
+}
+
+/// `ci/quickstart --help` prints this file rather than building the program first. To write it anew: UPDATE_HELP=1.
+#[test]
+fn the_help_that_is_kept_is_that_of_the_program() {
+    let help = rehearsal::cli::Cli::command().term_width(100).render_long_help().to_string();
+    let path = root().join("ci/rehearsal/help.txt");
+    if std::env::var_os("UPDATE_HELP").is_some_and(|it| it == "1") {
+        std::fs::write(&path, &help).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), help, "run this test with UPDATE_HELP=1");
+    for flag in ["--help", "-h"] {
+        let nothing = tempfile::tempdir().unwrap();
+        let output = Command::new(root().join("ci/quickstart"))
+            .args(["--candidate", "nginx", flag])
+            .env("CARGO_TARGET_DIR", nothing.path())
+            .output()
+            .unwrap();
+        assert_eq!(
+            (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()),
+            (Some(0), help.clone())
+        );
+        assert_eq!(std::fs::read_dir(nothing.path()).unwrap().count(), 0, "it built something");
+    }
 }
 
 /// What decided: the texts of the reasons, with the checks they rest on.

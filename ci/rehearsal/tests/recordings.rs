@@ -17,7 +17,11 @@ const UNRECORDED: &[(&str, &str)] = &[];
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reference_against_itself_differs_nowhere() {
     let scratch = tempfile::tempdir().unwrap();
-    let place = Place { programs: programs().to_owned(), scratch: scratch.path().to_owned() };
+    let place = Place {
+        programs: programs().to_owned(),
+        scratch: scratch.path().to_owned(),
+        diffs: scratch.path().join("diffs.jsonl"),
+    };
     let origin = Origin::local(Settings::default()).await.unwrap();
     let reference =
         Build::edge(&place, "reference", "reference-cdn", &["edge"], origin.address()).await.unwrap();

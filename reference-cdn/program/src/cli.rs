@@ -11,7 +11,7 @@ use crate::mapper::MapperArgs;
 use crate::purge::PurgeArgs;
 
 const EXAMPLES: &str = "\
-Examples:
+Edge, for example:
   # A cache in front of the origin on port 9000; see what it did in Cache-Status
   reference-cdn edge --listen 127.0.0.1:8080 --origin http://127.0.0.1:9000
   curl -i http://127.0.0.1:8080/
@@ -22,7 +22,23 @@ Examples:
   reference-cdn edge --config edge.toml
 
   # What each field means
-  reference-cdn config --explain";
+  reference-cdn config --explain
+
+Mapper, for example:
+  # Name servers for two sites: write files to begin with, and run them; what is written says how to ask
+  reference-cdn mapper --write-example first
+  reference-cdn mapper --config first/mapper.toml
+
+  # Why a client is given these servers
+  reference-cdn explain-dns www.g.cdn.example --client 10.2.7.1 --map first/maps
+
+  # What a flash crowd would do to them
+  reference-cdn map simulate first/surge.toml --config first/mapper.toml --html surge.html
+
+  # What each field of its configuration means
+  reference-cdn mapper --example
+
+Each command has --help with more.";
 
 const PURGE_EXAMPLES: &str = "\
 Examples:
@@ -82,7 +98,7 @@ Examples:
   # Each candidate, its score, and why it was chosen or not
   reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps
 
-  # What map 1795800000 said, as JSON
+  # What the map of an epoch said, as JSON
   reference-cdn explain-dns a1.g.cdn.example --client 192.0.2.1 --map maps --epoch 1795800000 --json -
 
   # What was said at a time
@@ -90,10 +106,15 @@ Examples:
 
 Exit status: 0 explained, 2 the name or the map is not there.";
 
-/// A CDN edge that does what the HTTP caching RFCs say: to compare other edges with, and to develop against
+/// A CDN: edges that cache as the HTTP RFCs say, and name servers that give each client the servers near it
 ///
 /// `reference-cdn edge` is a caching proxy between clients and the origins of one customer or several: RFC 9110 (HTTP), 9111 (caching), 9112 (HTTP/1.1),
 /// 9113 (HTTP/2), 9211 (Cache-Status), with TLS, purge, metrics and an access log. It can be configured by flags or by a file.
+///
+/// `reference-cdn mapper` is name servers (RFC 1035, EDNS Client Subnet of RFC 7871, DNSSEC) that answer from a map: which servers are near
+/// a client, have what it asks for, are well and have room. `map` builds, compares and plays maps, `explain-dns` says why an answer is as it is.
+///
+/// Both are for production, to compare others with, and to develop against.
 #[derive(Debug, Parser)]
 #[command(name = "reference-cdn", version, about, after_help = EXAMPLES)]
 pub struct Cli {

@@ -7,11 +7,15 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::path::Path;
 
 const CONFIG: &str = "mapper.toml";
-const FILES: [(&str, &str); 4] = [
+/// A scenario for `map simulate`.
+pub const SURGE: &str = include_str!("../../first-mapper/surge.toml");
+const SCENARIO: &str = "surge.toml";
+const FILES: [(&str, &str); 5] = [
     (CONFIG, include_str!("../../first-mapper/mapper.toml")),
     ("network.toml", include_str!("../../first-mapper/network.toml")),
     ("measured.jsonl", include_str!("../../first-mapper/measured.jsonl")),
     ("g.zone", include_str!("../../first-mapper/g.zone")),
+    (SCENARIO, SURGE),
 ];
 /// Where the configuration leaves the choice of a port to the system.
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -42,14 +46,14 @@ pub fn write(folder: &Path) -> Result<String, String> {
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| failed(path, error))?;
     }
     let names = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
-    let (config, maps) = (folder.join(CONFIG), folder.join("maps"));
-    let (config, maps) = (quoted(&config), quoted(&maps));
+    let [config, maps, surge] = [CONFIG, "maps", SCENARIO].map(|name| quoted(&folder.join(name)));
     let mut said = format!("written: {names}\n\nNext:\n");
     for command in [
         format!("reference-cdn mapper --config {config} --check"),
         format!("reference-cdn mapper --config {config} &"),
         format!("dig @127.0.0.1 -p {port} www.g.cdn.example +subnet=10.2.7.0/24"),
         format!("reference-cdn explain-dns www.g.cdn.example --client 10.2.7.1 --map {maps}"),
+        format!("reference-cdn map simulate {surge} --config {config} --html surge.html"),
     ] {
         let _ = writeln!(said, "  {command}");
     }

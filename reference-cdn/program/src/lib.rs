@@ -36,12 +36,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check { file } => check(&file),
         Command::Config { explain: true } => print(&explain()),
         Command::Config { explain: false } => print(&example()),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "reference-cdn", &mut script);
-            print(&String::from_utf8_lossy(&script))
-        }
+        Command::Completions { shell } => print(&completions(shell)),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> String {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "reference-cdn", &mut script);
+    // For bash, clap_complete (4.6.11, the newest) spells the hyphen of a program's name in one way where it looks at the words and in
+    // another where it says what follows them, so that nothing below the first word is completed (clap-rs/clap issue 6421).
+    String::from_utf8_lossy(&script).replace("reference__subcmd__cdn", "reference__cdn")
 }
 
 fn check(path: &Path) -> ExitCode {

@@ -555,7 +555,15 @@ fn a_simulation_makes_a_page_with_the_load_of_each_server() {
         .output()
         .expect("runs");
     let shown = text(&shown.stdout);
-    assert_eq!(shown.matches("class=\"server\"").count(), 5, "{shown}");
+    assert_eq!(shown.matches("<polyline class=\"server").count(), 5, "{shown}");
+    for server in ["ams-1", "ams-2", "ams-3", "nyc-1", "nyc-2"] {
+        assert!(
+            shown.contains(&format!("</svg>{server} <small>at most ")),
+            "{server} is not in the legend: {shown}"
+        );
+    }
+    let verdict = if output.status.success() { "<b>Holds</b>" } else { "<b>Does not hold</b>" };
+    assert!(shown.contains(verdict), "{shown}");
     assert!(shown.contains("second threshold") && shown.contains("www wanted 3 times as much"), "{shown}");
 }
 
@@ -610,6 +618,46 @@ fn a_mapper_starts_from_the_example_that_is_written() {
     assert!(text(&refused.stderr).contains("g.zone: is there already"), "{}", text(&refused.stderr));
     assert_eq!(std::fs::read_to_string(own).expect("it is there"), "mine");
     assert!(!Path::new(&folder.at("mapper.toml")).exists(), "nothing is written where something is refused");
+}
+
+/// What the help of `map simulate` prints is played on what is written for a beginner, each of its events too.
+#[test]
+fn the_scenario_of_the_help_plays_on_the_example() {
+    let folder = Folder(tempfile::tempdir().expect("folder"));
+    let first = folder.at("first");
+    assert_eq!(run(&["mapper", "--write-example", &first]).status.code(), Some(0));
+    let config = format!("{first}/mapper.toml");
+    let help = text(&run(&["map", "simulate", "--help"]).stdout);
+    let part = |from: &str, to: &str| {
+        let (_, rest) = help.split_once(from).unwrap_or_else(|| panic!("no {from:?} in:\n{help}"));
+        rest.split_once(to).unwrap_or_else(|| panic!("no {to:?} in:\n{help}")).0.to_owned()
+    };
+    let scenario = part("like surge.toml of these:\n", "\nIts fields:");
+    let scenario: String = scenario.lines().map(|line| format!("{}\n", line.trim_start())).collect();
+    let written = std::fs::read_to_string(format!("{first}/surge.toml")).expect("it is written");
+    assert_eq!(scenario.trim(), written.trim());
+    let play = |text: &str| {
+        let file = folder.put("surge.toml", text);
+        run(&["map", "simulate", &file.display().to_string(), "--config", &config])
+    };
+    let played = play(&scenario);
+    assert_eq!(played.status.code(), Some(0), "{}{}", text(&played.stdout), text(&played.stderr));
+    assert!(text(&played.stdout).ends_with("holds\n"), "{}", text(&played.stdout));
+
+    let events = part("which is one of:\n", "\nExit status:");
+    let events: Vec<&str> = events.lines().map(str::trim).filter(|line| line.starts_with('{')).collect();
+    assert_eq!(events.len(), 6, "{events:?}");
+    let head = "seconds = 60\nseed = 1\nrequests = 60\nzipf = 500\nnames-in-reports = false\nrequests-of-capacity = 1000\nresolvers = 30\n[rules]\n";
+    for event in events {
+        let played = play(&format!("{head}[[event]]\nat = 10\nwhat = {event}\n"));
+        assert_eq!(
+            played.status.code(),
+            Some(0),
+            "{event}: {}{}",
+            text(&played.stdout),
+            text(&played.stderr)
+        );
+    }
 }
 
 fn example() -> String {

@@ -4,6 +4,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use rustix::process::Signal;
@@ -279,12 +280,74 @@ fn help_has_examples_and_shells_get_completions() {
         &["check", "--help"],
         &["config", "--help"],
         &["completions", "--help"],
+        &["mapper", "--help"],
+        &["map", "build", "--help"],
+        &["map", "diff", "--help"],
+        &["map", "simulate", "--help"],
+        &["explain-dns", "--help"],
     ] {
         let output = run(command);
         assert_eq!(output.status.code(), Some(0));
-        assert!(text(&output.stdout).contains("Example"), "{command:?}");
+        assert!(text(&output.stdout).to_lowercase().contains("example"), "{command:?}");
     }
-    for shell in ["bash", "zsh", "fish"] {
-        assert!(text(&run(&["completions", shell]).stdout).contains("reference-cdn"));
+    let all = text(&run(&["--help"]).stdout);
+    for example in
+        ["reference-cdn edge --listen", "reference-cdn mapper --config", "reference-cdn map simulate"]
+    {
+        assert!(all.contains(example), "no {example} in {all}");
+    }
+}
+
+/// What bash completes when these words have been typed, the last of them in part.
+fn completed(script: &Path, words: &[&str]) -> Vec<String> {
+    let ask = r#"
+        source "$1"; shift
+        function=$(complete -p "$1"); function=${function##*-F }; function=${function%% *}
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        "$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let output = std::process::Command::new("bash")
+        .args(["--norc", "-c", ask, "bash"])
+        .arg(script)
+        .args(words)
+        .output()
+        .expect("bash runs");
+    assert_eq!(text(&output.stderr), "", "{words:?}");
+    text(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_commands_and_options_at_every_level() {
+    let folder = tempfile::tempdir().expect("folder");
+    let script = folder.path().join("reference-cdn.bash");
+    std::fs::write(&script, run(&["completions", "bash"]).stdout).expect("write");
+    let cases: [(&[&str], &[&str]); 7] = [
+        (&["ma"], &["mapper", "map"]),
+        (&["map", ""], &["-h", "--help", "build", "diff", "simulate", "help"]),
+        (&["map", "sim"], &["simulate"]),
+        (&["map", "simulate", "--life"], &["--lifetimes"]),
+        (&["mapper", "--wr"], &["--write-example"]),
+        (&["explain-dns", "--cl"], &["--client"]),
+        (&["completions", "z"], &["zsh"]),
+    ];
+    for (words, expected) in cases {
+        let words = [&["reference-cdn"], words].concat();
+        assert_eq!(completed(&script, &words), expected, "{words:?}");
+    }
+}
+
+/// By the shells themselves, where they are installed.
+#[test]
+fn completion_scripts_are_what_their_shells_read() {
+    let folder = tempfile::tempdir().expect("folder");
+    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
+        let script = run(&["completions", shell]).stdout;
+        assert!(text(&script).contains("reference-cdn"), "{shell}");
+        let path = folder.path().join(shell);
+        std::fs::write(&path, script).expect("write");
+        match std::process::Command::new(shell).arg(check).arg(&path).output() {
+            Ok(output) => assert!(output.status.success(), "{shell}: {}", text(&output.stderr)),
+            Err(_) => eprintln!("not run: {shell} is not installed"),
+        }
     }
 }

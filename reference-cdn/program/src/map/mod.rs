@@ -29,7 +29,7 @@ pub enum MapCommand {
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(DiffArgs),
     /// Play a scenario on a map: surges, failures, lost reports, on virtual time
-    #[command(after_help = simulate::EXAMPLES)]
+    #[command(after_help = simulate::examples())]
     Simulate(simulate::SimulateArgs),
 }
 

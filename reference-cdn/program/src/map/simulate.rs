@@ -9,30 +9,53 @@ use mapper::simulate::{Scenario, page, simulate};
 use super::{DIFFERENT, MapName, read_text, write_page};
 use crate::output::Output;
 
-pub const EXAMPLES: &str = "\
+const EXAMPLES: &str = "\
 Examples:
-  # A scenario on the map in force, with a page of pictures
-  reference-cdn map simulate surge.toml --map maps --html surge.html
+  # Files to begin with, and what happens to them; open the page in a browser
+  reference-cdn mapper --write-example first
+  reference-cdn map simulate first/surge.toml --config first/mapper.toml --html surge.html
 
-  # On the network that a configuration describes, result as JSON
-  reference-cdn map simulate surge.toml --config mapper.toml --json -
+  # On the map in force, result as JSON
+  reference-cdn map simulate surge.toml --map maps --json -
+";
 
-A scenario is a file like this:
+const FIELDS: &str = "\
+Its fields:
+  seconds               how long it is played
+  requests              requests per second, for all names together
+  requests-of-capacity  requests per second that a server of capacity 1 carries
+  resolvers             how many ask, spread over the prefixes of the network
+  zipf                  how much less each next name is wanted: the exponent of
+                        Zipf's law in thousandths, 0 for all alike [default: 1000]
+  names-in-reports      whether servers report which names load them [default: true]
+  seed                  what is drawn at random is drawn from it [default: 0]
+  [rules]               as in the mapper's configuration
 
-  seconds = 900
-  requests = 9000                # per second, for all names together
-  requests-of-capacity = 1000    # what a server of capacity 1 carries
-  resolvers = 300
-  [[event]]
-  at = 100
-  for = 300
-  what = { surge = { names = \"shop*\", factor = 20 } }
+Fields of each [[event]]: at, a second; for, how many seconds it lasts, to the end if not
+given; and what, which is one of:
+  { surge = { names = \"www*\", factor = 25 } }
+      names that match are wanted so many times as much; a * can be the last character
+  { surge = { names = \"*\", factor = 3, near = \"ams\" } }
+      only by clients whose nearest site is this one; names has to be given, too
+  { server-down = { server = \"ams-2\" } }
+  { site-down = { site = \"ams\" } }
+  { reports-lost = { thousandths = 300 } }
+      so many of a thousand load reports do not arrive
+  { reports-stop = { site = \"ams\" } }
+      none of a site's load reports arrives, though its servers are well
 
-Other events: surge with near = \"SITE\", server-down = { server }, site-down = { site }, reports-lost = { thousandths },
-reports-stop = { site }. Also: seed, zipf (in thousandths), names-in-reports, and [rules] as in the mapper's configuration.
-
-Exit status: 0 no server stayed above the second threshold for longer than --lifetimes and all that was extra was given back,
+Exit status: 0 no server stayed above the second threshold for longer than --lifetimes
+and all that was extra was given back,
 1 that does not hold, 2 it could not be played.";
+
+/// What comes after the options: the scenario is the one that `mapper --write-example` writes.
+pub fn examples() -> String {
+    let mut text = format!("{EXAMPLES}\nA scenario is a file like surge.toml of these:\n\n");
+    for line in crate::first_mapper::SURGE.lines() {
+        text += &if line.is_empty() { "\n".to_owned() } else { format!("  {line}\n") };
+    }
+    text + "\n" + FIELDS
+}
 
 #[derive(Args, Clone, Debug)]
 pub struct SimulateArgs {
@@ -78,12 +101,12 @@ pub fn run(args: &SimulateArgs) -> Result<ExitCode, String> {
     if terminal {
         anstream::eprintln!("\r");
     }
+    let verdict = outcome.holds(args.lifetimes);
     if let Some(path) = &args.html {
         let title =
             args.scenario.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        write_page(path, &page(&outcome, &title))?;
+        write_page(path, &page(&outcome, &title, verdict.as_ref().err()))?;
     }
-    let verdict = outcome.holds(args.lifetimes);
     let text = outcome.to_text(verdict.as_ref().err());
     args.output.write(&outcome, &text)?;
     Ok(if verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
