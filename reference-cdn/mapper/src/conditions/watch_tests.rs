@@ -250,3 +250,53 @@ fn probes_that_fail_everywhere_take_nobody_out_who_says_it_is_well() {
     }
     assert_eq!(failed, [4, 5, 6, 7]);
 }
+
+#[test]
+fn who_is_put_back_serves_though_nothing_was_heard_since_a_restart() {
+    let mut play = Play::new(&[4]);
+    let key = play.network.servers[1].key;
+    play.watch.withdraw(key, true);
+    let last = play.second([], 0);
+    assert_eq!(last.servers[1].standing, Standing::Withdrawn);
+    let mut next = Play::new(&[4]);
+    next.watch.resume(next.now, &next.network, &last);
+    next.watch.withdraw(key, true);
+    assert_eq!(next.second([], 0).servers[1].standing, Standing::Withdrawn);
+    next.watch.withdraw(key, false);
+    assert_eq!(next.second([], 0).servers[1].standing, Standing::Serving);
+}
+
+/// One of two comes back while the other has everything: taking that one out would only turn it round.
+#[test]
+fn nobody_is_taken_out_for_load_that_the_others_could_not_carry() {
+    let mut play = Play::new(&[2]);
+    for _ in 0..20 {
+        play.report(1, 100, |_| ());
+        let conditions = play.second([0], 1100);
+        assert!(conditions.servers.iter().all(|now| now.standing == Standing::Serving));
+    }
+    // Of three, two can do it.
+    let mut play = Play::new(&[3]);
+    let mut last = Conditions::default();
+    for _ in 0..5 {
+        play.report(1, 100, |_| ());
+        play.report(2, 100, |_| ());
+        last = play.second([0], 1100);
+    }
+    assert_eq!(last.servers[0].standing, Standing::Overloaded);
+}
+
+/// Clients that nobody else takes stay, however many are said to go elsewhere; when load is as before, so is everything else.
+#[test]
+fn what_a_site_sheds_in_vain_is_not_taken_for_less_load() {
+    let mut play = Play::new(&[1, 1]);
+    // Both want to give clients away, and neither can take any.
+    for _ in 0..30 {
+        play.second([0, 1], 1000);
+    }
+    let mut last = Conditions::default();
+    for _ in 0..200 {
+        last = play.second([0, 1], 560);
+    }
+    assert_eq!(last.sites.iter().map(|now| now.shifted).collect::<Vec<_>>(), [0, 0]);
+}

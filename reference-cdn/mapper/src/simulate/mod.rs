@@ -261,7 +261,8 @@ impl Outcome {
         self.loads.push(loads);
     }
 
-    /// Whether no server was above the second threshold for longer than so many lifetimes, and at the end none had anything extra.
+    /// Whether no server was above the second threshold for longer than so many lifetimes, and at the end none had more that is extra
+    /// than before the first event.
     pub fn holds(&self, lifetimes: u64) -> Result<(), String> {
         let (seconds, server) = &self.longest_over;
         let most = lifetimes * self.rules.lifetime_seconds;
@@ -270,9 +271,14 @@ impl Outcome {
                 "{server} was above the second threshold for {seconds} s, longer than {most} s"
             ));
         }
-        match self.extra_copies.last() {
-            Some(0) | None => Ok(()),
-            Some(extra) => Err(format!("{extra} extra copies were not given back by the end")),
+        let Some(first) = self.events.iter().map(|(at, _)| *at).min() else { return Ok(()) };
+        let at = |second: Option<u64>| {
+            second.and_then(|at| self.extra_copies.get(usize::try_from(at).ok()?)).copied().unwrap_or(0)
+        };
+        let before = at(first.checked_sub(1));
+        match self.extra_copies.last().map_or(0, |end| end.saturating_sub(before)) {
+            0 => Ok(()),
+            extra => Err(format!("{extra} extra copies were not given back by the end")),
         }
     }
 }

@@ -103,6 +103,31 @@ fn a_site_that_is_loaded_as_a_whole_gives_clients_to_the_next() {
     assert_eq!(outcome.holds(2), Ok(()));
 }
 
+/// Long after an event loads stay as they are: sites do not send clients to and fro, however few and large units are.
+#[test]
+fn after_an_event_loads_come_to_rest() {
+    for (sizes, one_of) in [(&[2, 1][..], 5), (&[3, 3], 5), (&[3, 3], 51), (&[5, 5, 5, 5], 3)] {
+        let mut network = sample::network(sizes);
+        network.prefixes.v4.retain(|(_, unit)| unit.0 % one_of == 0);
+        network.services[0].hosts = (0..10).map(|at| format!("a{at}")).collect();
+        let requests = sizes.iter().sum::<usize>() * 500;
+        let text = format!(
+            "seconds = 2000\nrequests = {requests}\nzipf = 0\nrequests-of-capacity = 1000\nresolvers = 300\n[[event]]\nat = 100\nfor = 200\nwhat = {{ server-down = {{ server = \"s0-0\" }} }}\n"
+        );
+        let outcome = simulate(&Scenario::read("down.toml", &text, network).unwrap(), |_| {});
+        let mut first = 0;
+        for count in sizes {
+            let servers = first..first + count;
+            let late = outcome.loads[1500..].iter().map(|loads| loads[servers.clone()].iter().sum::<u32>());
+            let (least, most) = (late.clone().min().unwrap(), late.max().unwrap());
+            assert!(most - least < 30, "servers {servers:?} of {sizes:?} and {one_of}: {least} to {most}");
+            first += count;
+        }
+        let most = outcome.loads[1500..].iter().flatten().max();
+        assert!(most.is_some_and(|most| *most < 850), "{most:?} in {sizes:?} and {one_of}");
+    }
+}
+
 /// Three quarters of all there is are used: servers have much to do, and none is made to do everybody's work.
 #[test]
 fn load_that_is_everywhere_stays_where_it_is() {

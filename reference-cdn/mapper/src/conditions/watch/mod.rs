@@ -145,9 +145,11 @@ impl Watch {
         self.names.entry(site.to_owned()).or_default().take(now, succeeded, rules);
     }
 
-    /// An operator takes a server out, or back in.
+    /// An operator takes a server out, or back in: then it is well, until something else is heard.
     pub fn withdraw(&mut self, key: u64, withdrawn: bool) {
-        self.servers.entry(key).withdrawn = withdrawn;
+        let watched = self.servers.entry(key);
+        watched.withdrawn = withdrawn;
+        watched.unheard &= withdrawn;
     }
 
     /// Takes up what an earlier mapper knew. Who could not be named then can be when it is heard of.

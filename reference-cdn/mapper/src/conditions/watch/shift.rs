@@ -63,7 +63,8 @@ impl Shift {
             && self.taken_back.is_none_or(|at| now.saturating_sub(at) > self.patience(rules) * 2)
     }
 
-    fn step(&mut self, now: u64, needed: u8, rules: &Rules) {
+    /// `in_vain`: nobody went.
+    fn step(&mut self, now: u64, needed: u8, in_vain: bool, rules: &Rules) {
         if needed >= self.shifted {
             if needed > self.shifted
                 && let Some(at) = self.taken_back.take()
@@ -76,7 +77,10 @@ impl Shift {
             return;
         }
         self.needed = self.needed.max(needed);
-        if now.saturating_sub(self.enough) >= self.patience(rules) {
+        if in_vain {
+            // Nobody comes back. But others can send clients here again.
+            (self.shifted, self.needed, self.enough) = (needed, 0, now);
+        } else if now.saturating_sub(self.enough) >= self.patience(rules) {
             (self.shifted, self.needed, self.enough) = (self.needed, 0, now);
             self.taken_back = Some(now);
         }
@@ -121,7 +125,7 @@ impl Watch {
             (0..network.sites.len()).map(|at| self.site_load(now, network, at, rules)).collect();
         let first = u64::from(rules.first);
         let loaded: Vec<usize> = (0..loads.len())
-            .filter(|at| loads[*at].used > first || conditions.sites[*at].shifted > 0)
+            .filter(|at| loads[*at].used > first || self.sites.contains_key(&network.sites[*at].name))
             .collect();
         if !loaded.is_empty() {
             let clients = clients(network, conditions, &loads, &loaded);
@@ -141,7 +145,7 @@ impl Watch {
                 let parts = u64::from(PARTS);
                 let needed = if whole <= begins { 0 } else { parts - goal * parts / whole };
                 let needed = u8::try_from(needed).unwrap_or(PARTS).min(PARTS - 1);
-                shift.step(now, needed, rules);
+                shift.step(now, needed, kept == WHOLE, rules);
                 conditions.sites[at].shifted = shift.shifted;
             }
         }
