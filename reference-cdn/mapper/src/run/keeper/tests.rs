@@ -274,7 +274,7 @@ fn who_is_withdrawn_and_could_not_be_written_is_said_and_written_when_that_is_po
         keeper.answer_operators();
         (outcome.try_recv().unwrap(), map.map(|map| map.conditions.servers[0].standing))
     };
-    use crate::conditions::Standing::{Failed, Withdrawn};
+    use crate::conditions::Standing::{Serving, Withdrawn};
     // It is taken out all the same, and asked again it is tried again.
     for answered in [Some(Withdrawn), None] {
         let (outcome, standing) = order(&mut keeper, true);
@@ -299,8 +299,8 @@ fn who_is_withdrawn_and_could_not_be_written_is_said_and_written_when_that_is_po
     std::fs::create_dir(&list).unwrap();
     let (outcome, standing) = order(&mut keeper, false);
     assert!(matches!(outcome, Outcome::NotKept(_)), "{outcome:?}");
-    // It serves when it is heard of.
-    assert_eq!(standing, Some(Failed));
+    // An operator says that it is well; nothing else has been heard.
+    assert_eq!(standing, Some(Serving));
     std::fs::remove_dir(&list).unwrap();
     let current = play.path("maps").join("current");
     std::fs::remove_file(&current).unwrap();
