@@ -278,15 +278,21 @@ impl Drop for SmallDisk {
 
 #[test]
 fn old_maps_make_room_for_new_ones_on_a_full_disk() {
-    let Some(disk) = SmallDisk::mount("96k") else { return };
-    let network = network(40);
-    let mut publisher = Publisher::open(disk.0.path(), Keep::default()).unwrap();
-    let mut least = usize::MAX;
-    for epoch in 1..=100 {
-        publisher.publish(Epoch(epoch), epoch, &network, &conditions(&network, epoch as u16)).unwrap();
-        assert_eq!(open_current(disk.0.path()).unwrap().unwrap().epoch, Epoch(epoch));
-        let kept = files(disk.0.path()).iter().filter(|name| name.starts_with("conditions-")).count();
-        least = if epoch > 1 { least.min(kept) } else { least };
+    // Every fourth map has another network; of sizes such that now the network, now the conditions have no room.
+    for servers in [[40, 40], [40, 43], [100, 110], [230, 200]] {
+        let Some(disk) = SmallDisk::mount("96k") else { return };
+        let networks = servers.map(network);
+        let mut publisher = Publisher::open(disk.0.path(), Keep::default()).unwrap();
+        let mut least = usize::MAX;
+        for epoch in 1..=200 {
+            let network = &networks[(epoch / 4 % 2) as usize];
+            let now = conditions(network, epoch as u16);
+            publisher.publish(Epoch(epoch), epoch, network, &now).unwrap();
+            let edition = open_current(disk.0.path()).unwrap().unwrap();
+            assert_eq!((edition.epoch, &edition.network), (Epoch(epoch), network));
+            let kept = files(disk.0.path()).iter().filter(|name| name.starts_with("conditions-")).count();
+            least = if epoch > 1 { least.min(kept) } else { least };
+        }
+        assert!(least <= 3, "the disk was never full: {least} maps were kept at least");
     }
-    assert!(least <= 3, "the disk was never full: {least} maps were kept at least");
 }

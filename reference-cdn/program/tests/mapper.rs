@@ -352,24 +352,31 @@ fn a_server_that_reports_too_much_load_is_not_named_until_it_has_less() {
     mapper.until("www.g.cdn.example", NYC, |addresses| addresses == ["198.51.100.2"]);
 }
 
+/// Answers each request with a status and content.
+fn serve(listener: TcpListener, answer: impl Fn() -> (&'static str, &'static str) + Send + 'static) {
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut reader = BufReader::new(stream.try_clone().expect("clone"));
+            let mut line = String::new();
+            while reader.read_line(&mut line).unwrap_or(0) > 2 {
+                line.clear();
+            }
+            let (status, content) = answer();
+            let length = content.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{content}"
+            );
+        }
+    });
+}
+
 #[test]
 fn a_server_that_answers_otherwise_than_it_should_is_not_named() {
     // Two servers of one site on loopback, of which one will serve something else.
     let folder = Folder::new();
-    let page = |listener: TcpListener, content: &'static str| {
-        std::thread::spawn(move || {
-            for stream in listener.incoming() {
-                let Ok(mut stream) = stream else { return };
-                let mut reader = BufReader::new(stream.try_clone().expect("clone"));
-                let mut line = String::new();
-                while reader.read_line(&mut line).unwrap_or(0) > 2 {
-                    line.clear();
-                }
-                let _ =
-                    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{content}", content.len());
-            }
-        });
-    };
+    let page = |listener: TcpListener, content: &'static str| serve(listener, move || ("200 OK", content));
     let (good, bad) = loop {
         let good = TcpListener::bind("127.0.0.11:0").expect("bind");
         let port = good.local_addr().expect("address").port();

@@ -144,7 +144,9 @@ fn a_load_that_was_told_long_ago_keeps_nobody_out() {
 #[test]
 fn no_number_of_a_report_or_a_rule_is_too_much() {
     let mut play = Play::new(&[2, 2]);
-    (play.network.sites[0].bandwidth, play.network.servers[0].capacity) = (1, u32::MAX);
+    play.network.sites[0].bandwidth = 1;
+    play.network.servers.iter_mut().for_each(|server| server.capacity = u32::MAX);
+    play.network.units.demand.fill(u32::MAX);
     play.rules = Rules {
         first_leave: 1,
         first: u16::MAX - 1,
@@ -299,4 +301,72 @@ fn what_a_site_sheds_in_vain_is_not_taken_for_less_load() {
         last = play.second([0, 1], 560);
     }
     assert_eq!(last.sites.iter().map(|now| now.shifted).collect::<Vec<_>>(), [0, 0]);
+}
+
+#[test]
+fn the_load_of_a_server_that_is_not_named_says_nothing_of_the_others() {
+    let mut play = Play::new(&[3]);
+    let key = play.network.servers[1].key;
+    play.watch.withdraw(key, true);
+    let mut last = Conditions::default();
+    for _ in 0..100 {
+        play.report(1, 1000, |_| ());
+        play.report(2, 500, |_| ());
+        last = play.second([0], 890);
+    }
+    assert!(last.servers[0].busy && !last.servers[2].busy, "{:?}", last.servers);
+    // However large it is.
+    play.network.servers[1].capacity = u32::MAX;
+    play.report(1, 1000, |_| ());
+    play.second([0, 2], 800);
+}
+
+/// All clients near a site are one unit, and it goes. What is left to do there is not theirs.
+#[test]
+fn who_sent_everybody_away_takes_them_back() {
+    let mut play = Play::new(&[1, 1]);
+    let (mut shed, mut last) = (0, Conditions::default());
+    let mut there = std::collections::VecDeque::from([1; 20]);
+    for second in 0..400 {
+        // Clients follow within a lifetime; 20 of a thousand are something else.
+        there.push_back(u16::from(last.sites.first().is_none_or(|now| now.shifted == 0)));
+        there.pop_front();
+        let clients = if second < 100 { 980_u16 } else { 380 };
+        play.report(1, 300, |_| ());
+        last = play.second([0], 20 + clients / 20 * there.iter().sum::<u16>());
+        shed = shed.max(last.sites[0].shifted);
+        // A single unit, near to the first site, with a part that goes first.
+        if second == 0 {
+            let unit = (0..play.network.units.len()).find(|at| {
+                let key = play.network.units.keys[*at];
+                let ranking = play.network.units.ranking(crate::network::UnitId(*at as u32));
+                ranking[0].site.0 == 0 && crate::decide::sites::part_at(key, SiteId(0)) < 5
+            });
+            let unit = unit.unwrap();
+            let (key, ranking) = (
+                play.network.units.keys[unit],
+                play.network.units.ranking(crate::network::UnitId(unit as u32)).to_vec(),
+            );
+            play.network.units = crate::network::Units::default();
+            play.network.units.push(key, 1, &ranking);
+        }
+    }
+    assert!(shed > 0);
+    assert_eq!(last.sites[0].shifted, 0);
+}
+
+#[test]
+fn while_nobody_tells_a_site_goes_on_shedding() {
+    let mut play = Play::new(&[4, 4]);
+    let mut last = Conditions::default();
+    for _ in 0..30 {
+        (4..8).for_each(|server| _ = play.report(server, 200, |_| ()));
+        last = play.second(0..4, 900);
+    }
+    let shed = last.sites[0].shifted;
+    assert!(shed > 0);
+    for _ in 0..200 {
+        last = play.second([], 0);
+    }
+    assert!(last.sites[0].shifted >= shed, "{} after {shed}", last.sites[0].shifted);
 }

@@ -187,6 +187,7 @@ impl Publisher {
         self.keep = keep;
         // What was written of the new one went with them.
         self.last = self.last.min(Some(Epoch(in_force.epoch)));
+        self.network = None;
         pruned.and_then(|()| self.publish_watched(epoch, time, network, conditions, &mut |_| Ok(())))
     }
 
@@ -505,7 +506,12 @@ pub fn epoch_at(folder: &Path, time: u64) -> Result<Epoch> {
     let mut first = None;
     let mut last: Option<(u64, Epoch)> = None;
     for (epoch, path) in epochs(folder)? {
-        let (stamp, _) = peek(&path)?;
+        let stamp = match peek(&path) {
+            Ok((stamp, _)) => stamp,
+            // Whoever publishes removes old ones meanwhile.
+            Err(PublishError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
         if stamp.time <= time {
             last = last.max(Some((stamp.time, epoch)));
         }

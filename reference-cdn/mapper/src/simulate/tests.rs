@@ -120,7 +120,7 @@ fn after_an_event_loads_come_to_rest() {
             let servers = first..first + count;
             let late = outcome.loads[1500..].iter().map(|loads| loads[servers.clone()].iter().sum::<u32>());
             let (least, most) = (late.clone().min().unwrap(), late.max().unwrap());
-            assert!(most - least < 30, "servers {servers:?} of {sizes:?} and {one_of}: {least} to {most}");
+            assert!(most - least < 50, "servers {servers:?} of {sizes:?} and {one_of}: {least} to {most}");
             first += count;
         }
         let most = outcome.loads[1500..].iter().flatten().max();

@@ -250,17 +250,8 @@ fn a_server_that_answers_its_probe_again_is_in_the_log_as_it_is() {
     let port = listener.local_addr().expect("an address").port();
     let well = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let answers = std::sync::Arc::clone(&well);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let Ok(mut stream) = stream else { return };
-            let mut reader = BufReader::new(stream.try_clone().expect("clone"));
-            let mut line = String::new();
-            while reader.read_line(&mut line).unwrap_or(0) > 2 {
-                line.clear();
-            }
-            let status = if answers.load(std::sync::atomic::Ordering::Relaxed) { "200 OK" } else { "500 No" };
-            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        }
+    serve(listener, move || {
+        (if answers.load(std::sync::atomic::Ordering::Relaxed) { "200 OK" } else { "500 No" }, "")
     });
     folder.put(
         "network.toml",

@@ -174,10 +174,10 @@ impl Watch {
         }
     }
 
-    /// Forgets servers and sites that a network does not have. Who was withdrawn stays so, should it come back.
+    /// Forgets servers and sites that a network does not have, and with them who was withdrawn: that is for operators to remember, by name.
     pub fn forget(&mut self, network: &Network) {
         let servers: HashSet<u64> = network.servers.iter().map(|server| server.key).collect();
-        self.servers.retain(|key, watched| watched.withdrawn || servers.contains(&key));
+        self.servers.retain(|key, _| servers.contains(&key));
         let sites: HashSet<&str> = network.sites.iter().map(|site| site.name.as_str()).collect();
         self.sites.retain(|site, _| sites.contains(site.as_str()));
         self.names.retain(|site, _| sites.contains(site.as_str()));

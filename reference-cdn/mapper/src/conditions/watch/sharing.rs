@@ -69,6 +69,12 @@ impl Watch {
         let range = (site_key, 0)..=(site_key, u64::MAX);
         let mut done = Vec::new();
         for ((_, content), copies) in self.hot.range_mut(range) {
+            if count == 0 {
+                // Nobody tells what is asked for: it stays as it is.
+                copies.enough = now;
+                hot.push(Hot { site: id, content: *content, copies: copies.copies });
+                continue;
+            }
             if !demands.contains_key(content) {
                 copies.demand = 0;
             }

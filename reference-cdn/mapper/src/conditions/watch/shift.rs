@@ -81,8 +81,11 @@ impl Shift {
             // Nobody comes back. But others can send clients here again.
             (self.shifted, self.needed, self.enough) = (needed, 0, now);
         } else if now.saturating_sub(self.enough) >= self.patience(rules) {
+            // A part or two more or less say nothing.
+            if (self.shifted - self.needed) * 4 >= self.shifted {
+                self.taken_back = Some(now);
+            }
             (self.shifted, self.needed, self.enough) = (self.needed, 0, now);
-            self.taken_back = Some(now);
         }
     }
 }
@@ -93,6 +96,8 @@ struct Load {
     used: u64,
     /// Of its servers that may be named.
     capacity: u64,
+    /// Whether any of these tells.
+    told: bool,
 }
 
 /// The clients that are nearest to a loaded site, by their expected demand.
@@ -103,6 +108,22 @@ struct Clients {
     kept: u64,
     /// Sites that could take some.
     relief: Vec<SiteId>,
+}
+
+impl Clients {
+    /// The share that it has, of [`WHOLE`].
+    fn share(&self) -> u64 {
+        let share = (u128::from(self.kept) * u128::from(WHOLE)).checked_div(u128::from(self.all));
+        share.and_then(|share| u64::try_from(share).ok()).unwrap_or(WHOLE)
+    }
+}
+
+/// What sites have to do together.
+fn mean(loads: impl Iterator<Item = Load>) -> u64 {
+    let (used, capacity) = loads.fold((0_u128, 0_u128), |(used, capacity), load| {
+        (used + u128::from(load.used) * u128::from(load.capacity), capacity + u128::from(load.capacity))
+    });
+    used.checked_div(capacity).and_then(|mean| u64::try_from(mean).ok()).unwrap_or(0)
 }
 
 impl Watch {
@@ -131,14 +152,17 @@ impl Watch {
             let clients = clients(network, conditions, &loads, &loaded);
             for (at, clients) in loaded.into_iter().zip(clients) {
                 let shift = self.sites.entry(network.sites[at].name.clone()).or_default();
-                let share = (clients.kept * WHOLE).checked_div(clients.all).unwrap_or(WHOLE);
-                let kept = shift.kept(now, share, rules.lifetime).max(WHOLE / u64::from(PARTS));
+                let share = clients.share();
+                let kept = shift.kept(now, share, rules.lifetime);
+                if !loads[at].told {
+                    // What has to be done there is not known: it stays as it is.
+                    shift.enough = now;
+                    continue;
+                }
                 let all = clients.relief.iter().map(|site| loads[site.0 as usize]).chain([loads[at]]);
-                let (used, capacity) = all.fold((0, 0), |(used, capacity), load: Load| {
-                    (used + load.used * load.capacity, capacity + load.capacity)
-                });
-                let mean = used.checked_div(capacity).unwrap_or(0);
-                let whole = loads[at].used * WHOLE / kept;
+                let mean = mean(all);
+                // What little is left is mostly not of these clients.
+                let whole = loads[at].used * WHOLE / kept.max(WHOLE / 8);
                 // Below the threshold by half the way back: servers of a site are never loaded alike.
                 let goal = ((first + u64::from(rules.first_leave)) / 2).max(mean * ENDS / 100);
                 let begins = if shift.shifted == 0 { first.max(mean * BEGINS / 100) } else { goal };
@@ -172,7 +196,7 @@ impl Watch {
         let sent = (octets / 125).checked_div(u64::from(site.bandwidth)).unwrap_or(0);
         // A number that does not make sense is much, and no more.
         let used = load.checked_div(told).unwrap_or(0).max(sent).min(1_000_000);
-        Load { used, capacity }
+        Load { used, capacity, told: told > 0 }
     }
 }
 

@@ -19,14 +19,17 @@ impl Watch {
         let mut serving = servers.len();
         // Where all have much to do, those are too loaded who have more than the others can be expected to take over.
         let (load, capacity) = self.told_load(now, network, servers.clone(), rules);
-        let mean = load.checked_div(capacity).map_or(0, |mean| u32::try_from(mean).unwrap_or(u32::MAX / 16));
+        let mean = load.checked_div(capacity).unwrap_or(0).min(u64::from(u32::MAX / 16)) as u32;
         let at_least = |threshold: u16, tenths: u32| u32::from(threshold).max(mean * tenths / 10);
         let (first, first_leave) = (at_least(rules.first, 12), at_least(rules.first_leave, 10));
         let (second, second_leave) = (at_least(rules.second, 13), at_least(rules.second_leave, 11));
         let mut overloaded: Vec<(u32, u64, usize)> = Vec::new();
+        let blind = self.blind;
         let all = self.servers.of_mut(servers);
         for (at, (watched, server)) in all.iter_mut().zip(known).enumerate() {
-            watched.forget_load(now, rules);
+            if !blind {
+                watched.forget_load(now, rules);
+            }
             watched.now.busy = watched.load >= if watched.now.busy { first_leave } else { first };
             let was = watched.now.standing;
             let next = if watched.withdrawn || watched.stops() {
@@ -72,6 +75,7 @@ impl Watch {
     }
 
     /// Load of a site's servers that tell, in thousandths of a server of capacity 1, and the capacity of those of them that can be named.
+    /// Who was named until a moment ago still has clients that the others will have.
     fn told_load(
         &self,
         now: u64,
@@ -83,8 +87,11 @@ impl Watch {
         let known = &network.servers[servers.start as usize..servers.end as usize];
         for (watched, server) in self.servers.of(servers).iter().zip(known) {
             if watched.last.is_some() && !watched.is_silent(now, rules) {
-                load += u64::from(watched.load) * u64::from(server.capacity);
                 let able = !watched.withdrawn && !watched.stops() && !watched.failed(now, rules);
+                let was_able = now.saturating_sub(watched.since) < rules.lifetime.saturating_mul(2);
+                if able || was_able {
+                    load += u64::from(watched.load) * u64::from(server.capacity);
+                }
                 capacity += if able { u64::from(server.capacity) } else { 0 };
             }
         }

@@ -116,7 +116,7 @@ impl Keeper {
     /// # Errors
     /// There is none to be had.
     pub fn first(&mut self) -> Result<Arc<Map>, RunError> {
-        self.resume();
+        self.resume()?;
         let looked = match self.look() {
             // The map that was in force is better than no answer.
             Err(error) if self.map.is_some() => {
@@ -134,18 +134,18 @@ impl Keeper {
 
     /// Goes on from the map that was in force when the mapper that published it ended: who had failed has failed until it is heard
     /// of, who was withdrawn stays so, and what would change too much is held back as ever.
-    fn resume(&mut self) {
-        let Source::Inputs { publisher, .. } = &self.source else { return };
-        match publisher.withdrawn() {
-            Ok(withdrawn) => self.withdrawn = withdrawn,
-            Err(error) => tracing::warn!("{error}; withdraw again the servers that must not be named"),
-        }
+    ///
+    /// # Errors
+    /// It cannot be read who was withdrawn: nobody who must not be named is.
+    fn resume(&mut self) -> Result<(), RunError> {
+        let Source::Inputs { publisher, .. } = &self.source else { return Ok(()) };
+        self.withdrawn = publisher.withdrawn()?;
         let edition = match publish::open_current(&self.config.map_folder().unwrap_or_default()) {
             Ok(Some(edition)) => edition,
-            Ok(None) => return,
+            Ok(None) => return Ok(()),
             Err(error) => {
                 tracing::warn!("{error}; maps begin anew");
-                return;
+                return Ok(());
             }
         };
         // Without anybody to tell that they are well, they would never be again.
@@ -156,6 +156,7 @@ impl Keeper {
         self.withdraw_again(&edition.network);
         self.made = edition.time;
         self.take_up(edition.epoch, edition.network, edition.conditions);
+        Ok(())
     }
 
     /// Tells the watch which servers of a network operators took out.
