@@ -74,7 +74,7 @@ enum Outcome {
 #[derive(Clone, Copy, Debug, Default)]
 struct Doubt {
     asked: usize,
-    /// Those that do well over this family, or are not known to do so over the other.
+    /// Those that do well over this family, or failed over the other when last asked.
     against: usize,
 }
 
