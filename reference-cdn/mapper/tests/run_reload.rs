@@ -219,3 +219,25 @@ fn zones_may_come_and_go_and_what_needs_a_restart_is_named() {
     assert!(said.contains("stays as it was: zones: top and low zones"), "{said}");
     assert_eq!(play.answers("www"), 1);
 }
+
+#[test]
+fn parts_that_are_taken_out_leave_in_use_what_is_not_what_was_at_the_start() {
+    let play = Play::new();
+    play.put("new.key", NEW);
+    play.put("new.token", "another token for operators");
+    let next = config("[[load.key]]\nid = 8\nfile = \"new.key\"\n").replace("admin.token", "new.token");
+    play.put("mapper.toml", &next);
+    assert!(play.mapper.reload().is_right());
+    let (rest, _) = next.split_once("[load]").unwrap();
+    let admin = "[admin]\nlisten = \"127.0.0.1:0\"\ntoken-file = \"new.token\"\n";
+    play.put("mapper.toml", &rest.replace(admin, ""));
+    let reloaded = play.mapper.reload();
+    assert_eq!(
+        (reloaded.read, reloaded.wrong, reloaded.after_restart),
+        (vec!["certificate", "zones"], vec![], vec!["load", "admin"])
+    );
+    assert!(play.takes("ams-1", 8, NEW) && !play.takes("ams-1", 7, OLD));
+    let status =
+        |token: &str| play.http("POST", "/reload", &format!("Authorization: Bearer {token}\r\n"), "").0;
+    assert_eq!((status(TOKEN), status("another token for operators")), (401, 200));
+}

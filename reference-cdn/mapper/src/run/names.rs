@@ -1,6 +1,6 @@
 //! Asks low-level name servers whether they answer, as the top level's resolvers will: each at each of its addresses.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use hickory_net::client::{Client, ClientHandle as _};
 use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::udp::UdpClientStream;
 use hickory_proto::rr::{DNSClass, Name, RecordType};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::Shared;
@@ -39,6 +39,7 @@ pub(super) async fn run(probe: NameProbe, zone: String, shared: Arc<Shared>) {
         ticks.tick().await;
         let map = shared.published.current();
         let mut round = JoinSet::new();
+        let mut asked = HashSet::new();
         for site in map.network.sites.iter().filter(|site| !site.name_servers.is_empty()) {
             let addresses = site.name_servers.iter().flat_map(|server| {
                 let both = [server.v4.map(IpAddr::V4), server.v6.map(IpAddr::V6)];
@@ -46,6 +47,7 @@ pub(super) async fn run(probe: NameProbe, zone: String, shared: Arc<Shared>) {
             });
             // Of what cannot be asked from here nothing is known.
             for address in addresses.filter(|address| has_way(*address)) {
+                asked.insert(address);
                 let (site, zone, room) = (site.name.clone(), zone.clone(), Arc::clone(&room));
                 round.spawn(async move {
                     let _permit = room.acquire_owned().await;
@@ -61,12 +63,10 @@ pub(super) async fn run(probe: NameProbe, zone: String, shared: Arc<Shared>) {
             // One that answers is enough: resolvers go on to the next.
             *sites.entry(site).or_default() |= answers;
         }
-        for (site, succeeded) in sites {
-            known.note_site(&site, succeeded);
-            if shared.orders.send(Order::NamesProbed { site, succeeded }).await.is_err() {
-                return;
-            }
+        if known.tell(&shared.orders, sites).await.is_none() {
+            return;
         }
+        known.addresses.retain(|address, _| asked.contains(address));
     }
 }
 
@@ -77,6 +77,22 @@ struct Known {
 }
 
 impl Known {
+    /// Tells the keeper what came of a round, and takes back what it was told of sites that could not be asked at any address; none if
+    /// there is no keeper any more.
+    async fn tell(&mut self, orders: &mpsc::Sender<Order>, sites: HashMap<String, bool>) -> Option<()> {
+        let gone: Vec<String> =
+            self.sites.keys().filter(|site| !sites.contains_key(*site)).cloned().collect();
+        for site in gone {
+            self.sites.remove(&site);
+            orders.send(Order::NamesUnprobed { site }).await.ok()?;
+        }
+        for (site, succeeded) in sites {
+            self.note_site(&site, succeeded);
+            orders.send(Order::NamesProbed { site, succeeded }).await.ok()?;
+        }
+        Some(())
+    }
+
     fn note_address(&mut self, site: &str, address: SocketAddr, answers: bool) {
         let address_text = address.ip().to_string();
         match (self.addresses.insert(address, answers).unwrap_or(true), answers) {
@@ -113,4 +129,24 @@ async fn answers(server: SocketAddr, zone: Name, time: Duration) -> bool {
     answered.is_ok_and(|answer| {
         answer.is_ok_and(|answer| answer.metadata.authoritative && !answer.answers.is_empty())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_known_of_a_site_is_taken_back_when_it_cannot_be_asked_any_more() {
+        let (orders, mut inbox) = mpsc::channel(10);
+        let mut known = Known::default();
+        known.tell(&orders, HashMap::from([("ams".to_owned(), false)])).await.unwrap();
+        assert!(matches!(inbox.try_recv(), Ok(Order::NamesProbed { succeeded: false, .. })));
+        for _ in 0..2 {
+            known.tell(&orders, HashMap::new()).await.unwrap();
+        }
+        assert!(matches!(inbox.try_recv(), Ok(Order::NamesUnprobed { site }) if site == "ams"));
+        assert!(inbox.try_recv().is_err() && known.sites.is_empty());
+    }
 }

@@ -3,6 +3,7 @@
 //! A server is well when it is at all of its addresses: an answer for either family may name it. See the README's decisions.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use http::{Request, header};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 use super::Shared;
@@ -25,8 +26,9 @@ use crate::network::{Features, Network};
 /// Longest content that is downloaded.
 const LONGEST: usize = 16 << 20;
 
-/// When probes of one family fail at so many thousandths of the servers that they ask, and those of the other do not, the way of that
-/// family from here is taken to be broken. Where it really is broken at all servers, nothing is lost: there would be nobody else to name.
+/// When more than so many thousandths of the servers that are asked over both families fail over one and not over the other, the way of
+/// that family from here is taken to be broken. Where it really is broken at all of them, they are named all the same, and clients have
+/// to turn to the other family: better than to name nobody.
 const MOST_FAILED: usize = 800;
 
 /// A server, and at which of its addresses it is asked.
@@ -51,8 +53,16 @@ impl Family {
             Self::V6 => "IPv6",
         }
     }
+
+    fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
 }
 
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Outcome {
     Right,
     Wrong(String),
@@ -60,85 +70,80 @@ enum Outcome {
     NoWay,
 }
 
-/// What came of the probes of one family in a round.
+/// What a round over one family has shown so far of servers that are asked over both.
 #[derive(Clone, Copy, Debug, Default)]
-struct Tally {
+struct Doubt {
     asked: usize,
-    failed: usize,
+    /// Those that do well over this family, or failed over the other when last asked.
+    against: usize,
 }
 
-impl Tally {
-    fn nearly_all_failed(self) -> bool {
-        self.failed > 1 && self.failed * 1000 > self.asked * MOST_FAILED
+impl Doubt {
+    /// Whether the way of the family may be what is broken. While some have not been heard of, these may yet fail; that it may not be
+    /// stays so for the round.
+    fn possible(self) -> bool {
+        let failed = self.asked.saturating_sub(self.against);
+        failed > 1 && failed * 1000 > self.asked * MOST_FAILED
     }
 }
 
-/// For each family, whether its failures are believed to be of the way from here.
-fn cut_off([v4, v6]: [Tally; 2]) -> [bool; 2] {
-    let only = |one: Tally, other: Tally| {
-        one.nearly_all_failed() && other.failed < other.asked && !other.nearly_all_failed()
-    };
-    [only(v4, v6), only(v6, v4)]
+/// A server that is asked in a round.
+struct Meant {
+    server: String,
+    address: IpAddr,
+    /// Whether it has an address of the other family too.
+    both: bool,
 }
 
 /// Probes the servers of the map in use, again and again, each at each of its addresses. `kind` is the number of the probe in the
-/// configuration.
+/// configuration. Neither family waits for the other.
 pub(super) async fn run(kind: usize, probe: Probe, shared: Arc<Shared>) {
-    let room = Arc::new(Semaphore::new(probe.at_once.max(1)));
-    let mut ticks = tokio::time::interval(Duration::from_secs(probe.every.max(1)));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let probe = Arc::new(probe);
-    let mut known = Known { kind, succeeded: HashMap::new(), doubtful: [false; 2], no_way: [false; 2] };
-    loop {
-        ticks.tick().await;
-        let map = shared.published.current();
-        let mut round = JoinSet::new();
-        let mut asking = HashSet::new();
-        for (asked, address) in meant(&probe, &map.network) {
-            asking.insert(asked.clone());
-            let (probe, room) = (Arc::clone(&probe), Arc::clone(&room));
-            round.spawn(async move {
-                let _permit = room.acquire_owned().await;
-                (asked, outcome(&probe, SocketAddr::new(address, probe.port)).await)
-            });
-        }
-        drop(map);
-        let mut tallies = [Tally::default(); 2];
-        let mut no_way = [false; 2];
-        let mut failed = Vec::new();
-        while let Some(ended) = round.join_next().await {
-            let Ok((asked, outcome)) = ended else { continue };
-            let family = asked.family as usize;
-            tallies[family].asked += usize::from(!matches!(outcome, Outcome::NoWay));
-            match outcome {
-                Outcome::Right => {
-                    if known.tell(&shared, asked, Ok(())).await.is_none() {
-                        return;
-                    }
-                }
-                // What to make of it is known when all have been asked.
-                Outcome::Wrong(why) => {
-                    tallies[family].failed += 1;
-                    failed.push((asked, why));
-                }
-                Outcome::NoWay => no_way[family] = true,
-            }
-        }
-        known.doubt(cut_off(tallies), no_way);
-        failed.retain(|(asked, _)| !known.doubtful[asked.family as usize]);
-        for (asked, why) in failed {
-            if known.tell(&shared, asked, Err(why)).await.is_none() {
-                return;
-            }
-        }
-        if known.forget_but(&shared, &asking).await.is_none() {
-            return;
-        }
+    let known = Mutex::new(Known::new(kind, shared.orders.clone()));
+    tokio::select! {
+        _ = rounds(Family::V4, &probe, &shared, &known) => {}
+        _ = rounds(Family::V6, &probe, &shared, &known) => {}
     }
 }
 
-/// Whom a probe asks, and where.
-fn meant(probe: &Probe, network: &Network) -> impl Iterator<Item = (Asked, IpAddr)> {
+/// Ends with none when there is no keeper any more.
+async fn rounds(
+    family: Family,
+    probe: &Arc<Probe>,
+    shared: &Shared,
+    known: &Mutex<Known>,
+) -> Option<Infallible> {
+    let room = Arc::new(Semaphore::new(probe.at_once.max(1)));
+    let mut ticks = tokio::time::interval(Duration::from_secs(probe.every.max(1)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let map = shared.published.current();
+        let mut asking = JoinSet::new();
+        let mut servers = HashSet::new();
+        let mut round = Round::default();
+        for Meant { server, address, both } in meant(probe, &map.network, family) {
+            servers.insert(server.clone());
+            round.doubt.asked += usize::from(both);
+            let (probe, room) = (Arc::clone(probe), Arc::clone(&room));
+            asking.spawn(async move {
+                let _permit = room.acquire_owned().await;
+                (Asked { server, family }, both, outcome(&probe, SocketAddr::new(address, probe.port)).await)
+            });
+        }
+        drop(map);
+        while let Some(ended) = asking.join_next().await {
+            let Ok((asked, both, outcome)) = ended else { continue };
+            known.lock().await.take(&mut round, asked, both, outcome).await?;
+        }
+        let mut known = known.lock().await;
+        known.end_round(family, &round);
+        known.forget_but(family, &servers).await?;
+    }
+}
+
+/// Whom a probe asks over a family, and where.
+fn meant(probe: &Probe, network: &Network, family: Family) -> impl Iterator<Item = Meant> {
     let bits = network.features.iter().zip(0..);
     let needs: Features =
         bits.filter(|(feature, _)| probe.needs.contains(feature)).map(|(_, bit)| 1 << bit).sum();
@@ -148,29 +153,77 @@ fn meant(probe: &Probe, network: &Network) -> impl Iterator<Item = (Asked, IpAdd
         let there = probe.sites.is_empty() || probe.sites.iter().any(|known| known == site);
         there && server.features & needs == needs
     });
-    meant.flat_map(|(server, name)| {
-        let addresses = [server.v4.map(IpAddr::V4), server.v6.map(IpAddr::V6)];
-        let both = Family::ALL.into_iter().zip(addresses);
-        both.filter_map(|(family, address)| Some((Asked { server: name.clone(), family }, address?)))
+    meant.filter_map(move |(server, name)| {
+        let address = match family {
+            Family::V4 => server.v4.map(IpAddr::V4),
+            Family::V6 => server.v6.map(IpAddr::V6),
+        };
+        let both = server.v4.is_some() && server.v6.is_some();
+        Some(Meant { server: name.clone(), address: address?, both })
     })
 }
 
-/// What came of the last probes, so that a change is logged once.
+/// What is known of a round that is under way.
+#[derive(Debug, Default)]
+struct Round {
+    doubt: Doubt,
+    /// Failures that are not told while they may be of the way from here.
+    held: Vec<(Asked, String)>,
+    no_way: bool,
+}
+
+/// What came of the last probes.
 struct Known {
     kind: usize,
+    orders: mpsc::Sender<Order>,
+    /// Also what is not believed: it is what the other family is compared with.
+    last: HashMap<Asked, Outcome>,
+    /// As the keeper was told, so that a change is logged once.
     succeeded: HashMap<Asked, bool>,
     doubtful: [bool; 2],
     no_way: [bool; 2],
 }
 
 impl Known {
+    fn new(kind: usize, orders: mpsc::Sender<Order>) -> Self {
+        let (last, succeeded) = (HashMap::new(), HashMap::new());
+        Self { kind, orders, last, succeeded, doubtful: [false; 2], no_way: [false; 2] }
+    }
+
     /// Families are counted apart, as kinds of probes are.
     fn kind(&self, family: Family) -> usize {
         self.kind * Family::ALL.len() + family as usize
     }
 
+    /// Takes what came of one probe, and tells the keeper what is certain; none if there is no keeper any more.
+    async fn take(&mut self, round: &mut Round, asked: Asked, both: bool, outcome: Outcome) -> Option<()> {
+        self.last.insert(asked.clone(), outcome.clone());
+        let other = Asked { server: asked.server.clone(), family: asked.family.other() };
+        // One that was not asked over the other family yet may do well there.
+        let over_other = self.last.get(&other).filter(|_| both);
+        let comparable = both && outcome != Outcome::NoWay && over_other != Some(&Outcome::NoWay);
+        round.doubt.asked -= usize::from(both && !comparable);
+        let failed_at_both = matches!(over_other, Some(Outcome::Wrong(_)));
+        round.doubt.against += usize::from(comparable && (outcome == Outcome::Right || failed_at_both));
+        match outcome {
+            Outcome::Right => self.tell(asked, Ok(())).await?,
+            Outcome::Wrong(why) if comparable => round.held.push((asked, why)),
+            Outcome::Wrong(why) => self.tell(asked, Err(why)).await?,
+            Outcome::NoWay => {
+                round.no_way = true;
+                self.forget(asked).await?;
+            }
+        }
+        if !round.doubt.possible() {
+            for (asked, why) in std::mem::take(&mut round.held) {
+                self.tell(asked, Err(why)).await?;
+            }
+        }
+        Some(())
+    }
+
     /// Tells the keeper; none if there is no keeper any more.
-    async fn tell(&mut self, shared: &Shared, asked: Asked, outcome: Result<(), String>) -> Option<()> {
+    async fn tell(&mut self, asked: Asked, outcome: Result<(), String>) -> Option<()> {
         let succeeded = outcome.is_ok();
         let (kind, server) = (self.kind(asked.family), asked.server.clone());
         let family = asked.family.name();
@@ -180,38 +233,45 @@ impl Known {
                 Err(why) => tracing::warn!(server, "the probe over {family} fails: {why}"),
             }
         }
-        shared.orders.send(Order::Probed { server, kind, succeeded }).await.ok()
+        self.orders.send(Order::Probed { server, kind, succeeded }).await.ok()
     }
 
-    /// Notes which families cannot be believed, or not be asked.
-    fn doubt(&mut self, doubtful: [bool; 2], no_way: [bool; 2]) {
-        for (at, family) in Family::ALL.into_iter().enumerate() {
-            let family = family.name();
-            match (self.doubtful[at], doubtful[at]) {
-                (false, true) => tracing::warn!(
-                    "probes over {family} fail nearly everywhere and others do not: they are not believed; is {family} broken here, or at \
-                     all servers?"
-                ),
-                (true, false) => tracing::info!("probes over {family} are believed again"),
-                _ => {}
-            }
-            if no_way[at] && !self.no_way[at] {
-                tracing::warn!(
-                    "this machine has no way to some servers over {family}: whether they answer there is not known; give it {family}"
-                );
-            }
+    /// Notes whether a family cannot be believed, or not be asked.
+    fn end_round(&mut self, family: Family, round: &Round) {
+        let (at, name) = (family as usize, family.name());
+        let doubtful = round.doubt.possible();
+        match (self.doubtful[at], doubtful) {
+            (false, true) => tracing::warn!(
+                "probes over {name} fail at nearly all servers that have both families, and others do not: they are not believed; is \
+                 {name} broken here, or at all servers?"
+            ),
+            (true, false) => tracing::info!("probes over {name} are believed again"),
+            _ => {}
         }
-        (self.doubtful, self.no_way) = (doubtful, no_way);
+        if round.no_way && !self.no_way[at] {
+            tracing::warn!(
+                "this machine has no way to some servers over {name}: whether they answer there is not known; give it {name}"
+            );
+        }
+        (self.doubtful[at], self.no_way[at]) = (doubtful, round.no_way);
     }
 
     /// Takes back what is known of addresses that are not asked any more.
-    async fn forget_but(&mut self, shared: &Shared, asking: &HashSet<Asked>) -> Option<()> {
-        let gone: Vec<Asked> =
-            self.succeeded.keys().filter(|asked| !asking.contains(*asked)).cloned().collect();
+    async fn forget_but(&mut self, family: Family, servers: &HashSet<String>) -> Option<()> {
+        let kept = |asked: &Asked| asked.family != family || servers.contains(&asked.server);
+        self.last.retain(|asked, _| kept(asked));
+        let gone: Vec<Asked> = self.succeeded.keys().filter(|asked| !kept(asked)).cloned().collect();
         for asked in gone {
-            self.succeeded.remove(&asked);
+            self.forget(asked).await?;
+        }
+        Some(())
+    }
+
+    /// Takes back what the keeper was told of an address, if it was told anything.
+    async fn forget(&mut self, asked: Asked) -> Option<()> {
+        if self.succeeded.remove(&asked).is_some() {
             let kind = self.kind(asked.family);
-            shared.orders.send(Order::Unprobed { server: asked.server, kind }).await.ok()?;
+            self.orders.send(Order::Unprobed { server: asked.server, kind }).await.ok()?;
         }
         Some(())
     }
@@ -288,25 +348,90 @@ async fn download(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
-    #[test]
-    fn one_family_that_fails_nearly_everywhere_is_a_fault_of_the_way() {
-        let tally = |asked, failed| Tally { asked, failed };
-        for (v4, v6, expected) in [
-            (tally(9, 0), tally(9, 9), [false, true]),
-            (tally(9, 9), tally(9, 1), [true, false]),
-            (tally(9, 0), tally(9, 7), [false, false]),
-            // One server alone may well have lost it.
-            (tally(9, 0), tally(1, 1), [false, false]),
-            // Where both fail, or the other says nothing, servers may be down.
-            (tally(9, 9), tally(9, 9), [false, false]),
-            (tally(9, 9), tally(0, 0), [false, false]),
-            (tally(1, 1), tally(9, 9), [false, false]),
-            (tally(0, 0), tally(0, 0), [false, false]),
-        ] {
-            assert_eq!(cut_off([v4, v6]), expected, "{v4:?} {v6:?}");
+    /// What the keeper is told of a round over IPv6, at servers of which each has an outcome over IPv4 (or has no such address).
+    async fn told(servers: &[(Option<Outcome>, Outcome)]) -> Vec<(usize, bool)> {
+        let (orders, mut inbox) = mpsc::channel(100);
+        let mut known = Known::new(0, orders);
+        let both = servers.iter().filter(|(v4, _)| v4.is_some()).count();
+        let mut round = Round { doubt: Doubt { asked: both, against: 0 }, ..Round::default() };
+        for (at, (v4, v6)) in servers.iter().enumerate() {
+            let asked = |family| Asked { server: at.to_string(), family };
+            if let Some(v4) = v4 {
+                known.last.insert(asked(Family::V4), v4.clone());
+            }
+            known.take(&mut round, asked(Family::V6), v4.is_some(), v6.clone()).await.unwrap();
         }
+        known.end_round(Family::V6, &round);
+        assert_eq!(known.doubtful[1], !round.held.is_empty());
+        let mut told = Vec::new();
+        while let Ok(order) = inbox.try_recv() {
+            let Order::Probed { server, kind: 1, succeeded } = order else { panic!("{order:?}") };
+            told.push((server.parse().unwrap(), succeeded));
+        }
+        told.sort_unstable();
+        told
+    }
+
+    #[tokio::test]
+    async fn a_family_that_fails_where_the_other_does_not_is_a_fault_of_the_way() {
+        let (right, wrong) = (Outcome::Right, Outcome::Wrong("dead".into()));
+        let both = |v4: &Outcome, v6: &Outcome| (Some(v4.clone()), v6.clone());
+        assert_eq!(told(&vec![both(&right, &wrong); 9]).await, []);
+        // One server alone may well have lost it.
+        assert_eq!(told(&[both(&right, &wrong)]).await, [(0, false)]);
+        // Where both fail, servers are down.
+        assert_eq!(told(&vec![both(&wrong, &wrong); 9]).await.len(), 9);
+        // Enough of them do well over this family.
+        let some = [vec![both(&right, &wrong); 7], vec![both(&right, &right); 2]].concat();
+        assert_eq!(told(&some).await.len(), 9);
+        let one = [vec![both(&right, &wrong); 8], vec![both(&right, &right)]].concat();
+        assert_eq!(told(&one).await, [(8, true)]);
+        // Of what cannot be compared nothing is doubted.
+        assert_eq!(told(&vec![both(&Outcome::NoWay, &wrong); 9]).await.len(), 9);
+    }
+
+    #[tokio::test]
+    async fn servers_of_one_family_that_are_down_are_not_excused_by_one_that_has_both() {
+        let (right, wrong) = (Outcome::Right, Outcome::Wrong("dead".into()));
+        let mut servers = vec![(None, wrong.clone()); 5];
+        servers.push((Some(right), wrong));
+        assert_eq!(told(&servers).await.len(), 6);
+    }
+
+    #[tokio::test]
+    async fn failures_are_told_as_soon_as_they_cannot_be_of_the_way() {
+        let (orders, mut inbox) = mpsc::channel(100);
+        let mut known = Known::new(0, orders);
+        let mut round = Round { doubt: Doubt { asked: 10, against: 0 }, ..Round::default() };
+        let asked = |server: &str| Asked { server: server.into(), family: Family::V4 };
+        let wrong = || Outcome::Wrong("dead".into());
+        known.take(&mut round, asked("single"), false, wrong()).await.unwrap();
+        assert!(matches!(inbox.try_recv(), Ok(Order::Probed { succeeded: false, .. })));
+        known.take(&mut round, asked("a"), true, wrong()).await.unwrap();
+        known.take(&mut round, asked("b"), true, Outcome::Right).await.unwrap();
+        assert!(matches!(inbox.try_recv(), Ok(Order::Probed { succeeded: true, .. })));
+        assert!(inbox.try_recv().is_err(), "nine of ten may yet fail");
+        known.take(&mut round, asked("c"), true, Outcome::Right).await.unwrap();
+        assert!(matches!(inbox.try_recv(), Ok(Order::Probed { succeeded: true, .. })));
+        assert!(matches!(inbox.try_recv(), Ok(Order::Probed { succeeded: false, .. })), "seven are to come");
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_taken_back_when_there_is_no_way_to_ask_any_more() {
+        let (orders, mut inbox) = mpsc::channel(100);
+        let mut known = Known::new(3, orders);
+        let asked = Asked { server: "a".into(), family: Family::V6 };
+        for outcome in [Outcome::Wrong("dead".into()), Outcome::NoWay, Outcome::NoWay] {
+            let mut round = Round::default();
+            known.take(&mut round, asked.clone(), false, outcome).await.unwrap();
+        }
+        assert!(matches!(inbox.try_recv(), Ok(Order::Probed { kind: 7, succeeded: false, .. })));
+        assert!(matches!(inbox.try_recv(), Ok(Order::Unprobed { kind: 7, server }) if server == "a"));
+        assert!(inbox.try_recv().is_err() && known.succeeded.is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Reads again, while a mapper runs, what may change without a restart. SIGHUP and `POST /reload` do this and nothing else.
 //!
-//! Each part is read for itself: one that is wrong stays as it was and does not keep the others back.
+//! Each part is read for itself: one that is wrong stays as it was and does not keep the others back. Only a configuration that cannot be
+//! read, for a mistake anywhere in it, keeps all back but the certificate: it says where the others are.
 
 use std::sync::Arc;
 
@@ -69,7 +70,7 @@ impl Reloaded {
 
 impl Shared {
     /// Reads certificate, zones, keys and token again, and looks at the inputs at once. Which files they are in, and which servers a
-    /// key speaks for, is taken from the configuration as it is now.
+    /// key speaks for, is taken from the configuration as it is now; the certificate's files are those of the start.
     pub(crate) fn reload(&self) -> Reloaded {
         // One after another: what was read last is what stays.
         let _one = self.reloading.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

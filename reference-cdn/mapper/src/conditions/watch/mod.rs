@@ -145,6 +145,11 @@ impl Watch {
         self.names.entry(site.to_owned()).or_default().take(now, succeeded, rules);
     }
 
+    /// A site's low-level name servers are not asked any more: what they last did is of a time that is over.
+    pub fn unprobe_names(&mut self, site: &str) {
+        self.names.remove(site);
+    }
+
     /// An operator takes a server out, or back in: then it is well, until something else is heard.
     pub fn withdraw(&mut self, key: u64, withdrawn: bool) {
         let watched = self.servers.entry(key);

@@ -136,7 +136,7 @@ pub struct Probe {
     /// Milliseconds for all of it.
     #[serde(default = "probe_timeout")]
     pub timeout: u64,
-    /// Probes at once.
+    /// Probes at once, over each family of addresses.
     #[serde(default = "probes_at_once")]
     pub at_once: usize,
     /// Only servers of these sites; all if not given.

@@ -1,19 +1,16 @@
 //! What of a configuration takes effect while a mapper runs, and what only when it is started again.
 
 use super::Config;
-use super::parts::{RoleName, ZonePlan};
+use super::parts::{Admin, Load, RoleName, ZonePlan};
 
 impl Config {
-    /// This one, with what may change while a mapper runs as in `fresh`: zones, `[dns]`, keys of load reports, the token's file.
+    /// This one, with what may change while a mapper runs as in `fresh`: zones, `[dns]`, keys of load reports, the token's file. Where
+    /// `fresh` has no `[load]` or `[admin]`, there is none: this one's may be older than what is in use.
     pub(in super::super) fn renewed(&self, fresh: Self) -> Self {
-        let mut next = Self { zones: fresh.zones, dns: fresh.dns, ..self.clone() };
-        if let (Some(next), Some(fresh)) = (&mut next.load, fresh.load) {
-            next.keys = fresh.keys;
-        }
-        if let (Some(next), Some(fresh)) = (&mut next.admin, fresh.admin) {
-            next.token_file = fresh.token_file;
-        }
-        next
+        let load = self.load.clone().zip(fresh.load).map(|(now, fresh)| Load { keys: fresh.keys, ..now });
+        let admin = self.admin.clone().zip(fresh.admin);
+        let admin = admin.map(|(now, fresh)| Admin { token_file: fresh.token_file, ..now });
+        Self { zones: fresh.zones, dns: fresh.dns, load, admin, ..self.clone() }
     }
 
     /// Whether the same names are steered, and in the same way: the keeper of maps and the probes of name servers go by these.

@@ -46,6 +46,10 @@ pub enum Order {
         site: String,
         succeeded: bool,
     },
+    /// None of a site's low-level name servers can be asked any more.
+    NamesUnprobed {
+        site: String,
+    },
     /// The map that is held back shall come into force.
     Accept(Done),
     /// Look at the inputs now.
@@ -118,6 +122,10 @@ impl Keeper {
             }
             Order::NamesProbed { site, succeeded } => {
                 self.watch.probe_names((self.outside.monotonic)(), &site, succeeded, &self.config.rules);
+                false
+            }
+            Order::NamesUnprobed { site } => {
+                self.watch.unprobe_names(&site);
                 false
             }
             Order::Accept(done) => {
