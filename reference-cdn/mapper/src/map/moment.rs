@@ -1,18 +1,16 @@
 //! Times as people write them.
 
+use jiff::Timestamp;
+
 /// A time in seconds since 1970, as RFC 3339 has it, in UTC.
 pub fn rfc3339(seconds: u64) -> String {
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    // Years counted from March, so that leap days come last; 400 of them are an era, and 719 468 days went before 1970.
-    let since = days + 719_468;
-    let (era, of_era) = (since / 146_097, since % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) =
-        (era * 400 + year + u64::from(month >= 10), if month < 10 { month + 3 } else { month - 9 });
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3600, of_day / 60 % 60, of_day % 60)
+    let moment = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+    moment.map_or_else(|| format!("{seconds} s after 1970"), |moment| moment.to_string())
+}
+
+/// Milliseconds since 1970 of a time as RFC 3339 has it; `None`: it is no such time, or before 1970.
+pub fn read(text: &str) -> Option<u64> {
+    text.parse::<Timestamp>().ok().and_then(|moment| u64::try_from(moment.as_millisecond()).ok())
 }
 
 #[cfg(test)]
@@ -29,6 +27,9 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00Z"),
         ] {
             assert_eq!(super::rfc3339(seconds), text);
+            assert_eq!(super::read(text), Some(seconds * 1000));
         }
+        assert_eq!(super::rfc3339(u64::MAX), "18446744073709551615 s after 1970");
+        assert_eq!(super::read("1969-12-31T23:59:59Z"), None);
     }
 }

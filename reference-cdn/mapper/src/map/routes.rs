@@ -211,10 +211,8 @@ impl Routes {
 }
 
 fn scope<A: Address>(space: &Both<A>, address: A, parts: u64) -> u8 {
-    let Some(own) = space.fine.value(address) else { return 0 };
     let split = |value: u32| (value / u32::from(PARTS), value % u32::from(PARTS));
-    let alike = |value: u32| split(value).0 == split(own).0 && parts >> split(value).1 & 1 == 1;
-    space.fine.scope(address, alike)
+    space.fine.scope(address, |own, other| split(other).0 == split(own).0 && parts >> split(other).1 & 1 == 1)
 }
 
 /// Since which epoch each site's servers are as they are, and what of its names is hot. Answers of a route follow from these two of its

@@ -107,12 +107,13 @@ impl<A: Address> Runs<A> {
         Some((self.values[at], self.widest(address, at, at + 1)))
     }
 
-    /// The length of the widest prefix around an address whose values are all `alike`, as that of the address is.
+    /// The length of the widest prefix around an address whose values are all alike: told by the address's own value, and another one.
     ///
     /// Where more than [`FAR`] neighbours in a row are, it is that of the address's own run: shorter ones would hold as well.
-    pub fn scope(&self, address: A, alike: impl Fn(u32) -> bool) -> u8 {
+    pub fn scope(&self, address: A, alike: impl Fn(u32, u32) -> bool) -> u8 {
         let Some(at) = self.at(address) else { return 0 };
-        let like = |value: &&u32| alike(**value);
+        let own = self.values[at];
+        let like = |value: &&u32| alike(own, **value);
         let before = self.values[..at].iter().rev().take(FAR).take_while(like).count();
         let after = self.values[at + 1..].iter().take(FAR).take_while(like).count();
         if before.max(after) == FAR {
@@ -148,11 +149,11 @@ mod tests {
             Runs::new([(0, 2)].into_iter().chain(turns).chain([((count + 1) << 8, 2)]))
         };
         let few = runs(7);
-        assert_eq!((few.find(0x4aa), few.scope(0x4aa, |value| value < 2)), (Some((0, 24)), 22));
-        assert_eq!(few.scope(0x1aa, |value| value < 2), 24);
-        assert_eq!(few.scope(0x4aa, |_| true), 0);
+        assert_eq!((few.find(0x4aa), few.scope(0x4aa, |_, value| value < 2)), (Some((0, 24)), 22));
+        assert_eq!(few.scope(0x1aa, |_, value| value < 2), 24);
+        assert_eq!(few.scope(0x4aa, |_, _| true), 0);
         let many = runs(FAR as u32 * 2 + 7);
-        assert_eq!(many.scope((FAR as u32 + 4) << 8, |value| value < 2), 24);
+        assert_eq!(many.scope((FAR as u32 + 4) << 8, |_, value| value < 2), 24);
     }
 
     proptest! {

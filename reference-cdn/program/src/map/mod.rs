@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use mapper::map::diff::{Options, Side, diff};
-use mapper::map::moment::rfc3339;
+use mapper::map::moment::{self, rfc3339};
 use mapper::map::publish::Edition;
 use mapper::map::{Epoch, Map};
 use mapper::run::{Config, Outside, epoch_at, explain_name, open_map};
@@ -163,25 +163,7 @@ impl std::str::FromStr for Moment {
         if let Ok(seconds) = text.parse::<u64>() {
             return Ok(Self(seconds.saturating_mul(1000)));
         }
-        let read: toml::value::Datetime = text.parse().map_err(|_| wrong())?;
-        let (Some(date), Some(time), Some(offset)) = (read.date, read.time, read.offset) else {
-            return Err(wrong());
-        };
-        let offset = match offset {
-            toml::value::Offset::Z => 0,
-            toml::value::Offset::Custom { minutes } => i64::from(minutes),
-        };
-        // Days since 1970, years counted from March so that leap days come last.
-        let (year, month) = (i64::from(date.year) - i64::from(date.month <= 2), i64::from(date.month));
-        let days = 365 * year + year / 4 - year / 100
-            + year / 400
-            + (153 * ((month + 9) % 12) + 2) / 5
-            + i64::from(date.day)
-            - 1
-            - 719_468;
-        let minutes = days * 1440 + i64::from(time.hour) * 60 + i64::from(time.minute) - offset;
-        let seconds = minutes * 60 + i64::from(time.second.unwrap_or(0));
-        u64::try_from(seconds).map(|seconds| Self(seconds * 1000)).map_err(|_| wrong())
+        moment::read(text).map(Self).ok_or_else(wrong)
     }
 }
 

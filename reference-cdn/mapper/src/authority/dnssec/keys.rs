@@ -187,22 +187,8 @@ fn seconds(text: &str) -> Option<u64> {
     if text.len() != 14 || !text.bytes().all(|octet| octet.is_ascii_digit()) {
         return None;
     }
-    let number = |range: std::ops::Range<usize>| text.get(range)?.parse::<u64>().ok();
-    let (year, month, day) = (number(0..4)?, number(4..6)?, number(6..8)?);
-    let (hour, minute, second) = (number(8..10)?, number(10..12)?, number(12..14)?);
-    if year < 1970
-        || !(1..=12).contains(&month)
-        || !(1..=31).contains(&day)
-        || hour > 23
-        || minute > 59
-        || second > 60
-    {
-        return None;
-    }
-    // Years begin in March, so that the leap day is their last.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
-    (days * 86_400 + hour * 3600 + minute * 60 + second).checked_sub(719_468 * 86_400)
+    let time = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", text).ok()?;
+    u64::try_from(jiff::tz::Offset::UTC.to_timestamp(time).ok()?.as_second()).ok()
 }
 
 /// All keys of a zone in a folder: `K<zone>.+013+<tag>.private` with its `.key`.
