@@ -117,7 +117,7 @@ pub fn explain(map: &Map, name: &str, steerable: Steerable, client: IpAddr) -> E
         answers: Vec::new(),
     };
     let Some(service) = service else { return explanation };
-    for family in [Family::V4, Family::V6] {
+    for family in Family::ALL {
         let Some(routes) = map.routes(steerable.service, family) else { continue };
         let mut notes = Notes::default();
         let elsewhere = service.elsewhere > 0;
@@ -136,13 +136,7 @@ pub fn explain(map: &Map, name: &str, steerable: Steerable, client: IpAddr) -> E
             strictness: routes.strictness(),
         };
         let choice = choose(network, &map.conditions, &question, &mut Vec::new(), &mut notes);
-        let address = |server: ServerId| {
-            let server = &network.servers[server.0 as usize];
-            match family {
-                Family::V4 => server.v4.map(IpAddr::V4),
-                Family::V6 => server.v6.map(IpAddr::V6),
-            }
-        };
+        let address = |server: ServerId| family.address(&network.servers[server.0 as usize]);
         let site_name = |site: SiteId| network.sites[site.0 as usize].name.clone();
         let mut considered: Vec<SiteConsidered> = notes
             .sites

@@ -5,6 +5,8 @@
 //! server that leaves moves only names that had it at home, and one that comes back gets exactly those back. A place at home
 //! that cannot be filled, and each further copy, goes to the next in order that is not busy.
 
+use std::net::IpAddr;
+
 use super::Witness;
 use crate::conditions::{Conditions, PARTS, Standing};
 use crate::network::{Network, Server, ServerId, Service, SiteId};
@@ -20,10 +22,31 @@ pub enum Family {
 }
 
 impl Family {
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
     pub fn of(self, server: &Server) -> bool {
+        self.address(server).is_some()
+    }
+
+    /// The address that a server has of it.
+    pub fn address(self, server: &Server) -> Option<IpAddr> {
         match self {
-            Self::V4 => server.v4.is_some(),
-            Self::V6 => server.v6.is_some(),
+            Self::V4 => server.v4.map(IpAddr::V4),
+            Self::V6 => server.v6.map(IpAddr::V6),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
+    pub fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
         }
     }
 }

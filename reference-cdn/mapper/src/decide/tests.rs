@@ -191,7 +191,7 @@ fn oracle(network: &Network, conditions: &Conditions, service: usize, content: u
     let mut answer: Answer = Default::default();
     let (mut alias, mut able_of) = ([false; 2], [false; 2]);
     let needs = network.services[service].needs;
-    for family in [Family::V4, Family::V6] {
+    for family in Family::ALL {
         let able = network.servers.iter().any(|server| server.features & needs == needs && family.of(server));
         let Some(route) = route_of(network, conditions, id, family, unit) else { continue };
         let last_known = network.services[service].fallback == Fallback::LastKnown;
@@ -374,7 +374,7 @@ proptest! {
     fn a_withdrawn_server_is_never_named((network, conditions) in any_map(), part in 0..PARTS) {
         for (service, content, family) in (0..network.services.len())
             .flat_map(|service| contents(5).map(move |content| (service, content)))
-            .flat_map(|(service, content)| [Family::V4, Family::V6].map(|family| (service, content, family)))
+            .flat_map(|(service, content)| Family::ALL.map(|family| (service, content, family)))
         {
             let id = ServiceId(service as u32);
             let last_known = network.services[service].fallback == Fallback::LastKnown;

@@ -41,7 +41,7 @@ pub type Placement<'a> = &'a dyn Fn(Side<'_>, ServiceId, SiteId, u64) -> Vec<Ser
 pub fn placed(side: Side<'_>, service: ServiceId, site: SiteId, content: u64) -> Vec<ServerId> {
     let Some(service) = side.network.services.get(service.0 as usize) else { return Vec::new() };
     let mut scratch = Vec::new();
-    for family in [Family::V4, Family::V6] {
+    for family in Family::ALL {
         for strictness in [Strictness::Serving, Strictness::Overloaded, Strictness::LastKnown] {
             let placed = Placed { service, content, family, site, strictness };
             let holders = placement(side.network, side.conditions, &placed, &mut scratch, &mut ());

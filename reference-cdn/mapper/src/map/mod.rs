@@ -65,7 +65,7 @@ impl Table {
     }
 
     fn families(self) -> impl Iterator<Item = Family> {
-        [Family::V4, Family::V6].into_iter().filter(move |family| self.has(*family))
+        Family::ALL.into_iter().filter(move |family| self.has(*family))
     }
 }
 

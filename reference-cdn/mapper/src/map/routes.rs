@@ -300,7 +300,7 @@ pub(super) fn for_services(
                     let table = tables.into_iter().find(|table| table.has(family))?;
                     before.routes.get(usize::from(table.number))
                 };
-                let families = [Family::V4, Family::V6];
+                let families = Family::ALL;
                 let of = |family| Usable::count(network, conditions, service.needs, family, last_known);
                 let usable = families.map(of);
                 let nobody = !usable.iter().any(Usable::is_able);

@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 use super::Shared;
 use super::config::Probe;
 use super::keeper::Order;
+use crate::decide::Family;
 use crate::network::{Features, Network};
 
 /// Longest content that is downloaded.
@@ -36,30 +37,6 @@ const MOST_FAILED: usize = 800;
 struct Asked {
     server: String,
     family: Family,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    const ALL: [Self; 2] = [Self::V4, Self::V6];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        }
-    }
-
-    fn other(self) -> Self {
-        match self {
-            Self::V4 => Self::V6,
-            Self::V6 => Self::V4,
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,10 +131,7 @@ fn meant(probe: &Probe, network: &Network, family: Family) -> impl Iterator<Item
         there && server.features & needs == needs
     });
     meant.filter_map(move |(server, name)| {
-        let address = match family {
-            Family::V4 => server.v4.map(IpAddr::V4),
-            Family::V6 => server.v6.map(IpAddr::V6),
-        };
+        let address = family.address(server);
         let both = server.v4.is_some() && server.v6.is_some();
         Some(Meant { server: name.clone(), address: address?, both })
     })
