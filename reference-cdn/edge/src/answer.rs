@@ -337,7 +337,7 @@ impl Edge {
         let ask = Arc::clone(self).ask(registration, question);
         // A fetch that others may wait for goes on without its first client; one that is for it alone ends with it.
         let mut ask: Pin<Box<dyn Future<Output = Outcome> + Send>> = if open {
-            let task = tokio::spawn(ask);
+            let task = self.fetches.spawn(ask);
             Box::pin(async move {
                 let error = ProxyError::ProxyInternalError;
                 let lost = |_| Outcome::Failed { failure: Failure::Response, error };
@@ -520,7 +520,7 @@ impl Edge {
     fn refresh(self: &Arc<Self>, key: &HashedKey, born: u64, question: Question) {
         if let Ok(registration) = self.store.take_off(key, born, None, true, |_| true) {
             self.metrics.background_refreshes.add(1);
-            tokio::spawn(Arc::clone(self).ask(registration, question));
+            self.fetches.spawn(Arc::clone(self).ask(registration, question));
         }
     }
 

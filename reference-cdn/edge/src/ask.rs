@@ -356,7 +356,7 @@ impl Edge {
             if combined { ExpectedDigests::of_whole(&plan.stored) } else { ExpectedDigests::default() };
         fill.check = Check::new(expected, plan.stored.extent().length);
         let object = Object { stored: Arc::new(plan.stored.clone()), body: Arc::clone(fill.filler.body()) };
-        tokio::spawn(fill.run(answer.content, plan));
+        self.fetches.spawn(fill.run(answer.content, plan));
         Outcome::Object { object, status, confirmed, unstored }
     }
 

@@ -42,6 +42,8 @@ const BACKLOG: u32 = 4096;
 const ADMIN_CONNECTIONS: usize = 64;
 /// How long accepting rests when the machine has no descriptor left.
 const BREATH: Duration = Duration::from_millis(50);
+/// How long fetches may go on when all clients have their responses.
+const FETCH_TIME: Duration = Duration::from_secs(2);
 /// How long writing what waits for the disk may take at least.
 const DISK_TIME: Duration = Duration::from_secs(5);
 /// How long writing the last lines of a log may take.
@@ -357,6 +359,9 @@ impl Server {
         connections.shutdown().await;
         secured_connections.shutdown().await;
         admin_connections.shutdown().await;
+        // The last client may have its response before the store has it.
+        edge.fetches.close();
+        let _ = timeout(config.drain.min(FETCH_TIME), edge.fetches.wait()).await;
         // What waits for the disk is written, unless the disk hangs.
         let store = Arc::clone(edge.store());
         let _ =

@@ -148,7 +148,7 @@ impl<'a> Slices<'a> {
             range: range.clone(),
         };
         // A task of its own: others may wait for it, also when this client has left.
-        tokio::spawn(Arc::clone(self.edge).fetch_slice(registration, wanted));
+        self.edge.fetches.spawn(Arc::clone(self.edge).fetch_slice(registration, wanted));
         Err(flight)
     }
 
@@ -323,7 +323,7 @@ impl Edge {
         };
         // Before anybody can look for it.
         cutter.current = cutter.begin(0);
-        tokio::spawn(cutter.run(content));
+        self.fetches.spawn(cutter.run(content));
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use http::{HeaderMap, StatusCode};
 use http_cache::Request as View;
+use tokio_util::task::TaskTracker;
 
 use crate::access_log::{AccessLog, Record};
 use crate::client::{Downstream, HeadError, Request, RequestHead, Service, Stop};
@@ -31,6 +32,8 @@ pub struct Edge {
     pub(crate) log: AccessLog,
     pub(crate) lonely: Lonely,
     pub(crate) cuttings: Cuttings,
+    /// Fetches that go on without the client that asked: for others, and for the store.
+    pub(crate) fetches: TaskTracker,
     pub(crate) limits: Limits,
     pub(crate) host_costs: HostCosts,
     /// Warnings about content that broke off, and about slices that an origin does not send.
@@ -61,6 +64,7 @@ impl Edge {
             log,
             lonely: Lonely::new(),
             cuttings: Cuttings::default(),
+            fetches: TaskTracker::new(),
             limits,
             host_costs,
             spoils: Rarely::default(),

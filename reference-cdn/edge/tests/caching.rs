@@ -5,21 +5,10 @@ mod support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::{After, Origin, TestEdge, pattern, soon};
+use support::{After, Origin, TestEdge, door, pass, pattern, soon};
 use tokio::io::AsyncReadExt;
-use tokio::sync::Semaphore;
 
 const FRESH: &str = "200 OK\r\nCache-Control: max-age=60\r\nETag: \"1\"";
-
-/// A door that a script waits at until the test opens it.
-fn door() -> (Arc<Semaphore>, Arc<Semaphore>) {
-    let door = Arc::new(Semaphore::new(0));
-    (Arc::clone(&door), door)
-}
-
-async fn pass(door: &Semaphore) {
-    soon("the door", door.acquire()).await.expect("open").forget();
-}
 
 #[tokio::test]
 async fn a_stored_response_answers_without_the_origin_until_it_is_stale() {

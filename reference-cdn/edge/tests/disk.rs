@@ -3,8 +3,11 @@
 mod support;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use support::{After, Origin, TestEdge, pattern};
+use support::{After, Origin, TestEdge, door, pass, pattern, soon};
+use tokio::net::TcpStream;
 
 async fn on(folder: &Path, origin: &Origin) -> TestEdge {
     with_purges(folder, origin, 100_000).await
@@ -128,6 +131,50 @@ async fn flipped_bits_on_disk_cost_a_fetch_and_no_error() {
         }
     }
     assert!(edge.metric("edge_disk_bad_records_total") > 0);
+}
+
+/// A fetch that goes on when the last client has its response ends before the disk is closed.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_still_coming_when_an_edge_stops_is_stored() {
+    let folder = tempfile::tempdir().expect("folder");
+    let (content, of_origin) = door();
+    let number = Arc::new(AtomicUsize::new(0));
+    let origin = Origin::start(move |_, mut wire| {
+        let (content, number) = (Arc::clone(&of_origin), number.fetch_add(1, Ordering::SeqCst));
+        async move {
+            let life = "Cache-Control: max-age=10, stale-while-revalidate=600";
+            wire.send(format!(
+                "HTTP/1.1 200 OK\r\n{life}\r\nETag: \"{number}\"\r\nContent-Length: 4000000\r\n\r\n"
+            ))
+            .await;
+            if number > 0 {
+                pass(&content).await;
+            }
+            wire.send(pattern(4_000_000)).await;
+            (wire, After::Keep)
+        }
+    })
+    .await;
+    let mut edge = on(folder.path(), &origin).await;
+    edge.get("/").await;
+    edge.advance(20);
+    assert_eq!(edge.get("/").await.field("etag"), Some("\"0\""));
+    origin.wait_for(2).await;
+    let address = edge.address;
+    let stopped = edge.stop();
+    soon("the edge to refuse clients", async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    content.add_permits(1);
+    stopped.await.expect("stops");
+    drop(edge);
+    let edge = on(folder.path(), &origin).await;
+    let answer = edge.get("/").await;
+    assert_eq!(answer.field("etag"), Some("\"1\""), "{}", answer.cache_status());
+    assert!(answer.complete && answer.body == pattern(4_000_000));
 }
 
 async fn tagged() -> Origin {

@@ -13,7 +13,7 @@ use edge::{Config, OriginConfig, Protocol};
 use h2::Reason;
 use http::{HeaderMap, Response, StatusCode};
 use secure::{Authority, H2Origin, read, respond};
-use support::{Client, TestEdge, pattern, soon};
+use support::{Client, TestEdge, door, pattern, soon};
 use tokio::sync::Semaphore;
 
 /// An edge in front of an origin that speaks HTTP/2 in clear text.
@@ -25,11 +25,6 @@ async fn edge(origin: &H2Origin, change: impl FnOnce(&mut Config)) -> TestEdge {
         change(config);
     })
     .await
-}
-
-fn door() -> (Arc<Semaphore>, Arc<Semaphore>) {
-    let door = Arc::new(Semaphore::new(0));
-    (Arc::clone(&door), door)
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use edge::purge::{Limits, PurgeToken};
 use edge::{Clock, Config, CustomerConfig, Host, StartError, bind};
 use http_cache::{Decisions, Settings, Standard};
 use serde_json::{Value, json};
-use support::{After, Client, Origin, START, TOKEN, TestEdge, soon};
+use support::{After, Client, Origin, START, TOKEN, TestEdge, door, pass, soon};
 use tokio::sync::Semaphore;
 
 const SHOP: &str = "shop-shop-shop-shop";
@@ -145,16 +145,6 @@ async fn what_is_purged_softly_is_served_while_it_is_revalidated_or_the_origin_f
     assert_eq!(edge.get("/").await.text(), "page");
     edge.order(r#"{"all": true}"#).await;
     assert_eq!(edge.get("/").await.status, 503, "nothing is left of what is gone");
-}
-
-/// A door that a script waits at until the test opens it.
-fn door() -> (Arc<Semaphore>, Arc<Semaphore>) {
-    let door = Arc::new(Semaphore::new(0));
-    (Arc::clone(&door), door)
-}
-
-async fn pass(door: &Semaphore) {
-    soon("the door", door.acquire()).await.expect("open").forget();
 }
 
 /// An origin whose answers wait for a door, before their head or within their content.

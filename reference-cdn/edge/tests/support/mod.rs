@@ -13,7 +13,7 @@ use edge::{AdminConfig, Clock, Config, Edge, Stopped, Token, bind};
 use http_cache::{Decisions, Settings, Standard, Time};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -36,6 +36,16 @@ pub async fn until(what: &str, holds: impl Fn() -> bool) {
         }
     })
     .await;
+}
+
+/// A door that a script waits at until the test opens it.
+pub fn door() -> (Arc<Semaphore>, Arc<Semaphore>) {
+    let door = Arc::new(Semaphore::new(0));
+    (Arc::clone(&door), door)
+}
+
+pub async fn pass(door: &Semaphore) {
+    soon("the door", door.acquire()).await.expect("open").forget();
 }
 
 /// A request as the origin saw it.
