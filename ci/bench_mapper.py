@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 
-from bench_processes import READY, Processes, Unable, cores, cpu, program, report, said, write
+from bench_processes import READY, Processes, Unable, cores, cpu, free_port, program, report, said, write
 
 EXAMPLES = """\
 Examples:
@@ -148,20 +148,6 @@ class Server:
     ecs: bool = True
     #: Has a new map published, where it can be.
     publish: object = None
-
-
-def free_port():
-    """A port that is free for UDP and TCP."""
-    for _ in range(100):
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
-            stream.bind(("127.0.0.1", 0))
-            port = stream.getsockname()[1]
-            try:
-                datagram.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
-    raise Unable("no port is free for both UDP and TCP")
 
 
 def folder_for(processes, name):

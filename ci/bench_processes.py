@@ -3,6 +3,7 @@
 import atexit
 import json
 import os
+import random
 import socket
 import statistics
 import subprocess
@@ -81,9 +82,17 @@ def cpu(pid):
 
 
 def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    """A port that is free for UDP and TCP, below those that the system gives to whoever asks for any."""
+    for _ in range(1000):
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagram:
+            try:
+                stream.bind(("127.0.0.1", port))
+                datagram.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+    raise Unable("no port is free for both UDP and TCP")
 
 
 def wait_for(port, process):

@@ -569,6 +569,16 @@ fn delv_refuses_other_keys() {
     assert!(!text.contains("fully validated") && !text.contains("192.0."), "{text}");
 }
 
+/// For a server that cannot choose one itself. Below the ports that the system gives to whoever asks for any: another test
+/// would take one of those before the server does.
+fn free_port() -> u16 {
+    let here = Ipv4Addr::LOCALHOST;
+    let first = 10_000 + std::process::id() as u16 % 10_000;
+    let free =
+        |port: &u16| TcpListener::bind((here, *port)).is_ok() && UdpSocket::bind((here, *port)).is_ok();
+    (first..30_000).find(free).expect("a free port")
+}
+
 /// unbound walks from anchor to answer, asking one server of each level.
 #[test]
 fn unbound_validates() {
@@ -580,7 +590,7 @@ fn unbound_validates() {
         |position: usize| serve(authority(settings(Zones::new(vec![Arc::clone(&zones.all()[position])]))));
     let (top, low, plain) = (at(0), at(1), at(2));
     let folder = tempfile::tempdir().unwrap();
-    let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let mut config = format!(
         "server:\n interface: 127.0.0.1\n port: {port}\n username: \"\"\n chroot: \"\"\n pidfile: \"\"\n directory: \"{}\"\n \
          do-daemonize: no\n use-syslog: no\n logfile: \"\"\n do-not-query-localhost: no\n module-config: \"validator iterator\"\n \

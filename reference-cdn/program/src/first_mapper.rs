@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::ops::Range;
 use std::path::Path;
 
 const CONFIG: &str = "mapper.toml";
@@ -19,8 +20,8 @@ const FILES: [(&str, &str); 5] = [
 ];
 /// Where the configuration leaves the choice of a port to the system.
 const ANY_PORT: &str = "127.0.0.1:0";
-/// Ports that are tried: one that is free for TCP is nearly always free for UDP too.
-const TRIES: usize = 64;
+/// Below the ports that systems give to whoever asks for any, which may have another owner when the mapper starts.
+const PORTS: Range<u16> = 10_000..30_000;
 
 /// Writes the folder and says what to do with it.
 ///
@@ -67,15 +68,14 @@ fn quoted(path: &Path) -> String {
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
-/// A port of this machine's loopback that nobody has now, for UDP and TCP.
+/// A port of this machine's loopback that nobody has now, for UDP and TCP; another process begins to look elsewhere.
 fn free_port() -> Result<u16, String> {
     let here = Ipv4Addr::LOCALHOST;
-    for _ in 0..TRIES {
-        let listener = TcpListener::bind((here, 0)).and_then(|listener| listener.local_addr());
-        let port = listener.map_err(|error| format!("no port of {here} can be had: {error}"))?.port();
-        if UdpSocket::bind((here, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    Err(format!("no port of {here} is free for UDP and TCP"))
+    let first = std::process::id() as usize * 7 % PORTS.len();
+    let free =
+        |port: &u16| TcpListener::bind((here, *port)).is_ok() && UdpSocket::bind((here, *port)).is_ok();
+    let found = PORTS.cycle().skip(first).take(PORTS.len()).find(free);
+    found.ok_or_else(|| {
+        format!("no port of {here} from {} to {} is free for UDP and TCP", PORTS.start, PORTS.end - 1)
+    })
 }
