@@ -17,7 +17,7 @@ const SMALL_SHARE: u64 = 10;
 /// Who has a body that nobody reads: the store, and whoever evicts it.
 const UNREAD: usize = 2;
 
-/// Responses passed over in one search because they are read. With so many in a row, nearly all are.
+/// Responses of a queue passed over in one search because they are read. With so many in a row, nearly all are.
 const MOST_SPARED: usize = 16;
 
 /// The queues of a shard. What left the store another way frees its memory while its entry waits here.
@@ -98,35 +98,49 @@ impl Queues {
     /// long as that goes on, and where it is it can answer others. `also_read`: one that is read may go if there is no
     /// other.
     pub fn evict(&mut self, also_read: bool) -> Option<Arc<Body>> {
-        let mut spared = 0;
+        // Responses of each queue that are read, one after another.
+        let (mut small_read, mut main_read) = (0, 0);
         loop {
+            let are_read = |queue: &VecDeque<_>, read: usize| read >= queue.len().min(MOST_SPARED);
+            let (small_is_read, main_is_read) =
+                (are_read(&self.small, small_read), are_read(&self.main, main_read));
+            let all_are_read = small_is_read && main_is_read;
+            if all_are_read && !also_read {
+                return None;
+            }
             let total = self.small_octets + self.main_octets;
-            let from_small = self.small_octets * SMALL_SHARE > total || self.main.is_empty();
-            let queue = if from_small { &mut self.small } else { &mut self.main };
+            let from_small = if small_is_read == main_is_read {
+                self.small_octets * SMALL_SHARE > total || self.main.is_empty()
+            } else {
+                main_is_read
+            };
+            let (queue, read) = if from_small {
+                (&mut self.small, &mut small_read)
+            } else {
+                (&mut self.main, &mut main_read)
+            };
             let Some(body) = queue.pop_front()?.upgrade().filter(|body| is_queued(body)) else {
                 self.gone = self.gone.saturating_sub(1);
                 continue;
             };
-            self.take(&body);
+            let is_read = Arc::strong_count(&body) > UNREAD;
             let frequency = body.frequency.load(Ordering::Relaxed);
-            if from_small && frequency > 1 {
-                body.frequency.store(0, Ordering::Relaxed);
-            } else if !from_small && frequency > 0 {
-                body.frequency.store(frequency - 1, Ordering::Relaxed);
-            } else if Arc::strong_count(&body) > UNREAD && spared < MOST_SPARED {
-                spared += 1;
+            let stays = if from_small { frequency > 1 } else { frequency > 0 };
+            self.take(&body);
+            if stays {
+                body.frequency.store(if from_small { 0 } else { frequency - 1 }, Ordering::Relaxed);
+                // What is not read may go when its turn comes again.
+                main_read = if is_read { main_read } else { 0 };
+                self.push(&body, true);
+            } else if is_read && !all_are_read {
+                *read += 1;
                 self.push(&body, !from_small);
-                continue;
-            } else if Arc::strong_count(&body) > UNREAD && !also_read {
-                self.push(&body, !from_small);
-                return None;
             } else {
                 if from_small {
                     self.ghosts.remember(body.key().hash);
                 }
                 return Some(body);
             }
-            self.push(&body, true);
         }
     }
 }

@@ -186,6 +186,42 @@ fn what_is_read_goes_last() {
     assert!(store.find(&key(&store, "/read")).is_none());
 }
 
+/// Also where it is in the other queue, and all that stands before it is read.
+#[test]
+fn what_is_not_read_goes_wherever_it_is() {
+    for also_read in [false, true] {
+        let store = store(1 << 20);
+        // What is asked for again stays when others go, and is in the main queue from then on.
+        put(&store, "/unread", 50_000);
+        for _ in 0..2 {
+            let found = store.find(&key(&store, "/unread")).expect("stored");
+            store.touch(&found.object(0).expect("one"));
+        }
+        for n in 0..20 {
+            put(&store, &format!("/{n}"), 60_000);
+        }
+        for n in 0..20 {
+            let _ = store.purge(&key(&store, &format!("/{n}")), None);
+        }
+        let read = put(&store, "/read", 300_000);
+        let mut pinned = Vec::new();
+        while !also_read && store.accounts().pinned() <= 1 << 19 {
+            pinned.push(put(&store, "/pinned", 100_000));
+            let _ = store.purge(&key(&store, "/pinned"), None);
+        }
+        let new = key(&store, "/new");
+        let registration = store.take_off(&new, 0, None, false, |_| false).expect("no other");
+        let mut filler = store.fill(&registration);
+        while !store.accounts().over(0) {
+            filler.append(&[1; 1000]);
+        }
+        assert!(store.make_room(&new), "{:?}", store.accounts());
+        assert!(store.find(&key(&store, "/unread")).is_none(), "{also_read}");
+        assert!(store.find(&key(&store, "/read")).is_some(), "{also_read}");
+        drop((read, pinned));
+    }
+}
+
 /// However many read slowly, no more is in memory than the limit, and half of it is the store's. Their content is taken from
 /// them in the end, those first whose content left the store first.
 #[test]
