@@ -27,8 +27,7 @@ pub use routes::{Routed, Routes, route_of};
 pub use steerer::{Published, Steerer};
 
 use crate::conditions::Conditions;
-use crate::decide::Family;
-use crate::network::{NameServer, Network, ServiceId};
+use crate::network::{Family, NameServer, Network, ServiceId};
 
 /// Which map answered: later ones have larger numbers, and none comes again. Those of a mapper that builds maps are the second since
 /// 1970 in which it made them, or the next number that is free.

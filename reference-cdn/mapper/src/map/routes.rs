@@ -7,9 +7,9 @@ use std::sync::Arc;
 use super::runs::{Address, Runs};
 use super::{Number, Table as Used};
 use crate::conditions::{Conditions, PARTS, Standing};
-use crate::decide::{ALL_PARTS, Family, Route, Strictness, Usable, part_of_unit, sites::sites};
+use crate::decide::{ALL_PARTS, Route, Strictness, Usable, part_of_unit, sites::sites};
 use crate::network::{
-    Fallback, Features, NameServer, Network, Ranked, ServerId, ServiceId, SiteId, UnitId, upper,
+    Fallback, Family, Features, NameServer, Network, Ranked, ServerId, ServiceId, SiteId, UnitId, upper,
 };
 
 /// What routes depend on beside the network: services that agree in it share them.

@@ -7,8 +7,8 @@ use arc_swap::ArcSwap;
 
 use super::{Map, Number, Routed, Table};
 use crate::decide::placement::Drawn;
-use crate::decide::{ALL_PARTS, Family, How, Question, Route, Strictness, choose, mix};
-use crate::network::{MOST_ADDRESSES, NameServer, Order, Server, ServiceId, SiteId};
+use crate::decide::{ALL_PARTS, How, Question, Route, Strictness, choose, mix};
+use crate::network::{Family, MOST_ADDRESSES, NameServer, Order, Server, ServiceId, SiteId};
 use crate::steer::{Client, Scopes, Steerable, Steered, Steering};
 
 /// The map in use, for all threads. Old ones are kept until no thread has them, and are freed by whoever publishes: freeing one

@@ -21,8 +21,7 @@ use tokio::task::JoinSet;
 use super::Shared;
 use super::config::Probe;
 use super::keeper::Order;
-use crate::decide::Family;
-use crate::network::{Features, Network};
+use crate::network::{Family, Features, Network};
 
 /// Longest content that is downloaded.
 const LONGEST: usize = 16 << 20;
