@@ -24,14 +24,18 @@ fn not_run(errors: &str) {
 /// Starts it, and reads what it says up to a line that begins so; `None`: it did not come to that.
 fn start(line: &str) -> (Child, Option<Vec<String>>) {
     let mut child = network().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("python3 runs it");
+    let mut output = BufReader::new(child.stdout.take().expect("output"));
     let mut said = Vec::new();
-    for it in BufReader::new(child.stdout.take().expect("output")).lines() {
+    for it in output.by_ref().lines() {
         said.push(it.expect("text"));
         if said.last().is_some_and(|it| it.starts_with(line)) {
-            return (child, Some(said));
+            break;
         }
     }
-    (child, None)
+    let there = said.last().is_some_and(|it| it.starts_with(line));
+    // What else it says must go somewhere.
+    child.stdout = Some(output.into_inner());
+    (child, there.then_some(said))
 }
 
 fn errors(child: &mut Child) -> String {
