@@ -197,7 +197,7 @@ impl Page {
         let mut without_age = false;
         for _ in 0..3 {
             let hit = self.get().answer().await?;
-            // One without Age may have joined the fetch before just after its end, which does not happen twice. The origin cannot
+            // One without Age may have joined the fetch before just after its end, which hardly happens twice. The origin cannot
             // tell: it was asked before either way.
             if hit.from_store() && (hit.fields.contains("Age") || without_age) {
                 return Ok(Stored { first, hit });
