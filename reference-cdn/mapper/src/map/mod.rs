@@ -34,12 +34,13 @@ use crate::network::{Family, NameServer, Network, ServiceId};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
-/// The how manieth map of this process it is. Epochs begin anew where a folder of maps does; answers that are kept go by this.
+/// Numbers the maps of this process in the order in which they were made. Answers that are kept go by this: epochs begin anew where a
+/// folder of maps does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Number(u64);
 
 impl Number {
-    /// Of nothing that there is yet.
+    /// After all that there are: nothing that was kept counts.
     const LATER: Self = Self(u64::MAX);
 
     fn next() -> Self {
