@@ -27,8 +27,6 @@ pub fn completions(command: &mut Command, shell: Shell) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "whatever fails here fails the test")]
-
     use super::*;
     use clap::arg;
     use std::process::Command as Process;
