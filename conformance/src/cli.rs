@@ -135,11 +135,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => execute(&arguments),
         Command::List { only } => print(&describe::list(&only)),
         Command::Explain { id } => explain(&id),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Arguments::command(), "conformance", &mut script);
-            print(&String::from_utf8_lossy(&script))
-        }
+        Command::Completions { shell } => print(&::report::completions(&mut Arguments::command(), shell)),
     }
 }
 

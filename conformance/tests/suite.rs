@@ -73,6 +73,15 @@ async fn a_request_that_joins_a_fetch_after_its_end_makes_no_store() {
     assert_eq!(run.preflight.stores, Stores::None, "{}", run.preflight.pattern);
 }
 
+/// Such an answer has no Age, and needs none.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_joined_a_fetch_after_its_end_is_not_judged_as_a_stored_one() {
+    let origin = origin().await;
+    let cache = Cache::start(origin.address(), "lingers").await;
+    let run = judge(&origin, cache.address, &["freshness/age-on-hit"]).await.unwrap();
+    assert_eq!(outcome(&run, "freshness/age-on-hit"), (Verdict::NotJudged, Some(Kind::Nothing)));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_may_be_mapped() {
     let origin = origin().await;

@@ -23,7 +23,8 @@ pub fn run(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> 
     };
     match cli.command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "mirror", &mut io::stdout());
+            // A reader that has seen enough is no error.
+            let _ = io::stdout().write_all(report::completions(&mut Cli::command(), shell).as_bytes());
             0
         }
         Command::Http(http) => match serve(&http) {

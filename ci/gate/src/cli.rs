@@ -108,10 +108,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(Command::Completions { shell }) = arguments.command {
-        let mut script = Vec::new();
-        clap_complete::generate(shell, &mut Arguments::command(), "gate", &mut script);
+        let script = report::completions(&mut Arguments::command(), shell);
         // A reader that has seen enough is no error.
-        let _ = std::io::stdout().write_all(&script);
+        let _ = std::io::stdout().write_all(script.as_bytes());
         return ExitCode::SUCCESS;
     }
     let judged = tokio::runtime::Runtime::new()

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod clean;
+mod completions;
 mod evidence;
 mod html;
 mod json;
@@ -20,6 +21,7 @@ mod output;
 mod secrets;
 mod text;
 
+pub use completions::completions;
 pub use evidence::{Evidence, EvidenceKind};
 pub use ledger::{Count, Ledger};
 pub use model::{Check, Difference, Fault, Level, Outcome, Reason, Report, Severity, Subject, Tool, Verdict};

@@ -1,77 +1,43 @@
 //! Times as people and logs write them: RFC 3339, in UTC only.
 
 use http_cache::Time;
+use jiff::SignedDuration;
+use jiff::civil::{DateTime, date};
 
-const DAY: u64 = 86_400_000;
+/// Days of the calendar without a zone: those of [`jiff::Timestamp`] end a day before the time that stands for no end in certificates
+/// (RFC 5280 section 4.1.2.5).
+const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
-/// With milliseconds: `2026-11-27T10:00:00.000Z`.
+/// With milliseconds: `2026-11-27T10:00:00.000Z`. A time after the year 9999 is none, and is told as a number.
 pub fn format(time: Time) -> String {
-    let (days, rest) = (time.as_millis() / DAY, time.as_millis() % DAY);
-    let (year, month, day) = civil(days);
-    let (seconds, millis) = (rest / 1000, rest % 1000);
-    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
+    let millis = time.as_millis();
+    let since = i64::try_from(millis).map(SignedDuration::from_millis);
+    match since.map(|since| EPOCH.checked_add(since)) {
+        Ok(Ok(moment)) => format!("{moment:.3}Z"),
+        _ => format!("{millis} ms after 1970"),
+    }
 }
 
 /// From 1970 on, in UTC (`Z`, `+00:00`); parts of a second beyond milliseconds are dropped. `None`: it is no such time.
 /// A leap second is none either: times here do not count them.
 pub fn parse(text: &str) -> Option<Time> {
-    let octets = text.as_bytes();
-    let separators = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
-    if octets.len() < 20 || separators.iter().any(|&(at, octet)| octets[at].to_ascii_uppercase() != octet) {
-        return None;
-    }
-    let number = |range: std::ops::Range<usize>| {
-        octets[range]
-            .iter()
-            .try_fold(0_u64, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u64::from(digit - b'0')))
-    };
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
-    let (millis, zone) = match octets[19..].strip_prefix(b".") {
-        None => (0, &octets[19..]),
+    let (text, rest) = text.split_at_checked(19)?;
+    let moment: DateTime = text.parse().ok()?;
+    // Dates have other forms in ISO 8601; and a leap second is read as the one before.
+    let is_written_so = format!("{moment:.0}").eq_ignore_ascii_case(text);
+    let (fraction, zone) = match rest.strip_prefix('.') {
+        None => ("", rest),
         Some(rest) => {
-            let digits = rest.iter().take_while(|octet| octet.is_ascii_digit()).count();
-            let place =
-                |at: usize| rest.get(at).filter(|_| at < digits).map_or(0, |digit| u64::from(digit - b'0'));
-            (digits > 0).then(|| (place(0) * 100 + place(1) * 10 + place(2), &rest[digits..]))?
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            (digits > 0).then(|| rest.split_at(digits))?
         }
     };
-    let utc = matches!(zone, b"Z" | b"z" | b"+00:00" | b"-00:00");
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let last = match month {
-        2 => 28 + u64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    if !utc || year < 1970 || !(1..=last).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+    if !is_written_so || !matches!(zone, "Z" | "z" | "+00:00" | "-00:00") {
         return None;
     }
-    let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    let seconds = u64::try_from(moment.duration_since(EPOCH).as_secs()).ok()?;
+    let millis: u64 = format!("{fraction:0<3.3}").parse().ok()?;
     Some(Time::from_millis(seconds * 1000 + millis))
-}
-
-/// Year, month and day of a day counted from 1970-01-01, by counting from 0000-03-01 in eras of 400 years.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let of_era = shifted % 146_097;
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let day_of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
-}
-
-/// The way back.
-fn days(year: u64, month: u64, day: u64) -> u64 {
-    let year = year - u64::from(month <= 2);
-    let (era, year_of_era) = (year / 400, year % 400);
-    let shifted_month = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 #[cfg(test)]
@@ -86,6 +52,7 @@ mod tests {
             (951_782_400, "2000-02-29T00:00:00.000Z"),
             (1_709_251_199, "2024-02-29T23:59:59.000Z"),
             (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+            (253_402_300_799, "9999-12-31T23:59:59.000Z"),
         ] {
             assert_eq!(format(Time::from_secs(seconds)), expected);
             assert_eq!(parse(expected), Some(Time::from_secs(seconds)));
@@ -100,8 +67,20 @@ mod tests {
         {
             assert_eq!(parse(text), Some(time), "{text}");
         }
+        assert_eq!(parse("9999-12-31T23:59:59.9999999999999Z"), Some(Time::from_millis(253_402_300_799_999)));
         for text in [
             "",
+            "20261127T100000Z",
+            "20261127T1000000000Z",
+            "2026-W48-5T10:00:00Z",
+            "2026-11-27T10:00:60Z",
+            "+002026-11-27T10:00Z",
+            "2026-11-27T10:00:00,5Z",
+            "2026-11-27T10:00:00Z[UTC]",
+            "2026-11-27T10:00:00.5",
+            "2026-11-27T10:00:00+00",
+            "2026-11-27T10:00:00+0000",
+            " 2026-11-27T10:00:00Z",
             "2026-11-27",
             "2026-11-27 10:00:00Z",
             "2026-11-27T10:00:00",
@@ -122,6 +101,13 @@ mod tests {
             "2026-11-2éT10:00:00Z",
         ] {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_calendar_does_not_reach_is_told_as_a_number() {
+        for millis in [253_402_300_800_000, i64::MAX.unsigned_abs(), u64::MAX] {
+            assert_eq!(format(Time::from_millis(millis)), format!("{millis} ms after 1970"));
         }
     }
 

@@ -3,7 +3,7 @@
 //! Nothing here changes while it is used. Things refer to each other by position (`u32`), which is only meaningful within
 //! one [`Network`]; what must stay the same from one network to the next (content placement) uses [`Server::key`].
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 /// Position of a site in [`Network::sites`].
@@ -31,6 +31,51 @@ pub const MOST_RANKED: usize = 16;
 pub const MOST_FEATURES: usize = 64;
 /// Most addresses of one family in an answer.
 pub const MOST_ADDRESSES: usize = 8;
+
+/// A family of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// Bits by which clients are told apart.
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 64,
+        }
+    }
+
+    pub fn of(self, server: &Server) -> bool {
+        self.address(server).is_some()
+    }
+
+    /// The address that a server has of it.
+    pub fn address(self, server: &Server) -> Option<IpAddr> {
+        match self {
+            Self::V4 => server.v4.map(IpAddr::V4),
+            Self::V6 => server.v6.map(IpAddr::V6),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
+    pub fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+}
 
 /// A place with servers: one building, one router, one bill.
 #[derive(Clone, Debug, PartialEq)]

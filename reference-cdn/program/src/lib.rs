@@ -15,7 +15,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, Parser, ValueEnum as _};
+use clap_complete::Shell;
 
 use cli::{Cli, Command};
 use config::explain::{example, explain};
@@ -40,12 +41,33 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn completions(shell: clap_complete::Shell) -> String {
+fn completions(shell: Shell) -> String {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "reference-cdn", &mut script);
-    // For bash, clap_complete (4.6.11, the newest) spells the hyphen of a program's name in one way where it looks at the words and in
-    // another where it says what follows them, so that nothing below the first word is completed (clap-rs/clap issue 6421).
-    String::from_utf8_lossy(&script).replace("reference__subcmd__cdn", "reference__cdn")
+    let script = String::from_utf8_lossy(&script);
+    match shell {
+        // clap_complete (4.6.11, the newest) spells the hyphen of a program's name in one way where it looks at the words and in another
+        // where it says what follows them, so that nothing below the first word is completed (clap-rs/clap issue 6421).
+        Shell::Bash => script.replace("reference__subcmd__cdn", "reference__cdn"),
+        Shell::Fish => for_fish(&script),
+        _ => script.into_owned(),
+    }
+}
+
+/// For fish, clap_complete has `help` itself among the words of which none may be there yet for more to be offered after `help`, so that
+/// nothing ever is; and it knows no values of what is no option.
+fn for_fish(script: &str) -> String {
+    let mended = |line: &str| {
+        let of_help = line.contains("_using_subcommand help; and not ");
+        if of_help { line.replacen(" help\"", "\"", 1) } else { line.to_owned() }
+    };
+    let mut lines: Vec<String> = script.lines().map(mended).collect();
+    let shells: Vec<String> = Shell::value_variants().iter().map(ToString::to_string).collect();
+    lines.push(format!(
+        "complete -c reference-cdn -n \"__fish_reference_cdn_using_subcommand completions\" -f -a \"{}\"\n",
+        shells.join(" ")
+    ));
+    lines.join("\n")
 }
 
 fn check(path: &Path) -> ExitCode {

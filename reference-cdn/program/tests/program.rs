@@ -336,6 +336,87 @@ fn bash_completes_commands_and_options_at_every_level() {
     }
 }
 
+/// Runs a shell; `None`, said aloud: it is not installed.
+fn in_shell(shell: &str, arguments: &[&str]) -> Option<String> {
+    match std::process::Command::new(shell).args(arguments).output() {
+        Ok(output) => {
+            assert_eq!(text(&output.stderr), "", "{shell} {arguments:?}");
+            Some(text(&output.stdout))
+        }
+        Err(error) => {
+            eprintln!("not run: {shell} is not installed: {error}");
+            None
+        }
+    }
+}
+
+/// Lines as they are typed, and what is offered then, in the order of the alphabet.
+const LINES: [(&str, &[&str]); 10] = [
+    ("ma", &["map", "mapper"]),
+    ("map ", &["build", "diff", "help", "simulate"]),
+    ("map sim", &["simulate"]),
+    ("map simulate --life", &["--lifetimes"]),
+    ("mapper --wr", &["--write-example"]),
+    ("explain-dns --cl", &["--client"]),
+    ("help ma", &["map", "mapper"]),
+    ("help map s", &["simulate"]),
+    ("completions z", &["zsh"]),
+    ("completions ", &["bash", "elvish", "fish", "powershell", "zsh"]),
+];
+
+#[test]
+fn fish_completes_commands_options_and_values_at_every_level() {
+    let folder = tempfile::tempdir().expect("folder");
+    let script = folder.path().join("reference-cdn.fish");
+    std::fs::write(&script, run(&["completions", "fish"]).stdout).expect("write");
+    for (line, expected) in LINES {
+        let ask = format!("source {}; complete -C 'reference-cdn {line}'", script.display());
+        let Some(said) = in_shell("fish", &["--no-config", "-c", &ask]) else { return };
+        let mut found: Vec<&str> = said.lines().filter_map(|line| line.split('\t').next()).collect();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{line:?}");
+    }
+}
+
+/// Zsh completes only what is typed on a terminal: it is given one, and tells what it was about to offer.
+#[test]
+fn zsh_completes_commands_options_and_values_at_every_level() {
+    const ASK: &str = r#"
+        zmodload zsh/zpty
+        zpty shell zsh -f -i
+        say() { zpty -w shell "$1" }
+        until_there() {
+            heard=
+            while zpty -r shell part; do heard+=$part; [[ $heard == *"<$1>"* ]] && return; done
+        }
+        say "PROMPT= RPROMPT=; stty -echo; fpath=($1 \$fpath)"
+        say 'autoload -Uz compinit; compinit -u -D; bindkey "^I" complete-word'
+        say 'note() { print -r -- "<$1>" }; before() { note begin }; after() { note end; exit }'
+        say 'compprefuncs=(before); comppostfuncs=(after)'
+        say 'compadd() {
+            if [[ ${@[1,(i)(-|--)]} == *-[OAD]* ]] { builtin compadd "$@"; return $? }
+            local -a found; builtin compadd -A found "$@"; print -rl -- "offered "$^found; builtin compadd "$@"
+        }'
+        say 'note rea""dy'
+        until_there ready
+        zpty -w -n shell "$2"$'\t'
+        until_there end
+        for line in ${(f)${${heard#*<begin>}%%<end>*}//$'\r'/}; do
+            [[ $line == "offered "* ]] && print -r -- ${line#offered }
+        done
+        true"#;
+    let folder = tempfile::tempdir().expect("folder");
+    std::fs::write(folder.path().join("_reference-cdn"), run(&["completions", "zsh"]).stdout).expect("write");
+    let functions = folder.path().display().to_string();
+    for (line, expected) in LINES {
+        let typed = format!("reference-cdn {line}");
+        let Some(said) = in_shell("zsh", &["-f", "-c", ASK, "zsh", &functions, &typed]) else { return };
+        let mut found: Vec<&str> = said.lines().collect();
+        found.sort_unstable();
+        assert_eq!(found, expected, "{line:?}");
+    }
+}
+
 /// By the shells themselves, where they are installed.
 #[test]
 fn completion_scripts_are_what_their_shells_read() {

@@ -9,7 +9,7 @@ use super::demand::Demand;
 use super::geo::Places;
 use super::ground::Ground;
 use super::plant::Plant;
-use super::prefix::{Family, Prefix, flatten};
+use super::prefix::{Prefix, flatten};
 use super::probes::{Probe, Probes};
 use super::problem::BadInput;
 use super::rank::{Measured, Ranker, Squares, Trust};
@@ -18,7 +18,7 @@ use super::score::{WHOLE, faded, measured, weight};
 use super::settings::Settings;
 use super::source::Source;
 use super::stock::{Facts, HAS_SERVERS, Stock, stock};
-use crate::network::{MOST_RANKED, Network, Ranked, UnitId, Units};
+use crate::network::{Family, MOST_RANKED, Network, Ranked, UnitId, Units};
 
 /// All that a map is built from. Only the plant must be there.
 #[derive(Clone, Debug, Default)]
@@ -379,7 +379,7 @@ fn by_network(facts: &Facts, distances: &Distances) -> Vec<Vec<u32>> {
 fn demand_shares(demand: &Demand, clients: &Clients) -> Vec<u32> {
     // With 16 more bits than the inputs, so that small parts add up.
     let mut queries = vec![0_u128; clients.units.len()];
-    for family in [Family::V4, Family::V6] {
+    for family in Family::ALL {
         let own: Vec<(Prefix, u32)> = demand
             .prefixes
             .iter()

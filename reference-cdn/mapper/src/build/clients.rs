@@ -3,8 +3,8 @@
 use super::geometry::{Sum, Vector};
 use super::ground::{Gazetteer, Ground, Piece, joined};
 use super::keys::{QuickMap, spread};
-use super::prefix::{Family, Prefix};
-use crate::network::{Prefixes, UnitId};
+use super::prefix::Prefix;
+use crate::network::{Family, Prefixes, UnitId};
 
 /// No cell, no neighbourhood.
 pub const NONE: u32 = u32::MAX;

@@ -4,7 +4,8 @@
 use super::clients::NONE;
 use super::geo::Places;
 use super::geometry::{Vector, vector};
-use super::prefix::{Family, Prefix, Runs, flatten};
+use super::prefix::{Prefix, Runs, flatten};
+use crate::network::Family;
 
 /// A piece of address space, all alike, up to where the next begins.
 #[derive(Clone, Copy, Debug)]

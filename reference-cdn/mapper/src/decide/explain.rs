@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{Family, How, Part, Question, Route, Strictness, Verdict, Witness, choose, sites::sites};
+use super::{How, Part, Question, Route, Strictness, Verdict, Witness, choose, sites::sites};
 use crate::conditions::Standing;
 use crate::map::Map;
-use crate::network::{Fallback, Ranked, ServerId, SiteId, UnitId};
+use crate::network::{Fallback, Family, Ranked, ServerId, SiteId, UnitId};
 use crate::steer::Steerable;
 
 /// Everything that was considered for one name and one client, for each family of addresses.

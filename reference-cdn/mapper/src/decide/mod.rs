@@ -13,11 +13,11 @@ pub mod sites;
 #[cfg(test)]
 mod tests;
 
-pub use placement::{Family, Holders, MOST_COPIES, Part, Placed, Strictness, mix, placement};
+pub use placement::{Holders, MOST_COPIES, Part, Placed, Strictness, mix, placement};
 pub use sites::{Usable, Verdict};
 
 use crate::conditions::{Conditions, PARTS};
-use crate::network::{Fallback, MOST_ADDRESSES, Network, Ranked, ServerId, ServiceId, SiteId};
+use crate::network::{Fallback, Family, MOST_ADDRESSES, Network, Ranked, ServerId, ServiceId, SiteId};
 
 /// Watches a decision being made.
 pub trait Witness {

@@ -5,51 +5,12 @@
 //! server that leaves moves only names that had it at home, and one that comes back gets exactly those back. A place at home
 //! that cannot be filled, and each further copy, goes to the next in order that is not busy.
 
-use std::net::IpAddr;
-
 use super::Witness;
 use crate::conditions::{Conditions, PARTS, Standing};
-use crate::network::{Network, Server, ServerId, Service, SiteId};
+use crate::network::{Family, Network, Server, ServerId, Service, SiteId};
 
 /// Most servers of a site that carry one name.
 pub const MOST_COPIES: usize = 64;
-
-/// A family of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Family {
-    V4,
-    V6,
-}
-
-impl Family {
-    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
-
-    pub fn of(self, server: &Server) -> bool {
-        self.address(server).is_some()
-    }
-
-    /// The address that a server has of it.
-    pub fn address(self, server: &Server) -> Option<IpAddr> {
-        match self {
-            Self::V4 => server.v4.map(IpAddr::V4),
-            Self::V6 => server.v6.map(IpAddr::V6),
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::V4 => "IPv4",
-            Self::V6 => "IPv6",
-        }
-    }
-
-    pub fn other(self) -> Self {
-        match self {
-            Self::V4 => Self::V6,
-            Self::V6 => Self::V4,
-        }
-    }
-}
 
 /// Why a server carries a name or does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

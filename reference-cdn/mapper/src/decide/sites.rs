@@ -1,9 +1,9 @@
 //! Which sites answer a unit of clients.
 
-use super::placement::{Family, Strictness, mix};
+use super::placement::{Strictness, mix};
 use super::{Route, Witness};
 use crate::conditions::{Conditions, PARTS};
-use crate::network::{Features, Network, Ranked, ServerId, SiteId};
+use crate::network::{Family, Features, Network, Ranked, ServerId, SiteId};
 
 /// How much further than its nearest usable site a unit's clients may be sent to relieve that one: three times as far, or this many
 /// microseconds, whichever is more.

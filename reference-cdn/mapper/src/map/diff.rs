@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::churn::{Churn, MILLION, best, churn, dead, overlay};
 use super::content_of;
 use crate::conditions::Conditions;
-use crate::decide::{Family, Placed, Strictness, placement};
-use crate::network::{Network, ServerId, ServiceId, SiteId, UnitId};
+use crate::decide::{Placed, Strictness, placement};
+use crate::network::{Family, Network, ServerId, ServiceId, SiteId, UnitId};
 
 /// A map, as far as it is compared.
 #[derive(Clone, Copy, Debug)]

@@ -19,6 +19,7 @@ mod octets;
 pub mod publish;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use names::{Names, content_of, wire_into, wire_of};
 use routes::{Before, Since};
@@ -26,18 +27,33 @@ pub use routes::{Routed, Routes, route_of};
 pub use steerer::{Published, Steerer};
 
 use crate::conditions::Conditions;
-use crate::decide::Family;
-use crate::network::{NameServer, Network, ServiceId};
+use crate::network::{Family, NameServer, Network, ServiceId};
 
 /// Which map answered: later ones have larger numbers, and none comes again. Those of a mapper that builds maps are the second since
 /// 1970 in which it made them, or the next number that is free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
+/// Numbers the maps of this process in the order in which they were made. Answers that are kept go by this: epochs begin anew where a
+/// folder of maps does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Number(u64);
+
+impl Number {
+    /// After all that there are: nothing that was kept counts.
+    const LATER: Self = Self(u64::MAX);
+
+    fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
 /// Everything that decides an answer.
 #[derive(Debug)]
 pub struct Map {
     pub epoch: Epoch,
+    number: Number,
     pub network: Arc<Network>,
     pub conditions: Conditions,
     names: Arc<Names>,
@@ -73,21 +89,33 @@ impl Map {
     /// Looks everything up beforehand. `names` as many name-server names as a referral has.
     pub fn new(epoch: Epoch, network: Arc<Network>, conditions: Conditions, names: usize) -> Self {
         let known = Arc::new(Names::new(&network));
-        let since = Since::new(epoch.0, &network, &conditions, None);
+        let number = Number::next();
+        let since = Since::new(number, &network, &conditions, None);
         let (routes, of_service) = routes::for_services(&network, &conditions, &since, None);
         let referrals = routes::Referrals::new(&network, &conditions, names, None);
-        Self { epoch, network, conditions, names: known, since, routes, of_service, referrals }
+        Self { epoch, number, network, conditions, names: known, since, routes, of_service, referrals }
     }
 
     /// The same network under other conditions. What did not change is shared.
     pub fn next(&self, epoch: Epoch, conditions: Conditions) -> Self {
         let network = Arc::clone(&self.network);
-        let since = Since::new(epoch.0, &network, &conditions, Some((&self.since, &self.conditions)));
+        let number = Number::next();
+        let since = Since::new(number, &network, &conditions, Some((&self.since, &self.conditions)));
         let before = Before { routes: &self.routes, of_service: &self.of_service };
         let (routes, of_service) = routes::for_services(&network, &conditions, &since, Some(before));
         let names = self.referrals.names();
         let referrals = routes::Referrals::new(&network, &conditions, names, Some(&self.referrals));
-        Self { epoch, network, conditions, names: self.names.clone(), since, routes, of_service, referrals }
+        Self {
+            epoch,
+            number,
+            network,
+            conditions,
+            names: self.names.clone(),
+            since,
+            routes,
+            of_service,
+            referrals,
+        }
     }
 
     /// Another network. As long as only clients and the ways to them are other ones, answers that are ready stay so.
@@ -100,10 +128,21 @@ impl Map {
         if !same {
             return Self::new(epoch, network, conditions, names);
         }
-        let since = Since::new(epoch.0, &network, &conditions, Some((&self.since, &self.conditions)));
+        let number = Number::next();
+        let since = Since::new(number, &network, &conditions, Some((&self.since, &self.conditions)));
         let (routes, of_service) = routes::for_services(&network, &conditions, &since, None);
         let referrals = routes::Referrals::new(&network, &conditions, names, None);
-        Self { epoch, network, conditions, names: self.names.clone(), since, routes, of_service, referrals }
+        Self {
+            epoch,
+            number,
+            network,
+            conditions,
+            names: self.names.clone(),
+            since,
+            routes,
+            of_service,
+            referrals,
+        }
     }
 
     pub fn names(&self) -> &Names {

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Table as Used;
 use super::runs::{Address, Runs};
+use super::{Number, Table as Used};
 use crate::conditions::{Conditions, PARTS, Standing};
-use crate::decide::{ALL_PARTS, Family, Route, Strictness, Usable, part_of_unit, sites::sites};
+use crate::decide::{ALL_PARTS, Route, Strictness, Usable, part_of_unit, sites::sites};
 use crate::network::{
-    Fallback, Features, NameServer, Network, Ranked, ServerId, ServiceId, SiteId, UnitId, upper,
+    Fallback, Family, Features, NameServer, Network, Ranked, ServerId, ServiceId, SiteId, UnitId, upper,
 };
 
 /// What routes depend on beside the network: services that agree in it share them.
@@ -25,14 +25,14 @@ struct Basis {
 #[derive(Clone, Debug)]
 pub struct Routes {
     table: Arc<Table>,
-    /// By number, each route and since which epoch its sites' servers are as they are.
+    /// By number, each route and since which map its sites' servers are as they are.
     now: Arc<[Now]>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Now {
     route: Route,
-    since: u64,
+    since: Number,
 }
 
 #[derive(Debug)]
@@ -86,8 +86,8 @@ impl Spaces {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Routed {
     pub route: Route,
-    /// Epoch since which the route's sites and their servers are as they are: what was answered then is still the answer.
-    pub since: u64,
+    /// Since which map the route's sites and their servers are as they are: what was answered then is still the answer.
+    pub(super) since: Number,
     /// The unit's part; 0 where it was not asked for.
     pub part: u8,
     /// Length of the widest prefix whose clients are all routed so.
@@ -200,12 +200,12 @@ impl Routes {
         // A network without prefixes has no units: everybody gets what is there, or nothing.
         let Some((value, scope)) = runs.find(address) else {
             let route = Route { near: self.usable().most(), elsewhere: None };
-            return Routed { route, since: u64::MAX, part: 0, scope: 0 };
+            return Routed { route, since: Number::LATER, part: 0, scope: 0 };
         };
         let (number, part) =
             if fine { (value / u32::from(PARTS), value % u32::from(PARTS)) } else { (value, 0) };
         let known = self.now.get(number as usize).copied();
-        let Now { route, since } = known.unwrap_or(Now { route: Route::default(), since: u64::MAX });
+        let Now { route, since } = known.unwrap_or(Now { route: Route::default(), since: Number::LATER });
         Routed { route, since, part: part as u8, scope }
     }
 }
@@ -215,18 +215,18 @@ fn scope<A: Address>(space: &Both<A>, address: A, parts: u64) -> u8 {
     space.fine.scope(address, |own, other| split(other).0 == split(own).0 && parts >> split(other).1 & 1 == 1)
 }
 
-/// Since which epoch each site's servers are as they are, and what of its names is hot. Answers of a route follow from these two of its
+/// Since which map each site's servers are as they are, and what of its names is hot. Answers of a route follow from these two of its
 /// sites, the service and the unit's part; so they stay the same as long as these do.
 #[derive(Clone, Debug)]
 pub(super) struct Since {
-    now: u64,
-    of_site: Vec<u64>,
+    now: Number,
+    of_site: Vec<Number>,
 }
 
 impl Since {
     /// `before` is of a network with the same sites, servers and services.
     pub(super) fn new(
-        now: u64,
+        now: Number,
         network: &Network,
         conditions: &Conditions,
         before: Option<(&Self, &Conditions)>,
@@ -243,10 +243,10 @@ impl Since {
         Self { now, of_site: of_site.collect() }
     }
 
-    fn of(&self, route: Route) -> u64 {
+    fn of(&self, route: Route) -> Number {
         let of = |site: SiteId| self.of_site.get(site.0 as usize).copied().unwrap_or(self.now);
         // Without a near site it is for the service's fallback to say.
-        route.near.map_or(self.now, of).max(route.elsewhere.map_or(0, of))
+        route.near.map_or(self.now, of).max(route.elsewhere.map_or(Number::default(), of))
     }
 }
 

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
-use super::{Map, Routed, Table};
+use super::{Map, Number, Routed, Table};
 use crate::decide::placement::Drawn;
-use crate::decide::{ALL_PARTS, Family, How, Question, Route, Strictness, choose, mix};
-use crate::network::{MOST_ADDRESSES, NameServer, Order, Server, ServiceId, SiteId};
+use crate::decide::{ALL_PARTS, How, Question, Route, Strictness, choose, mix};
+use crate::network::{Family, MOST_ADDRESSES, NameServer, Order, Server, ServiceId, SiteId};
 use crate::steer::{Client, Scopes, Steerable, Steered, Steering};
 
 /// The map in use, for all threads. Old ones are kept until no thread has them, and are freed by whoever publishes: freeing one
@@ -24,6 +24,7 @@ impl Published {
         Arc::new(Self { current: ArcSwap::new(map), old: Mutex::default() })
     }
 
+    /// Maps come in the order in which they were made, each out of the one before or anew.
     pub fn publish(&self, map: Arc<Map>) {
         let before = self.current.swap(map);
         let mut old = self.old.lock().unwrap_or_else(PoisonError::into_inner);
@@ -55,9 +56,9 @@ pub struct Steerer {
 #[repr(C, align(64))]
 struct Ready {
     key: Key,
-    /// In which epoch it was made, and asked for last.
-    made: u64,
-    asked: u64,
+    /// Under which map it was made, and asked for last.
+    made: Number,
+    asked: Number,
     kind: Kind,
     /// It is another one for units of other parts.
     by_unit: bool,
@@ -102,8 +103,8 @@ const NO_KEY: Key = Key {
 };
 const EMPTY: Ready = Ready {
     key: NO_KEY,
-    made: 0,
-    asked: 0,
+    made: Number(0),
+    asked: Number(0),
     kind: Kind::Empty,
     by_unit: false,
     count4: 0,
@@ -142,7 +143,7 @@ impl Steerer {
     /// The place of an answer, made ready if it is not. It is made anew when one of its sites is not any more as it was then; a new map
     /// by itself is no reason.
     fn place(&mut self, name: Steerable, table: Table, routed: Routed, part: u8) -> usize {
-        let epoch = self.map.epoch.0;
+        let number = self.map.number;
         let key = Key {
             content: name.content,
             route: routed.route,
@@ -162,7 +163,7 @@ impl Steerer {
             first + 1
         } else {
             // In place of one that nobody asked for since this map is there, or else by a bit of the hash.
-            let old = |at: usize| self.ready[at].asked != epoch;
+            let old = |at: usize| self.ready[at].asked != number;
             let second = !old(first) && (old(first + 1) || spread & 1 != 0);
             let at = first + usize::from(second);
             self.ready[at] = self.prepare(key, table, routed);
@@ -171,15 +172,15 @@ impl Steerer {
         if self.ready[at].made < routed.since {
             self.ready[at] = self.prepare(key, table, routed);
         }
-        if self.ready[at].asked != epoch {
-            self.ready[at].asked = epoch;
+        if self.ready[at].asked != number {
+            self.ready[at].asked = number;
         }
         at
     }
 
     fn prepare(&mut self, key: Key, table: Table, routed: Routed) -> Ready {
-        let epoch = self.map.epoch.0;
-        let mut ready = Ready { key, made: epoch, asked: epoch, kind: Kind::Addresses, ..EMPTY };
+        let number = self.map.number;
+        let mut ready = Ready { key, made: number, asked: number, kind: Kind::Addresses, ..EMPTY };
         for family in table.families() {
             let question = Question {
                 service: ServiceId(key.service),
@@ -303,12 +304,7 @@ impl Steering for Steerer {
 
     fn refresh(&mut self) {
         if !Arc::ptr_eq(&self.published.current.load(), &self.map) {
-            let newest = self.published.current();
-            // Maps began anew, in another folder: answers of an epoch that comes again are of another map.
-            if newest.epoch <= self.map.epoch {
-                self.ready.fill(EMPTY);
-            }
-            self.map = newest;
+            self.map = self.published.current();
         }
     }
 }
@@ -358,6 +354,31 @@ mod tests {
             let down = Ipv4Addr::new(192, 0, 0, failed as u8);
             assert!(v4.len() == 2 && !v4.contains(&down), "{v4:?} in map {epoch} without {down}");
         }
+    }
+
+    #[test]
+    fn a_thread_without_queries_misses_that_epochs_began_anew_and_answers_from_the_map_that_is_there() {
+        let network = Arc::new(sample::network(&[3]));
+        let without = |failed: usize| {
+            let mut conditions = Conditions::calm(&network);
+            conditions.servers[failed].standing = Standing::Failed;
+            conditions
+        };
+        let before = Arc::new(Map::new(Epoch(7), Arc::clone(&network), without(0), 4));
+        let published = Published::new(Arc::clone(&before));
+        let mut steerer = Steerer::new(Arc::clone(&published), 64);
+        let client = Client { address: IpAddr::from([10, 0, 0, 1]), length: 32 };
+        let name = steerer.find(b"\x02a1").unwrap();
+        let mut is_named = |failed: u8| {
+            steerer.refresh();
+            let Steered::Addresses { v4, .. } = steerer.steer(name, client, 0) else { panic!("addresses") };
+            v4.contains(&Ipv4Addr::new(192, 0, 0, failed))
+        };
+        assert!(!is_named(0) && is_named(1));
+        let anew = Arc::new(before.next(Epoch(3), without(1)));
+        published.publish(Arc::clone(&anew));
+        published.publish(Arc::new(anew.next(Epoch(8), without(1))));
+        assert!(is_named(0) && !is_named(1));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::steer::{Client, Steerable, Steered, Steering};
 
 /// What happened, second by second.
 #[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Outcome {
     /// Names of the servers, in the order of `loads`.
     pub servers: Vec<String>,
@@ -42,14 +43,32 @@ pub struct Outcome {
     /// Requests per second that had no address to go to.
     pub unanswered: Vec<u64>,
     pub rules: Shown,
-    /// What the scenario says happened when, for the page.
-    pub events: Vec<(u64, String)>,
-    /// Longest time without a break that any server was above the second threshold while it was up, in seconds, and which it was.
-    pub longest_over: (u64, String),
+    /// What the scenario says happened when.
+    pub events: Vec<Happened>,
+    /// Longest time without a break that any server was above the second threshold while it was up; none if none ever was.
+    pub longest_over: Option<Over>,
+}
+
+/// An event, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Happened {
+    /// Second in which it began.
+    pub from: u64,
+    /// First second in which it was over; none if it lasted to the end.
+    pub to: Option<u64>,
+    pub what: String,
+}
+
+/// How long a server was above the second threshold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Over {
+    pub seconds: u64,
+    pub server: String,
 }
 
 /// The thresholds, for who reads the outcome.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Shown {
     pub first: u16,
     pub second: u16,
@@ -210,6 +229,13 @@ fn nearest(network: &Network, address: IpAddr) -> String {
     first.map_or_else(String::new, |ranked| network.sites[ranked.site.0 as usize].name.clone())
 }
 
+impl Happened {
+    fn in_time(event: &Event, seconds: u64) -> Self {
+        let to = event.lasts.map(|lasts| event.at.saturating_add(lasts)).filter(|to| *to < seconds);
+        Self { from: event.at, to, what: event.what.to_string() }
+    }
+}
+
 impl Outcome {
     fn new(network: &Network, rules: &Rules, scenario: &Scenario) -> Self {
         Self {
@@ -225,8 +251,8 @@ impl Outcome {
                 second: rules.second,
                 lifetime_seconds: rules.lifetime / 1000,
             },
-            events: scenario.events.iter().map(|event| (event.at, event.what.to_string())).collect(),
-            longest_over: (0, String::new()),
+            events: scenario.events.iter().map(|event| Happened::in_time(event, scenario.seconds)).collect(),
+            longest_over: None,
         }
     }
 
@@ -245,8 +271,9 @@ impl Outcome {
         for (at, load) in loads.iter().enumerate() {
             over[at] =
                 if *load > u32::from(rules.second) && !world.is_down(at as u32) { over[at] + 1 } else { 0 };
-            if over[at] > self.longest_over.0 {
-                self.longest_over = (over[at], network.server_names[at].clone());
+            if over[at] > self.longest_over.as_ref().map_or(0, |longest| longest.seconds) {
+                self.longest_over =
+                    Some(Over { seconds: over[at], server: network.server_names[at].clone() });
             }
         }
         let count =
@@ -264,14 +291,15 @@ impl Outcome {
     /// Whether no server was above the second threshold for longer than so many lifetimes, and at the end none had more that is extra
     /// than before the first event.
     pub fn holds(&self, lifetimes: u64) -> Result<(), String> {
-        let (seconds, server) = &self.longest_over;
         let most = lifetimes * self.rules.lifetime_seconds;
-        if *seconds > most {
+        if let Some(Over { seconds, server }) = &self.longest_over
+            && *seconds > most
+        {
             return Err(format!(
                 "{server} was above the second threshold for {seconds} s, longer than {most} s"
             ));
         }
-        let Some(first) = self.events.iter().map(|(at, _)| *at).min() else { return Ok(()) };
+        let Some(first) = self.events.iter().map(|event| event.from).min() else { return Ok(()) };
         let at = |second: Option<u64>| {
             second.and_then(|at| self.extra_copies.get(usize::try_from(at).ok()?)).copied().unwrap_or(0)
         };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::Outcome;
+use super::{Happened, Outcome, Over};
 
 /// A picture is so many units wide and high, whatever the size at which it is shown.
 const SIDE: u64 = 1000;
@@ -43,14 +43,18 @@ pub fn page(outcome: &Outcome, title: &str, wrong: Option<&String>) -> String {
     if !never.is_empty() {
         let _ = writeln!(body, "<h2>None at any time</h2>\n<p>{}.</p>", never.join("; "));
     }
-    let events: String =
-        outcome.events.iter().map(|(at, what)| format!("<li>Second {at}: {}</li>", escape(what))).collect();
-    let (longest, server) = &outcome.longest_over;
-    let over = if *longest == 0 {
-        "No server was above the second threshold at any time.".to_owned()
-    } else {
-        format!("Longest above the second threshold: {longest} s ({}).", escape(server))
+    let event = |Happened { from, to, what }: &Happened| {
+        let when =
+            to.map_or_else(|| format!("Second {from} to the end"), |to| format!("Second {from} to {to}"));
+        format!("<li>{when}: {}</li>", escape(what))
     };
+    let events: String = outcome.events.iter().map(event).collect();
+    let over = outcome.longest_over.as_ref().map_or_else(
+        || "No server was above the second threshold at any time.".to_owned(),
+        |Over { seconds, server }| {
+            format!("Longest above the second threshold: {seconds} s ({}).", escape(server))
+        },
+    );
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
@@ -221,9 +225,11 @@ fn picture(
     }
     // Where the numbers of two events would stand on each other, one is written for both.
     let mut groups: Vec<(u64, usize, usize)> = Vec::new();
-    for (number, (at, _)) in outcome.events.iter().enumerate().filter(|(_, (at, _))| *at < seconds) {
-        let at = scaled(*at, seconds);
-        let _ = write!(written, "<i style=\"left:{}\"></i>", share(at, SIDE));
+    for (number, event) in outcome.events.iter().enumerate().filter(|(_, event)| event.from < seconds) {
+        let to = event.to.unwrap_or(seconds).min(seconds);
+        let wide = share(to.saturating_sub(event.from), seconds);
+        let at = scaled(event.from, seconds);
+        let _ = write!(written, "<i style=\"left:{};width:{wide}\"></i>", share(at, SIDE));
         match groups.last_mut() {
             Some((first, _, to)) if at < *first + SIDE / 20 => *to = number + 1,
             _ => groups.push((at, number + 1, number + 1)),
@@ -256,8 +262,10 @@ impl Outcome {
             f64::from(peak) / 10.0
         );
         text += &match &self.longest_over {
-            (0, _) => "past the second threshold: never\n".to_owned(),
-            (seconds, server) => format!("past the second threshold: {seconds} s at the longest, {server}\n"),
+            None => "past the second threshold: never\n".to_owned(),
+            Some(Over { seconds, server }) => {
+                format!("past the second threshold: {seconds} s at the longest, {server}\n")
+            }
         };
         text += &format!(
             "at once at most   {} extra copies, {} servers overloaded, {} failed\n",
@@ -280,9 +288,9 @@ impl Outcome {
 }
 
 const STYLE: &str = "\
-:root{--page:#fff;--ink:#1c2128;--soft:#57606a;--line:#d5dae1;--good:#11703a;--bad:#b42318;--good-soft:#e4f4ea;--bad-soft:#fdecea;\
+:root{--page:#fff;--ink:#1c2128;--soft:#57606a;--line:#d5dae1;--lasts:#57606a14;--good:#11703a;--bad:#b42318;--good-soft:#e4f4ea;--bad-soft:#fdecea;\
 --s0:#1f6fb2;--s1:#c46a00;--s2:#1a7f5a;--s3:#8a4fb5;--s4:#0b8a9e;--s5:#b8418f;--s6:#7a6a00;--s7:#5b6b7b}\
-@media(prefers-color-scheme:dark){:root{--page:#14171c;--ink:#e4e8ee;--soft:#a3adb9;--line:#363d47;--good:#5fd08b;--bad:#ff8a7d;\
+@media(prefers-color-scheme:dark){:root{--page:#14171c;--ink:#e4e8ee;--soft:#a3adb9;--line:#363d47;--lasts:#a3adb91c;--good:#5fd08b;--bad:#ff8a7d;\
 --good-soft:#15301f;--bad-soft:#3c1b18;\
 --s0:#6cb4f0;--s1:#f0a04b;--s2:#5fd0a0;--s3:#c39af0;--s4:#4fc8d8;--s5:#f08fcf;--s6:#cfc04f;--s7:#a9b8c8}}\
 body{font:15px/1.5 system-ui,sans-serif;max-width:1100px;margin:2rem auto;padding:0 1rem;color:var(--ink);background:var(--page)}\
@@ -294,7 +302,7 @@ h1{font-size:1.4rem;overflow-wrap:anywhere}h2{font-size:1.05rem;margin:2.8rem 0 
 .plot>svg{position:absolute;width:100%;height:100%;overflow:visible}\
 .plot span{position:absolute;font-size:.75rem;line-height:1.2;color:var(--soft);white-space:nowrap}\
 .plot .y{right:calc(100% + .5rem);transform:translateY(-50%)}.plot .x{top:calc(100% + .4rem);transform:translateX(-50%)}\
-.plot i{position:absolute;top:0;bottom:0;border-left:1px dashed var(--soft)}.plot .event{bottom:calc(100% + .2rem);transform:translateX(-50%);color:var(--ink)}\
+.plot i{position:absolute;top:0;bottom:0;border-left:1px dashed var(--soft);background:var(--lasts)}.plot .event{bottom:calc(100% + .2rem);transform:translateX(-50%);color:var(--ink)}\
 .plot .rule{right:0;color:var(--ink);background:var(--page);padding:0 .2rem;opacity:.85}\
 .plot .above{transform:translateY(calc(-100% - 2px))}.plot .below{transform:translateY(2px)}\
 svg *{fill:none;stroke-width:1;vector-effect:non-scaling-stroke}.grid{stroke:var(--line)}\
@@ -324,8 +332,15 @@ mod tests {
             lost: vec![0; seconds],
             unanswered: vec![u64::MAX; seconds],
             rules: Shown { first: 700, second: 900, lifetime_seconds: 20 },
-            events: vec![(0, "a & b".into()), (1, "c".into()), (5, "d".into()), (u64::MAX, "e".into())],
-            longest_over: (0, String::new()),
+            events: [
+                (0, Some(3), "a & b"),
+                (1, Some(u64::MAX), "c"),
+                (5, None, "d"),
+                (u64::MAX, Some(0), "e"),
+            ]
+            .map(|(from, to, what)| Happened { from, to, what: what.into() })
+            .into(),
+            longest_over: None,
         }
     }
 
@@ -336,7 +351,12 @@ mod tests {
             good.contains("<b>Holds</b>") && good.contains("s&lt;2&gt;") && !good.contains(" more, from")
         );
         assert!(
-            good.contains("a &amp; b") && good.contains("20 %") && good.contains("second threshold, 90 %")
+            good.contains("<li>Second 0 to 3: a &amp; b</li>")
+                && good.contains("Second 5 to the end: d")
+                && good.contains("<i style=\"left:0.0%;width:30.0%\">")
+                && good.contains("left:50.0%;width:50.0%")
+                && good.contains("20 %")
+                && good.contains("second threshold, 90 %")
         );
         let bad = page(&outcome(5315, 30), "\"<surge>\"", Some(&"s<1> was slow".to_owned()));
         assert!(bad.contains("<b>Does not hold</b> s&lt;1&gt; was slow.") && !bad.contains("<surge>"));

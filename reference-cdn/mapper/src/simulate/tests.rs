@@ -137,6 +137,21 @@ fn load_that_is_everywhere_stays_where_it_is() {
     assert!(most.is_some_and(|most| most < 1300), "{most:?}");
 }
 
+/// The JSON of an outcome is for programs: its keys are as in all other JSON of the program, and events say how long they lasted.
+#[test]
+fn programs_are_told_how_long_events_lasted_and_who_was_over() {
+    let events = "[[event]]\nat = 100\nfor = 300\nwhat = { server-down = { server = \"s0-0\" } }
+        [[event]]\nat = 200\nfor = 900\nwhat = { surge = { names = \"*\", factor = 60 } }
+        [[event]]\nat = 300\nwhat = { reports-lost = { thousandths = 3 } }";
+    let events = events.replace("s0-0", &network().server_names[0]);
+    let outcome = serde_json::to_value(play(&events)).unwrap();
+    let keys: Vec<_> = outcome.as_object().unwrap().keys().collect();
+    insta::assert_snapshot!(format!("{keys:?}\n{}\n{}", outcome["rules"], outcome["events"]));
+    let longest = &outcome["longest-over"];
+    assert!(longest["seconds"].as_u64() > Some(0) && longest["server"].is_string(), "{longest}");
+    assert_eq!(serde_json::to_value(play("")).unwrap()["longest-over"], serde_json::Value::Null);
+}
+
 #[test]
 fn a_scenario_plays_the_same_each_time() {
     let text = "[[event]]\nat = 10\nwhat = { reports-lost = { thousandths = 500 } }\n";

@@ -7,11 +7,11 @@ use mapper::build::as_graph::AsGraph;
 use mapper::build::bgp::Routes;
 use mapper::build::geo::{Place, Places};
 use mapper::build::plant::{Origin, Plant, ServerPlan, SitePlan};
-use mapper::build::prefix::{Family, Prefix};
+use mapper::build::prefix::Prefix;
 use mapper::build::probes::{Kind, Probe, Probes};
 use mapper::build::services::{FallbackPlan, ServicePlan};
 use mapper::build::source::Source;
-use mapper::network::{NameServer, Order};
+use mapper::network::{Family, NameServer, Order};
 
 pub const SITES: usize = 4_000;
 pub const SERVERS: usize = 300_000;

@@ -1,31 +1,12 @@
-//! Asks servers as a client would, at each of their addresses: connects, downloads, checks status and octets.
-//!
-//! A server is well when it is at all of its addresses: an answer for either family may name it. See the README's decisions.
+//! What is believed of what probes bring, and told the keeper of maps.
 
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
 
-use aws_lc_rs::digest::{Context, SHA256};
-use bytes::Bytes;
-use http::{Request, header};
-use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::sync::{Mutex, Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
-use super::Shared;
-use super::config::Probe;
-use super::keeper::Order;
-use crate::decide::Family;
-use crate::network::{Features, Network};
-
-/// Longest content that is downloaded.
-const LONGEST: usize = 16 << 20;
+use super::super::keeper::Order;
+use super::download::Outcome;
+use crate::network::Family;
 
 /// When more than so many thousandths of the servers that are asked over both families fail over one and not over the other, the way of
 /// that family from here is taken to be broken. Where it really is broken at all of them, they are named all the same, and clients have
@@ -34,23 +15,15 @@ const MOST_FAILED: usize = 800;
 
 /// A server, and at which of its addresses it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Asked {
-    server: String,
-    family: Family,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Outcome {
-    Right,
-    Wrong(String),
-    /// This machine cannot send there.
-    NoWay,
+pub(super) struct Asked {
+    pub(super) server: String,
+    pub(super) family: Family,
 }
 
 /// What a round over one family has shown so far of servers that are asked over both.
 #[derive(Clone, Copy, Debug, Default)]
-struct Doubt {
-    asked: usize,
+pub(super) struct Doubt {
+    pub(super) asked: usize,
     /// Those that do well over this family, or failed over the other when last asked.
     against: usize,
 }
@@ -64,90 +37,17 @@ impl Doubt {
     }
 }
 
-/// A server that is asked in a round.
-struct Meant {
-    server: String,
-    address: IpAddr,
-    /// Whether it has an address of the other family too.
-    both: bool,
-}
-
-/// Probes the servers of the map in use, again and again, each at each of its addresses. `kind` is the number of the probe in the
-/// configuration. Neither family waits for the other.
-pub(super) async fn run(kind: usize, probe: Probe, shared: Arc<Shared>) {
-    let probe = Arc::new(probe);
-    let known = Mutex::new(Known::new(kind, shared.orders.clone()));
-    tokio::select! {
-        _ = rounds(Family::V4, &probe, &shared, &known) => {}
-        _ = rounds(Family::V6, &probe, &shared, &known) => {}
-    }
-}
-
-/// Ends with none when there is no keeper any more.
-async fn rounds(
-    family: Family,
-    probe: &Arc<Probe>,
-    shared: &Shared,
-    known: &Mutex<Known>,
-) -> Option<Infallible> {
-    let room = Arc::new(Semaphore::new(probe.at_once.max(1)));
-    let mut ticks = tokio::time::interval(Duration::from_secs(probe.every.max(1)));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let map = shared.published.current();
-        let mut asking = JoinSet::new();
-        let mut servers = HashSet::new();
-        let mut round = Round::default();
-        for Meant { server, address, both } in meant(probe, &map.network, family) {
-            servers.insert(server.clone());
-            round.doubt.asked += usize::from(both);
-            let (probe, room) = (Arc::clone(probe), Arc::clone(&room));
-            asking.spawn(async move {
-                let _permit = room.acquire_owned().await;
-                (Asked { server, family }, both, outcome(&probe, SocketAddr::new(address, probe.port)).await)
-            });
-        }
-        drop(map);
-        while let Some(ended) = asking.join_next().await {
-            let Ok((asked, both, outcome)) = ended else { continue };
-            known.lock().await.take(&mut round, asked, both, outcome).await?;
-        }
-        let mut known = known.lock().await;
-        known.end_round(family, &round);
-        known.forget_but(family, &servers).await?;
-    }
-}
-
-/// Whom a probe asks over a family, and where.
-fn meant(probe: &Probe, network: &Network, family: Family) -> impl Iterator<Item = Meant> {
-    let bits = network.features.iter().zip(0..);
-    let needs: Features =
-        bits.filter(|(feature, _)| probe.needs.contains(feature)).map(|(_, bit)| 1 << bit).sum();
-    let servers = network.servers.iter().zip(&network.server_names);
-    let meant = servers.filter(move |(server, _)| {
-        let site = network.sites.get(server.site.0 as usize).map_or("", |site| site.name.as_str());
-        let there = probe.sites.is_empty() || probe.sites.iter().any(|known| known == site);
-        there && server.features & needs == needs
-    });
-    meant.filter_map(move |(server, name)| {
-        let address = family.address(server);
-        let both = server.v4.is_some() && server.v6.is_some();
-        Some(Meant { server: name.clone(), address: address?, both })
-    })
-}
-
 /// What is known of a round that is under way.
 #[derive(Debug, Default)]
-struct Round {
-    doubt: Doubt,
+pub(super) struct Round {
+    pub(super) doubt: Doubt,
     /// Failures that are not told while they may be of the way from here.
     held: Vec<(Asked, String)>,
     no_way: bool,
 }
 
 /// What came of the last probes.
-struct Known {
+pub(super) struct Known {
     kind: usize,
     orders: mpsc::Sender<Order>,
     /// Also what is not believed: it is what the other family is compared with.
@@ -159,7 +59,7 @@ struct Known {
 }
 
 impl Known {
-    fn new(kind: usize, orders: mpsc::Sender<Order>) -> Self {
+    pub(super) fn new(kind: usize, orders: mpsc::Sender<Order>) -> Self {
         let (last, succeeded) = (HashMap::new(), HashMap::new());
         Self { kind, orders, last, succeeded, doubtful: [false; 2], no_way: [false; 2] }
     }
@@ -170,7 +70,13 @@ impl Known {
     }
 
     /// Takes what came of one probe, and tells the keeper what is certain; none if there is no keeper any more.
-    async fn take(&mut self, round: &mut Round, asked: Asked, both: bool, outcome: Outcome) -> Option<()> {
+    pub(super) async fn take(
+        &mut self,
+        round: &mut Round,
+        asked: Asked,
+        both: bool,
+        outcome: Outcome,
+    ) -> Option<()> {
         self.last.insert(asked.clone(), outcome.clone());
         let other = Asked { server: asked.server.clone(), family: asked.family.other() };
         // One that was not asked over the other family yet may do well there.
@@ -211,7 +117,7 @@ impl Known {
     }
 
     /// Notes whether a family cannot be believed, or not be asked.
-    fn end_round(&mut self, family: Family, round: &Round) {
+    pub(super) fn end_round(&mut self, family: Family, round: &Round) {
         let (at, name) = (family as usize, family.name());
         let doubtful = round.doubt.possible();
         match (self.doubtful[at], doubtful) {
@@ -231,7 +137,7 @@ impl Known {
     }
 
     /// Takes back what is known of addresses that are not asked any more.
-    async fn forget_but(&mut self, family: Family, servers: &HashSet<String>) -> Option<()> {
+    pub(super) async fn forget_but(&mut self, family: Family, servers: &HashSet<String>) -> Option<()> {
         let kept = |asked: &Asked| asked.family != family || servers.contains(&asked.server);
         self.last.retain(|asked, _| kept(asked));
         let gone: Vec<Asked> = self.succeeded.keys().filter(|asked| !kept(asked)).cloned().collect();
@@ -248,75 +154,6 @@ impl Known {
             self.orders.send(Order::Unprobed { server: asked.server, kind }).await.ok()?;
         }
         Some(())
-    }
-}
-
-async fn outcome(probe: &Probe, server: SocketAddr) -> Outcome {
-    let within = tokio::time::timeout(Duration::from_millis(probe.timeout), ask(probe, server)).await;
-    match within {
-        Ok(Ok(())) => Outcome::Right,
-        Ok(Err(_)) if !has_way(server) => Outcome::NoWay,
-        Ok(Err(why)) => Outcome::Wrong(why),
-        Err(_) => Outcome::Wrong(format!("took longer than {} ms", probe.timeout)),
-    }
-}
-
-/// Whether this machine has a route and an address of its own for a destination. Nothing is sent.
-pub(super) fn has_way(to: SocketAddr) -> bool {
-    let own: IpAddr = if to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    // Where no socket can be had at all, it is not known.
-    match std::net::UdpSocket::bind((own, 0)) {
-        Ok(socket) => !socket.connect(to).is_err_and(|error| {
-            matches!(error.kind(), ErrorKind::NetworkUnreachable | ErrorKind::AddrNotAvailable)
-        }),
-        Err(error) => error.raw_os_error() != Some(nix::libc::EAFNOSUPPORT),
-    }
-}
-
-/// One download.
-async fn ask(probe: &Probe, server: SocketAddr) -> Result<(), String> {
-    let stream = TcpStream::connect(server).await.map_err(|error| format!("cannot connect: {error}"))?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| error.to_string())?;
-    let driver = tokio::spawn(connection);
-    let result = download(probe, &mut sender).await;
-    driver.abort();
-    result
-}
-
-async fn download(
-    probe: &Probe,
-    sender: &mut hyper::client::conn::http1::SendRequest<Empty<Bytes>>,
-) -> Result<(), String> {
-    let request = Request::get(&probe.path)
-        .header(header::HOST, &probe.host)
-        .header(header::USER_AGENT, "reference-cdn-probe")
-        .body(Empty::new())
-        .map_err(|error| error.to_string())?;
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    if response.status().as_u16() != probe.status {
-        return Err(format!("status {} in place of {}", response.status().as_u16(), probe.status));
-    }
-    let mut content = response.into_body();
-    let mut digest = Context::new(&SHA256);
-    let mut length = 0;
-    while let Some(frame) = content.frame().await {
-        let frame = frame.map_err(|error| format!("content broke off after {length} octets: {error}"))?;
-        if let Some(octets) = frame.data_ref() {
-            length += octets.len();
-            digest.update(octets);
-        }
-        if length > LONGEST {
-            return Err(format!("content is longer than {LONGEST} octets"));
-        }
-    }
-    let found: String = digest.finish().as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
-    match &probe.sha256 {
-        Some(expected) if !expected.eq_ignore_ascii_case(&found) => {
-            Err(format!("other content: SHA-256 {found} in place of {expected}"))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -406,10 +243,5 @@ mod tests {
         assert!(matches!(inbox.try_recv(), Ok(Order::Probed { kind: 7, succeeded: false, .. })));
         assert!(matches!(inbox.try_recv(), Ok(Order::Unprobed { kind: 7, server }) if server == "a"));
         assert!(inbox.try_recv().is_err() && known.succeeded.is_empty());
-    }
-
-    #[test]
-    fn there_is_a_way_to_this_machine() {
-        assert!(has_way(SocketAddr::from(([127, 0, 0, 1], 1))));
     }
 }
