@@ -206,6 +206,8 @@ fn operations_types_and_classes() {
          plain.test SOA +opcode=5 +edns
          plain.test SOA +opcode=2
          plain.test SOA +opcode=15 +edns
+         plain.test SOA +opcode=15 +rd +cd +ad
+         plain.test SOA +opcode=5 +rd
          plain.test SOA +class=2
          plain.test SOA +class=255
          plain.test SOA +class=CH

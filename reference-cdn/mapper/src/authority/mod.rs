@@ -184,10 +184,11 @@ fn client_of(query: &Query<'_>, resolver: IpAddr) -> Client {
 }
 
 /// Header flags of a response: what is copied from the query (RFC 1035 section 4.1.1, RFC 4035 section 3.1.6), and what is ours. Never
-/// RA and never AD.
+/// RA and never AD. RD and CD are a query's: what these bits are in another operation is not known here, so they are not repeated.
 fn flags_of(query: &Query<'_>, answer: &Answer) -> u16 {
     let authoritative = if answer.authoritative { flag::AA } else { 0 };
-    flag::QR | query.flags & (flag::OPCODE | flag::RD | flag::CD) | authoritative | answer.rcode & 0xf
+    let repeated = if query.opcode() == opcode::QUERY { flag::RD | flag::CD } else { 0 };
+    flag::QR | query.flags & (flag::OPCODE | repeated) | authoritative | answer.rcode & 0xf
 }
 
 /// What the query's cookie is worth, and the cookie of the response.
