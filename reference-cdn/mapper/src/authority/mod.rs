@@ -89,13 +89,16 @@ fn room(settings: &Settings) -> usize {
 
 /// What comes before any zone is looked at; `None`, the question is for a zone.
 fn before_zones(query: &Query<'_>, cookie: Option<Standing>) -> Option<Answer> {
-    match query.opcode() {
-        opcode::QUERY => {}
-        opcode::NOTIFY | opcode::UPDATE => {
-            return Some(Answer::with_error(rcode::REFUSED, error::NOT_SUPPORTED));
-        }
-        // Whatever is in it: another operation may have another form (RFC 8906 section 3.1.4).
-        _ => return Some(Answer::bare(rcode::NOTIMP)),
+    let opcode = query.opcode();
+    // Whatever is in it: another operation may have another form (RFC 8906 section 3.1.4).
+    if !matches!(opcode, opcode::QUERY | opcode::NOTIFY | opcode::UPDATE) {
+        return Some(Answer::bare(rcode::NOTIMP));
+    }
+    if query.tsig.is_some() && query.fault.is_none() {
+        return Some(Answer::bare(rcode::NOTAUTH));
+    }
+    if opcode != opcode::QUERY {
+        return Some(Answer::with_error(rcode::REFUSED, error::NOT_SUPPORTED));
     }
     if query.fault.is_some() {
         return Some(Answer::bare(rcode::FORMERR));
@@ -336,6 +339,9 @@ impl<S: Steering> Respond for Authority<S> {
         count(counters, &query, &answer, writer.is_truncated());
         if let Some(reply) = &reply {
             reply.write(&mut writer, answer.rcode, answer.scope, answer.error);
+        }
+        if let Some(tsig) = query.tsig.filter(|_| answer.rcode == rcode::NOTAUTH) {
+            tsig.refuse(&mut writer);
         }
         counters.response(asked.transport);
         Some(writer.finish(query.id, flags_of(&query, &answer)))
