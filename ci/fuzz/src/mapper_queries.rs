@@ -25,7 +25,7 @@ struct Two([Ipv4Addr; 2], [NameServer; 9]);
 impl Steering for Two {
     fn find(&self, labels: &[u8]) -> Option<Steerable> {
         let service = [&b"\x01a"[..], b"\x01b"].iter().position(|it| *it == labels)?;
-        Some(Steerable { service: ServiceId(service as u32), content: 1, wildcard: false })
+        Some(Steerable { service: ServiceId(service as u32), content: 1, wildcard: None })
     }
 
     fn is_above_names(&self, _: &[u8]) -> bool {

@@ -36,7 +36,7 @@ impl Steering for Prepared {
         self.names.get(labels).map(|content| Steerable {
             service: ServiceId(0),
             content: *content,
-            wildcard: false,
+            wildcard: None,
         })
     }
 

@@ -77,7 +77,7 @@ pub struct Server {
 pub struct Service {
     pub name: String,
     /// Owner names below the steered zone, lowercase, in presentation format without the zone (`a1`, `img.shop`).
-    /// `*` in first place stands for any one label.
+    /// `*` in first place stands for any labels (RFC 4592).
     pub hosts: Vec<String>,
     /// What a server must be able to do.
     pub needs: Features,

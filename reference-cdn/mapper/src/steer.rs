@@ -10,15 +10,15 @@ pub struct Steerable {
     pub service: ServiceId,
     /// Hash of the lowercase owner name: what content placement goes by.
     pub content: u64,
-    /// A wildcard made it: there are as many such names as anybody cares to make up, and what a zone's file has goes before it
-    /// (RFC 4592 section 2.2.1).
-    pub wildcard: bool,
+    /// A wildcard made it: there are as many such names as anybody cares to make up. The octets of its closest encloser, without the
+    /// apex; what a zone's file has below that goes before the wildcard (RFC 4592 sections 2.2.1 and 3.3.1).
+    pub wildcard: Option<u8>,
 }
 
 impl Steerable {
     /// What rate limiting counts its answers by: names that a wildcard makes count as one.
     pub fn rate_key(&self) -> u64 {
-        if self.wildcard { u64::from(self.service.0) } else { self.content }
+        if self.wildcard.is_some() { u64::from(self.service.0) } else { self.content }
     }
 }
 

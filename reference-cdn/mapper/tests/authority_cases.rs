@@ -286,7 +286,11 @@ fn a_steered_wildcard_gives_way_to_what_the_file_has() {
              ns1.wild.g.cdn.test AAAA
              al.wild.g.cdn.test A
              ent.wild.g.cdn.test A
-             x.wild.g.cdn.test A",
+             x.wild.g.cdn.test A
+             x.y.wild.g.cdn.test A
+             x.y.ent.wild.g.cdn.test A
+             x.y.ent.wild.g.cdn.test TXT
+             x.ns1.wild.g.cdn.test A",
         );
         snapshot!("wildcards", answers);
     }

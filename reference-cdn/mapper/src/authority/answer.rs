@@ -11,7 +11,7 @@ use super::zone::{Found, Kind, Node, Role, RrSet, Zone};
 use crate::dns::codes::{error, rcode, rtype};
 use crate::dns::name::{self, Name};
 use crate::dns::writer::{Data, Full, Section, Writer};
-use crate::steer::{Client, Steering};
+use crate::steer::{Client, Steerable, Steering};
 
 /// Aliases that are followed in one response. The resolver goes on from the last.
 const MOST_ALIASES: usize = 8;
@@ -188,20 +188,15 @@ impl<S: Steering> Work<'_, '_, S> {
             self.answer.kind = rates::Kind::Negative(zone.hash);
         }
         // The common case: nothing of the file is looked at, except for names that a wildcard would make up.
-        if zone.role == Role::Low
-            && !zone.has_cuts
-            && let Some(found) = self.steering.find(zone.below_apex(name.wire()))
-            && !(found.wildcard && zone.nodes.contains_key(name.wire()))
+        if !zone.has_cuts
+            && let Some(found) = self.steerable(zone, name)
         {
             return self.steered(zone, name, found, None, first);
         }
         match zone.find(name, self.qtype) {
             Found::Cut(owner, node) => self.referral(zone, owner, node, name, first),
             Found::Node(node) => {
-                if zone.role == Role::Low
-                    && let Some(found) = self.steering.find(zone.below_apex(name.wire()))
-                    && !found.wildcard
-                {
+                if let Some(found) = self.steerable(zone, name) {
                     return self.steered(zone, name, found, Some(node), first);
                 }
                 match node.kind {
@@ -210,20 +205,18 @@ impl<S: Steering> Work<'_, '_, S> {
                 }
             }
             Found::Nothing => {
-                if zone.role == Role::Low {
-                    let below = zone.below_apex(name.wire());
-                    if let Some(found) = self.steering.find(below) {
-                        return self.steered(zone, name, found, None, first);
-                    }
-                    if self.steering.is_above_names(below) {
-                        return self.no_data(zone, name, Has::default());
-                    }
+                if let Some(found) = self.steerable(zone, name) {
+                    return self.steered(zone, name, found, None, first);
+                }
+                if zone.role == Role::Low && self.steering.is_above_names(zone.below_apex(name.wire())) {
+                    return self.no_data(zone, name, Has::default());
                 }
                 let steering = &*self.steering;
                 let exists = |suffix: &[u8]| {
                     let below = zone.below_apex(suffix);
                     zone.role == Role::Low
-                        && (steering.find(below).is_some() || steering.is_above_names(below))
+                        && (steering.find(below).is_some_and(|found| found.wildcard.is_none())
+                            || steering.is_above_names(below))
                 };
                 match zone.wildcard(name, exists) {
                     // Random names below a wildcard count as one for rate limiting.
@@ -235,6 +228,14 @@ impl<S: Steering> Work<'_, '_, S> {
                 }
             }
         }
+    }
+
+    /// A steered name; not one that a wildcard makes beside what the file has.
+    fn steerable(&self, zone: &Zone, name: &Name) -> Option<Steerable> {
+        let steered = || self.steering.find(zone.below_apex(name.wire()));
+        let found = (zone.role == Role::Low).then(steered).flatten()?;
+        let is_hidden = |encloser| zone.is_below(name.wire(), encloser);
+        (!found.wildcard.is_some_and(is_hidden)).then_some(found)
     }
 
     /// What the file says at a name; `hash` is what rate limiting counts it by.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::dnssec::Signer;
 use crate::dns::codes::rtype;
-use crate::dns::name::{Name, Table};
+use crate::dns::name::{Name, Table, skip};
 
 /// Records of one owner and type (RFC 2181 section 5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +121,18 @@ impl Zone {
             self.nodes.contains_key(suffix) || exists(suffix)
         })?;
         self.nodes.get(name.wildcard(encloser).wire())
+    }
+
+    /// Whether the file has a name, or one above it below an encloser of so many octets beside the apex.
+    pub fn is_below(&self, name: &[u8], encloser: u8) -> bool {
+        let mut rest = name;
+        while rest.len() > self.apex.len() + usize::from(encloser) {
+            if self.nodes.contains_key(rest) {
+                return true;
+            }
+            rest = skip(rest, 1);
+        }
+        false
     }
 
     /// A name's labels below the apex, without the final 0.

@@ -172,11 +172,8 @@ fn no_number_of_a_report_or_a_rule_is_too_much() {
                 ..LoadReport::default()
             };
             wild(&mut report);
-            let steerable = crate::steer::Steerable {
-                service: crate::network::ServiceId(0),
-                content: 7,
-                wildcard: false,
-            };
+            let steerable =
+                crate::steer::Steerable { service: crate::network::ServiceId(0), content: 7, wildcard: None };
             let key = play.network.servers[server].key;
             play.watch.report(play.now, UNIX + play.now, Some(key), &report, |_| Some(steerable));
         }

@@ -29,6 +29,8 @@ pub struct Names {
     wildcards: HashMap<Box<[u8]>, ServiceId>,
     /// Names that exist because others are below them.
     above: HashSet<Box<[u8]>>,
+    /// Octets of the longest name: no closer encloser needs to be looked for.
+    longest: usize,
     /// Where services point to when all else fails, in wire format; empty for those that do not.
     aliases: Vec<Vec<u8>>,
     count: usize,
@@ -59,6 +61,7 @@ impl Names {
             });
             for host in &service.hosts {
                 let Some(labels) = wire_of(host) else { continue };
+                names.longest = names.longest.max(labels.len());
                 let mut rest = labels.as_slice();
                 while let Some(parent) = parent(rest).filter(|parent| !parent.is_empty()) {
                     names.above.insert(parent.into());
@@ -98,21 +101,47 @@ impl Names {
 
     pub fn find(&self, labels: &[u8]) -> Option<Steerable> {
         let content = content_of(labels);
-        if !self.slots.is_empty() {
-            let mask = self.slots.len() - 1;
-            let mut at = content as usize & mask;
-            while let Some(slot) = self.slots[at] {
-                if slot.content == content && self.name(slot) == labels {
-                    return Some(Steerable { service: slot.service, content, wildcard: false });
-                }
-                at = (at + 1) & mask;
-            }
+        if let Some(service) = self.own(labels, content) {
+            return Some(Steerable { service, content, wildcard: None });
         }
         if self.wildcards.is_empty() || self.above.contains(labels) {
             return None;
         }
-        let service = *self.wildcards.get(parent(labels)?)?;
-        Some(Steerable { service, content, wildcard: true })
+        // Names speak for what is below them only as far as the next that exists (RFC 4592 section 3.3.1).
+        let mut encloser = parent(labels)?;
+        while encloser.len() > self.longest {
+            encloser = parent(encloser)?;
+        }
+        loop {
+            if let Some(service) = self.wildcards.get(encloser) {
+                let wildcard = u8::try_from(encloser.len()).ok();
+                return Some(Steerable { service: *service, content, wildcard });
+            }
+            if self.exists(encloser) {
+                return None;
+            }
+            encloser = parent(encloser)?;
+        }
+    }
+
+    /// The service of a name that no wildcard made.
+    fn own(&self, labels: &[u8], content: u64) -> Option<ServiceId> {
+        let mask = self.slots.len().checked_sub(1)?;
+        let mut at = content as usize & mask;
+        while let Some(slot) = self.slots[at] {
+            if slot.content == content && self.name(slot) == labels {
+                return Some(slot.service);
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    fn exists(&self, labels: &[u8]) -> bool {
+        let is_wildcard = |below: &[u8]| self.wildcards.contains_key(below);
+        self.above.contains(labels)
+            || labels.strip_prefix(b"\x01*").is_some_and(is_wildcard)
+            || self.own(labels, content_of(labels)).is_some()
     }
 
     pub fn is_above(&self, labels: &[u8]) -> bool {
@@ -176,7 +205,14 @@ mod tests {
         assert_eq!(find("a2"), Some(1));
         assert_eq!(find("anything"), Some(1));
         assert_eq!(find("css.shop"), Some(1));
-        assert_eq!(find("x.y"), None);
+        // However many labels, as far as nothing between exists (RFC 4592 section 3.3.1).
+        assert_eq!(find("x.y"), Some(1));
+        assert_eq!(find("x.y.z.shop"), Some(1));
+        assert_eq!(find("x.img.shop"), None);
+        assert_eq!(find("x.a1"), None);
+        assert_eq!(find("*.shop"), Some(1));
+        assert_eq!(find("x.*.shop"), None);
+        assert_eq!(find(&format!("{}.shop", ["x"; 100].join("."))), Some(1));
         // It exists because of what is below, so no wildcard makes it up (RFC 4592 section 2.2.2).
         assert_eq!(find("shop"), None);
         assert!(names.is_above(b"\x04shop"));

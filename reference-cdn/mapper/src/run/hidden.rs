@@ -34,7 +34,8 @@ fn of_zone(zone: &Zone, names: &Names, network: &Network) -> Vec<String> {
             continue;
         }
         // What a wildcard of the map would make up gives way to the file.
-        let Some(steered) = names.find(zone.below_apex(owner)).filter(|steered| !steered.wildcard) else {
+        let Some(steered) = names.find(zone.below_apex(owner)).filter(|steered| steered.wildcard.is_none())
+        else {
             continue;
         };
         name.set(owner);

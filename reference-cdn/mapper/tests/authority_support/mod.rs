@@ -27,7 +27,7 @@ pub const PLAIN: &str = include_str!("plain.test.zone");
 
 /// Names below the steered zone: `a1` has two addresses of each family, by the first half of the client's IPv4 space or IPv6;
 /// `four` has no IPv6; `down` is an alias out of our zones, `back` one to `a1`, `moved` one to nothing; `deep.er` makes `er` an empty non-terminal;
-/// `*.wild` takes any label; `many` has eight addresses of each family.
+/// `*.wild` takes any labels; `many` has eight addresses of each family.
 pub struct World {
     v4: Vec<Ipv4Addr>,
     v6: Vec<Ipv6Addr>,
@@ -56,11 +56,14 @@ impl Steering for World {
     fn find(&self, labels: &[u8]) -> Option<Steerable> {
         let named = SERVICES.iter().position(|name| *name == labels);
         let service = named.or_else(|| {
-            let label = usize::from(*labels.first()?);
-            (labels.get(label + 1..)? == b"\x04wild").then_some(0)
+            let mut ends = (0..labels.len()).scan(0, |at, _| {
+                *at += 1 + usize::from(*labels.get(*at)?);
+                Some(*at)
+            });
+            ends.any(|end| labels.get(end..) == Some(b"\x04wild")).then_some(0)
         })?;
         let (service, content) = (ServiceId(service as u32), name::hash(labels));
-        Some(Steerable { service, content, wildcard: named.is_none() })
+        Some(Steerable { service, content, wildcard: named.is_none().then_some(5) })
     }
 
     fn is_above_names(&self, labels: &[u8]) -> bool {
