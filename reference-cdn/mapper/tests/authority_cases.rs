@@ -206,6 +206,8 @@ fn operations_types_and_classes() {
          plain.test SOA +opcode=5 +edns
          plain.test SOA +opcode=2
          plain.test SOA +opcode=15 +edns
+         plain.test SOA +opcode=15 +rd +cd +ad
+         plain.test SOA +opcode=5 +rd
          plain.test SOA +class=2
          plain.test SOA +class=255
          plain.test SOA +class=CH
@@ -291,5 +293,54 @@ fn a_steered_wildcard_gives_way_to_what_the_file_has() {
              x.ns1.wild.g.cdn.test A",
         );
         snapshot!("wildcards", answers);
+    }
+}
+
+/// RFC 8945 section 5.2: no key is known here, which is said without a signature; what is behind the record is malformed.
+#[test]
+fn signed_queries_are_told_that_their_key_is_not_known() {
+    const ANSWERED: [u8; 10] = [0, 0, 0, 0, 0x67, 0x89, 0xab, 0xcd, 1, 44];
+    let record = |owner: &[u8], more: &[u8]| {
+        let head = [&[0, 250, 0, 255, 0, 0, 0, 0, 0, 61][..], b"\x0bhmac-sha256\0", &ANSWERED[2..], &[0, 32]]
+            .concat();
+        [owner, &head, &[7; 32], &[0xab, 0xcd, 0, 0, 0, 0], more].concat()
+    };
+    let signed = |line: &str, records: &[&[u8]]| {
+        let mut asking = asking(line);
+        asking.query[11] += records.len() as u8;
+        asking.query.extend(records.concat());
+        let length = respond(&mut top(), &asking, NOW).unwrap();
+        (length[3] & 0xf, length)
+    };
+    let key: &[u8] = b"\x03key\x05plain\x04test\0";
+    let error = |owner: &[u8]| {
+        let data = [b"\x0bhmac-sha256\0", &ANSWERED[2..], &[0, 0, 0xab, 0xcd, 0, 17, 0, 0]].concat();
+        [owner, &[0, 250, 0, 255, 0, 0, 0, 0, 0, data.len() as u8], &data].concat()
+    };
+    for line in [
+        "plain.test SOA",
+        "plain.test AXFR +tcp",
+        "plain.test SOA +do +nsid",
+        "plain.test SOA +opcode=4",
+        "a.example A",
+    ] {
+        for owner in [key, b"\x03key\xc0\x0c"] {
+            let (rcode, response) = signed(line, &[&record(owner, b"")]);
+            assert_eq!(rcode, 9, "{line}");
+            assert!(response.ends_with(&error(owner)), "{line}: {response:?}");
+            assert_eq!(response[11], 1 + u8::from(line.contains("+do")), "{line}");
+            domain::base::Message::from_octets(&response)
+                .unwrap()
+                .additional()
+                .unwrap()
+                .for_each(|it| _ = it.unwrap());
+        }
+    }
+    // A name that ends where the answer has something else is not repeated.
+    let (rcode, response) =
+        signed("plain.test SOA", &[b"\x01x\0\0\x01\0\x01\0\0\0\0\0\0", &record(&[0xc0, 28], b"")]);
+    assert_eq!((rcode, response[11]), (9, 0));
+    for records in [&[&record(key, b"")[..], b"\x01x\0\0\x01\0\x01\0\0\0\0\0\0"][..], &[&record(key, b"x")]] {
+        assert_eq!(signed("plain.test SOA", records).0, 1);
     }
 }

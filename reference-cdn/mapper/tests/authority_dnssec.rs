@@ -191,6 +191,10 @@ fn each_signature_verifies() {
         g.cdn.test A
         g.cdn.test NSEC
         a1.g.cdn.test NSEC
+        down.g.cdn.test NSEC
+        nope.g.cdn.test NSEC
+        nope.g.cdn.test NSEC +co
+        nowhere.plain.test NSEC
         g.cdn.test DS
         cdn.test DNSKEY
         cdn.test CDS
@@ -496,6 +500,8 @@ const VALIDATED: &[(&str, &str, &str)] = &[
     ("www.cdn.test", "A", "192.0.2."),
     ("n0g.cdn.test", "A", "198.51.100."),
     ("n9g.cdn.test", "A", ""),
+    // What a name has is a record that can be asked for, and a name that is not there has one too.
+    ("nothing.g.cdn.test", "NSEC", "\\000.nothing.g.cdn.test"),
 ];
 
 const VALIDATED_PLAIN: &[(&str, &str, &str)] = &[
@@ -508,6 +514,7 @@ const VALIDATED_PLAIN: &[(&str, &str, &str)] = &[
     ("missing.plain.test", "A", ""),
     ("big.plain.test", "TXT", "0123456789"),
     ("_https._tcp.plain.test", "SRV", "443"),
+    ("missing.plain.test", "NSEC", "\\000.missing.plain.test"),
 ];
 
 /// The anchor in the form of delv and of unbound.

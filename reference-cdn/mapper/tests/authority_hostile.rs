@@ -36,6 +36,7 @@ const SEEDS: &[&str] = &[
     "plain.test ANY",
     "plain.test IXFR",
     "plain.test SOA +opcode=5",
+    "plain.test SOA +do +tsig",
     "version.bind TXT +class=CH",
     "elsewhere.example A +edns=1",
 ];
@@ -184,6 +185,8 @@ fn stricter_on_purpose(query: &[u8], fault: Fault) -> bool {
         Fault::Name => query[12..].iter().any(|octet| *octet >= 0xc0),
         // Subnets with bits beyond their prefix, cookies of no known length, a scope in a query (see `edns`): an option each.
         Fault::Option => true,
+        // They leave it to the application where it stands.
+        Fault::Tsig => true,
         Fault::Record => false,
     }
 }

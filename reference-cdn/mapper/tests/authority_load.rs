@@ -44,6 +44,7 @@ fn errors_name_the_place_and_the_way_out() {
         ("@ SOA ns admin 2 2 3 4 5", &Plan::Static),
         ("x SOA ns admin 2 2 3 4 5", &Plan::Static),
         ("x DNAME y", &Plan::Static),
+        ("x URI 10 1 \"https://example.net/\"", &Plan::Static),
         ("x DNSKEY 257 3 13 AAAA", &Plan::Static),
         ("x NSEC y A", &Plan::Static),
         ("x TYPE250 \\# 0", &Plan::Static),

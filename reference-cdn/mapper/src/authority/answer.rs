@@ -269,7 +269,8 @@ impl<S: Steering> Work<'_, '_, S> {
             }
             return Ok(Next::Done);
         }
-        if let Some(alias) = node.set(rtype::CNAME) {
+        // What a name has is a record of its own beside an alias too (RFC 4035 section 2.5).
+        if let Some(alias) = node.set(rtype::CNAME).filter(|_| !self.asks_for_denial(zone)) {
             if first {
                 self.answer.kind = rates::Kind::Positive(hash);
             }
@@ -310,7 +311,7 @@ impl<S: Steering> Work<'_, '_, S> {
     /// The name is there, but not with this type.
     pub fn no_data(&mut self, zone: &Zone, name: &Name, has: Has<'_>) -> Result<Next, Full> {
         // What the name has is itself a record, for those who ask for it.
-        if self.qtype == rtype::NSEC && zone.signer.is_some() {
+        if self.asks_for_denial(zone) {
             self.answer.outcome = Outcome::Positive;
             self.nsec(zone, Section::Answer, name.wire(), has, None)?;
             return Ok(Next::Done);
@@ -323,7 +324,19 @@ impl<S: Steering> Work<'_, '_, S> {
         Ok(Next::Done)
     }
 
+    /// The question is for an NSEC record, which each name of a signed zone has.
+    pub fn asks_for_denial(&self, zone: &Zone) -> bool {
+        self.qtype == rtype::NSEC && zone.signer.is_some()
+    }
+
     fn no_name(&mut self, zone: &Zone, name: &Name) -> Result<Next, Full> {
+        let missing = Some(rtype::NXNAME);
+        // The denial says that this type is there, so it cannot prove that it is not: validators take it as an answer alone.
+        if self.asks_for_denial(zone) && self.out.signer(zone).is_some() {
+            self.answer.outcome = Outcome::NoName;
+            self.nsec(zone, Section::Answer, name.wire(), Has::default(), missing)?;
+            return Ok(Next::Done);
+        }
         self.answer.outcome = Outcome::NoName;
         let compact = self.out.signer(zone).is_some();
         // Of a chain, the response code belongs to its last name (RFC 6604 section 3). A validator that does not know of compact denials
@@ -333,7 +346,6 @@ impl<S: Steering> Work<'_, '_, S> {
         }
         self.soa(zone)?;
         if compact {
-            let missing = Some(rtype::NXNAME);
             self.nsec(zone, Section::Authority, name.wire(), Has::default(), missing)?;
         }
         Ok(Next::Done)

@@ -89,13 +89,16 @@ fn room(settings: &Settings) -> usize {
 
 /// What comes before any zone is looked at; `None`, the question is for a zone.
 fn before_zones(query: &Query<'_>, cookie: Option<Standing>) -> Option<Answer> {
-    match query.opcode() {
-        opcode::QUERY => {}
-        opcode::NOTIFY | opcode::UPDATE => {
-            return Some(Answer::with_error(rcode::REFUSED, error::NOT_SUPPORTED));
-        }
-        // Whatever is in it: another operation may have another form (RFC 8906 section 3.1.4).
-        _ => return Some(Answer::bare(rcode::NOTIMP)),
+    let opcode = query.opcode();
+    // Whatever is in it: another operation may have another form (RFC 8906 section 3.1.4).
+    if !matches!(opcode, opcode::QUERY | opcode::NOTIFY | opcode::UPDATE) {
+        return Some(Answer::bare(rcode::NOTIMP));
+    }
+    if query.tsig.is_some() && query.fault.is_none() {
+        return Some(Answer::bare(rcode::NOTAUTH));
+    }
+    if opcode != opcode::QUERY {
+        return Some(Answer::with_error(rcode::REFUSED, error::NOT_SUPPORTED));
     }
     if query.fault.is_some() {
         return Some(Answer::bare(rcode::FORMERR));
@@ -184,10 +187,11 @@ fn client_of(query: &Query<'_>, resolver: IpAddr) -> Client {
 }
 
 /// Header flags of a response: what is copied from the query (RFC 1035 section 4.1.1, RFC 4035 section 3.1.6), and what is ours. Never
-/// RA and never AD.
+/// RA and never AD. RD and CD are a query's: what these bits are in another operation is not known here, so they are not repeated.
 fn flags_of(query: &Query<'_>, answer: &Answer) -> u16 {
     let authoritative = if answer.authoritative { flag::AA } else { 0 };
-    flag::QR | query.flags & (flag::OPCODE | flag::RD | flag::CD) | authoritative | answer.rcode & 0xf
+    let repeated = if query.opcode() == opcode::QUERY { flag::RD | flag::CD } else { 0 };
+    flag::QR | query.flags & (flag::OPCODE | repeated) | authoritative | answer.rcode & 0xf
 }
 
 /// What the query's cookie is worth, and the cookie of the response.
@@ -335,6 +339,9 @@ impl<S: Steering> Respond for Authority<S> {
         count(counters, &query, &answer, writer.is_truncated());
         if let Some(reply) = &reply {
             reply.write(&mut writer, answer.rcode, answer.scope, answer.error);
+        }
+        if let Some(tsig) = query.tsig.filter(|_| answer.rcode == rcode::NOTAUTH) {
+            tsig.refuse(&mut writer);
         }
         counters.response(asked.transport);
         Some(writer.finish(query.id, flags_of(&query, &answer)))

@@ -62,6 +62,7 @@ impl<S: Steering> Work<'_, '_, S> {
             // For denials alone.
             zone.signer.is_some() && self.steering.https(found).is_some()
         };
+        let denial = self.asks_for_denial(zone);
         let Choice { client, turn } = self.choice();
         match self.steering.steer(found, client, turn) {
             Steered::Addresses { v4, v6, ttl, scopes } => {
@@ -117,6 +118,14 @@ impl<S: Steering> Work<'_, '_, S> {
             Steered::Alias { scope, .. } if name.labels() == zone.labels => {
                 self.answer.scope = self.answer.scope.max(scope);
                 self.no_data(zone, name, Has { node, chosen: [None; 3], steered: true })
+            }
+            Steered::Alias { scope, .. } if denial => {
+                self.answer.scope = self.answer.scope.max(scope);
+                self.no_data(
+                    zone,
+                    name,
+                    Has { node, chosen: [Some(rtype::CNAME), None, None], steered: true },
+                )
             }
             Steered::Alias { target, ttl, scope } => {
                 self.answer.scope = self.answer.scope.max(scope);

@@ -4,6 +4,7 @@ pub mod codes;
 pub mod edns;
 pub mod name;
 pub mod query;
+pub mod tsig;
 pub mod writer;
 
 pub use edns::{Edns, Subnet};

@@ -3,6 +3,7 @@
 use super::codes::{flag, opcode, rtype};
 use super::edns::Edns;
 use super::name::{Name, pass};
+use super::tsig::Tsig;
 
 /// Octets before the question.
 pub const HEADER: usize = 12;
@@ -15,6 +16,7 @@ pub struct Query<'a> {
     /// None if there is none, or if the message is wrong before its end. Its name is where [`read`] was told to put it.
     pub question: Option<Question<'a>>,
     pub edns: Option<Edns<'a>>,
+    pub tsig: Option<Tsig<'a>>,
     /// The message is malformed, and why.
     pub fault: Option<Fault>,
 }
@@ -43,6 +45,8 @@ pub enum Fault {
     SecondOpt,
     /// An EDNS option that is malformed.
     Option,
+    /// A TSIG record that is malformed, or not the last one (RFC 8945 section 5.1).
+    Tsig,
     /// Octets after the last record.
     Trailing,
 }
@@ -66,7 +70,7 @@ pub fn read<'a>(message: &'a [u8], name: &mut Name) -> Option<Query<'a>> {
     if flags & flag::QR != 0 {
         return None;
     }
-    let mut query = Query { id, flags, question: None, edns: None, fault: None };
+    let mut query = Query { id, flags, question: None, edns: None, tsig: None, fault: None };
     query.fault = sections(message, name, &mut query).err();
     Some(query)
 }
@@ -103,7 +107,8 @@ fn sections<'a>(message: &'a [u8], name: &mut Name, query: &mut Query<'a>) -> Re
         }
         at = end;
     }
-    for _ in 0..additional {
+    let kept = at;
+    for more in (0..additional).rev() {
         let (owner_end, rtype, class, rdata, end) = record(message, at)?;
         if rtype == super::codes::rtype::OPT {
             if query.edns.is_some() || owner_end != at + 1 {
@@ -115,6 +120,10 @@ fn sections<'a>(message: &'a [u8], name: &mut Name, query: &mut Query<'a>) -> Re
             if edns.version == 0 && edns.read_options(rdata).is_none() {
                 return Err(Fault::Option);
             }
+        }
+        if rtype == super::codes::rtype::TSIG {
+            let tsig = Tsig::read(&message[at..owner_end], rdata, kept).filter(|_| more == 0);
+            query.tsig = Some(tsig.ok_or(Fault::Tsig)?);
         }
         at = end;
     }

@@ -330,6 +330,16 @@ impl<'b> Writer<'b> {
         self.counts[Section::Additional as usize] += 1;
     }
 
+    /// One more record behind the OPT record, in pieces, or nothing if there is no room.
+    pub fn last(&mut self, pieces: &[&[u8]]) {
+        let mark = self.mark();
+        if pieces.iter().try_for_each(|piece| self.put(piece)).is_ok() {
+            self.counts[Section::Additional as usize] += 1;
+        } else {
+            self.back_to(mark);
+        }
+    }
+
     /// The header, and the length of the whole.
     pub fn finish(self, id: u16, flags: u16) -> usize {
         let flags = if self.truncated { flags | flag::TC } else { flags };

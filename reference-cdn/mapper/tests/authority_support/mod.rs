@@ -166,7 +166,7 @@ pub fn asking(text: &str) -> Asking {
     let (owner, kind) = (words.next().unwrap(), words.next().unwrap());
     let (mut flags, mut class, mut from) = (0_u16, 1_u16, "192.0.2.53".parse().unwrap());
     let (mut transport, mut payload, mut version, mut edns_flags) = (Transport::Udp, 1232_u16, 0_u8, 0_u16);
-    let (mut edns, mut options) = (false, Vec::<u8>::new());
+    let (mut edns, mut tsig, mut options) = (false, false, Vec::<u8>::new());
     let mut option = |code: u16, data: &[u8]| {
         options.extend_from_slice(&code.to_be_bytes());
         options.extend_from_slice(&(data.len() as u16).to_be_bytes());
@@ -176,7 +176,18 @@ pub fn asking(text: &str) -> Asking {
         let (key, value) = word.split_once('=').unwrap_or((word, ""));
         edns |= !matches!(
             key,
-            "+tcp" | "+tls" | "+rd" | "+cd" | "+ad" | "+z" | "+aa" | "+ra" | "+opcode" | "+class" | "+from"
+            "+tcp"
+                | "+tls"
+                | "+rd"
+                | "+cd"
+                | "+ad"
+                | "+z"
+                | "+aa"
+                | "+ra"
+                | "+opcode"
+                | "+class"
+                | "+from"
+                | "+tsig"
         );
         match key {
             "+edns" => version = value.parse().unwrap_or(0),
@@ -203,6 +214,7 @@ pub fn asking(text: &str) -> Asking {
                 let known = &octets[..usize::from(source).div_ceil(8)];
                 option(8, &[&[0, family, source, 0], known].concat());
             }
+            "+tsig" => tsig = true,
             "+tcp" => transport = Transport::Tcp,
             "+tls" => transport = Transport::Tls,
             "+rd" => flags |= 0x0100,
@@ -218,7 +230,7 @@ pub fn asking(text: &str) -> Asking {
         }
     }
     let mut query = vec![0xab, 0xcd];
-    for word in [flags, 1, 0, 0, u16::from(edns)] {
+    for word in [flags, 1, 0, 0, u16::from(edns) + u16::from(tsig)] {
         query.extend_from_slice(&word.to_be_bytes());
     }
     for label in owner.split('.').filter(|label| !label.is_empty()) {
@@ -236,6 +248,13 @@ pub fn asking(text: &str) -> Asking {
         query.extend_from_slice(&edns_flags.to_be_bytes());
         query.extend_from_slice(&(options.len() as u16).to_be_bytes());
         query.extend_from_slice(&options);
+    }
+    if tsig {
+        // A key that nobody knows, with a MAC of four octets.
+        query.extend_from_slice(b"\x03key\0\0\xfa\0\xff\0\0\0\0\0\x21\x0bhmac-sha256\0");
+        query.extend_from_slice(&[
+            0, 0, 0x67, 0x89, 0xab, 0xcd, 1, 44, 0, 4, 7, 7, 7, 7, 0xab, 0xcd, 0, 0, 0, 0,
+        ]);
     }
     Asking { query, from, transport }
 }

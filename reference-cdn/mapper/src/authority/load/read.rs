@@ -113,6 +113,9 @@ fn syntax(error: &str, lines: usize) -> String {
         what if what.contains("bad symbol") => "; is a quoted string not closed?",
         what if what.contains("short buffer") => "; is a parenthesis not closed?",
         what if what.contains("end of entry") => "; a field of the record is missing",
+        what if what.contains("concrete data") => {
+            "; its fields are not known here, write them as octets: \\# LENGTH HEX (RFC 3597 section 5)"
+        }
         what if what.contains("different class") => "; only IN is served",
         _ => "",
     };
