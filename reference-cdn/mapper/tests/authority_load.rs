@@ -28,7 +28,7 @@ fn errors_name_the_place_and_the_way_out() {
     let mut text = String::new();
     for (records, plan) in [
         ("x A 192.0.2.999", &Plan::Static),
-        ("x 1h A 192.0.2.9", &Plan::Static),
+        ("x 1y A 192.0.2.9", &Plan::Static),
         ("x TXT \"open", &Plan::Static),
         ("x SOA a b ( 1 2", &Plan::Static),
         ("x TXT ( \"a\" ( \"b\" )", &Plan::Static),
@@ -119,6 +119,18 @@ fn strings_side_by_side() {
     let data = |owner: &[u8]| zone.nodes[owner].sets[0].records[0].to_vec();
     assert_eq!(data(b"\x01x\x01z\x04test\x00"), b"\x01a\x02b;");
     assert_eq!(data(b"\x01y\x01z\x04test\x00"), b"\x02a\"");
+}
+
+#[test]
+fn times_with_units() {
+    let text = "$TTL 1h30m\n@ SOA ns admin 1 ( 1d ; refresh\n 2h\n 4W 5m )\n@ NS ns\nns 2m A 192.0.2.1\n";
+    let zone = parse(text, Path::new("z.zone"), "z.test.", &Plan::Static).unwrap();
+    let node = &zone.nodes[&b"\x02ns\x01z\x04test\x00"[..]];
+    assert_eq!((zone.soa.ttl, node.sets[0].ttl, zone.negative_ttl), (5400, 120, 300));
+    let soa = &zone.soa.records[0];
+    let times: Vec<u32> =
+        soa[soa.len() - 16..].chunks(4).map(|four| u32::from_be_bytes(four.try_into().unwrap())).collect();
+    assert_eq!(times, [86_400, 7200, 2_419_200, 300]);
 }
 
 #[test]

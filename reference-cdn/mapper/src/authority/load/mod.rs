@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod read;
+mod units;
 
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,7 @@ use domain::base::name::ToName as _;
 use domain::base::rdata::ComposeRecordData as _;
 use domain::zonefile::inplace::{Entry, Zonefile};
 
-use super::LoadError;
+use super::{LoadError, units};
 use crate::dns::codes::class;
 
 /// Bounds: a file that goes beyond is refused rather than half served.
@@ -108,7 +108,7 @@ fn syntax(error: &str, lines: usize) -> String {
     let line = if column == 1 { line - 1 } else { line }.clamp(1, lines.max(1));
     let advice = match what {
         what if what.contains("rtype") || what.contains("decimal") => {
-            "; lifetimes and times are numbers of seconds, without a unit"
+            "; lifetimes and times are seconds, or numbers with units: 90, 1h30m, 2d, 1w"
         }
         what if what.contains("bad symbol") => "; is a quoted string not closed?",
         what if what.contains("short buffer") => "; is a parenthesis not closed?",
@@ -144,6 +144,7 @@ impl Files {
         let at = self.paths.len();
         self.paths.push(file.to_owned());
         let prepared = prepare(text).map_err(|(line, what)| wrong(line, what.into()))?;
+        let prepared = units::in_seconds(&prepared);
         let text = &prepared[..];
         let mut zonefile = Zonefile::with_capacity(text.len() + 1);
         zonefile.extend_from_slice(text);
