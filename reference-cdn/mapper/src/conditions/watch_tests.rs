@@ -367,3 +367,85 @@ fn while_nobody_tells_a_site_goes_on_shedding() {
     }
     assert!(last.sites[0].shifted >= shed, "{} after {shed}", last.sites[0].shifted);
 }
+
+/// Neither copies of names, nor shared content, nor clients elsewhere rest for ever on load that nobody tells of; also where a mapper
+/// begins with what one before it knew.
+#[test]
+fn what_rests_on_load_that_nobody_tells_of_any_more_is_given_back() {
+    let mut play = Play::new(&[4, 4]);
+    let steerable =
+        crate::steer::Steerable { service: crate::network::ServiceId(0), content: 7, wildcard: None };
+    let mut last = Conditions::default();
+    for _ in 0..60 {
+        for server in 0..8 {
+            let report = LoadReport {
+                server: play.network.server_names[server].clone(),
+                started: UNIX,
+                number: play.now,
+                sent: UNIX + play.now,
+                processor: [1000, 700, 700, 700].get(server).copied().unwrap_or(200),
+                names: vec![control::load_report::NameLoad { name: "a1".into(), share: 400 }],
+                ..LoadReport::default()
+            };
+            let key = play.network.servers[server].key;
+            play.watch.report(play.now, UNIX + play.now, Some(key), &report, |_| Some(steerable));
+        }
+        last = play.watch.step(play.now, &play.network, &play.rules);
+        play.now += 1000;
+    }
+    let rests = |now: &Conditions| {
+        (now.sites[0].shifted, now.hot.len(), now.servers.iter().filter(|server| server.spread > 0).count())
+    };
+    let before = rests(&last);
+    assert!(before.0 > 0 && before.1 > 0 && before.2 > 0, "{before:?}");
+    let mut resumed = Play::new(&[4, 4]);
+    resumed.watch.resume(resumed.now, &resumed.network, &last);
+    for mut play in [play, resumed] {
+        // Probes find all of them well: they are named, and blind is who hears nobody.
+        let keys: Vec<u64> = play.network.servers.iter().map(|server| server.key).collect();
+        let (mut before, mut given) = (before, Vec::new());
+        for second in 0..1200 {
+            if second % 10 == 0 {
+                for key in &keys {
+                    play.watch.probe(play.now, *key, 0, true, &play.rules);
+                }
+            }
+            let now = play.second([], 0);
+            if second < 10 {
+                before = rests(&now);
+            } else if second < 500 {
+                assert_eq!(rests(&now), before, "second {second}");
+            }
+            if given.last() != Some(&now.sites[0].shifted) {
+                given.push(now.sites[0].shifted);
+            }
+            last = now;
+        }
+        assert_eq!(rests(&last), (0, 0, 0), "{:?}", last.servers);
+        assert!(given.len() > 2, "all at once: {given:?}");
+        assert!(last.servers.iter().all(|now| *now == ServerNow::default()));
+    }
+}
+
+/// Where others are heard, that takes minutes.
+#[test]
+fn a_site_that_nobody_tells_of_beside_others_takes_its_clients_back_sooner() {
+    let mut play = Play::new(&[4, 4]);
+    for _ in 0..30 {
+        (4..8).for_each(|server| _ = play.report(server, 200, |_| ()));
+        play.second(0..4, 960);
+    }
+    let (mut shed, mut over) = (0, None);
+    for second in 0..600 {
+        for server in 0..4 {
+            play.watch.probe(play.now, play.network.servers[server].key, 0, true, &play.rules);
+        }
+        let now = play.second(4..8, 200).sites[0].shifted;
+        shed = if second < 10 { now } else { shed };
+        assert!(shed > 0 && (second > 170 || now == shed), "second {second}: {now} of {shed}");
+        if now == 0 {
+            over = over.or(Some(second));
+        }
+    }
+    assert!(over.is_some_and(|second| second < 420), "{over:?}");
+}

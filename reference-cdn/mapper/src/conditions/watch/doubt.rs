@@ -44,8 +44,7 @@ impl Watch {
         let scattered = many(silent_others, others);
         let since = scattered.then(|| self.scattered.unwrap_or(now));
         self.scattered = since;
-        let patience = rules.lifetime.saturating_mul(rules.patience.into());
-        self.blind = cut_off || since.is_some_and(|since| now.saturating_sub(since) < patience);
+        self.blind = cut_off || since.is_some_and(|since| now.saturating_sub(since) < rules.patience());
         if self.blind {
             self.trusting = now.saturating_add(rules.silent);
         }

@@ -9,6 +9,7 @@ mod probes;
 mod sharing;
 mod shift;
 mod standing;
+mod untold;
 mod watched;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,6 +18,7 @@ use control::load_report::{LoadReport, NameLoad};
 use probes::Probes;
 use sharing::Copies;
 use shift::Shift;
+use untold::Untold;
 use watched::{Last, MOST_MISSING, Watched, quiet};
 
 use super::servers::{ByHash, Servers};
@@ -50,6 +52,8 @@ pub struct Watch {
     servers: Servers<Watched>,
     sites: BTreeMap<String, Shift>,
     hot: BTreeMap<(u64, u64), Copies>,
+    /// Sites of whose load nobody tells.
+    untold: HashMap<String, Untold>,
     /// Of sites' low-level name servers, by the site's name.
     names: HashMap<String, Probes>,
     blind: bool,
@@ -185,6 +189,7 @@ impl Watch {
         self.servers.retain(|key, _| servers.contains(&key));
         let sites: HashSet<&str> = network.sites.iter().map(|site| site.name.as_str()).collect();
         self.sites.retain(|site, _| sites.contains(site.as_str()));
+        self.untold.retain(|site, _| sites.contains(site.as_str()));
         self.names.retain(|site, _| sites.contains(site.as_str()));
         let keys: HashSet<u64> = sites.iter().map(|site| crate::map::content_of(site.as_bytes())).collect();
         self.hot.retain(|(site, _), _| keys.contains(site));
@@ -200,11 +205,12 @@ impl Watch {
         self.servers.arrange(network);
         self.notice_silence(now, network, rules);
         self.notice_probes(now, network, rules);
+        self.notice_untold(now, network, rules);
         let mut demands = ByHash::default();
         let mut conditions = Conditions::calm(network);
         for (at, site) in network.sites.iter().enumerate() {
             let id = SiteId(u32::try_from(at).unwrap_or(u32::MAX));
-            self.step_standing(now, network, site.servers.clone(), rules);
+            self.step_standing(now, network, id, rules);
             let hot = self.step_names(now, network, id, &mut demands, rules);
             self.step_spread(now, network, id, &hot, rules);
             conditions.hot.extend(hot);
