@@ -449,3 +449,59 @@ fn a_site_that_nobody_tells_of_beside_others_takes_its_clients_back_sooner() {
     }
     assert!(over.is_some_and(|second| second < 420), "{over:?}");
 }
+
+/// Silence of one server, or of the only site that reports, is no fault of the reports; and who is well without them is not waited for
+/// for ever.
+#[test]
+fn few_that_reported_once_are_no_outage_of_reports() {
+    for (sites, reporting) in [(vec![1, 1], 0..1), (vec![3, 3], 0..1), (vec![3, 3], 0..3)] {
+        let mut play = Play::new(&sites);
+        let keys: Vec<u64> = play.network.servers.iter().map(|server| server.key).collect();
+        for second in 0..300 {
+            keys.iter().for_each(|key| play.watch.probe(play.now, *key, 0, true, &play.rules));
+            let conditions = play.second(if second < 2 { reporting.clone() } else { 0..0 }, 300);
+            assert!(!play.watch.is_blind(), "{sites:?} {reporting:?} second {second}");
+            assert!(conditions.servers.iter().all(|now| now.standing == Standing::Serving));
+        }
+        // Without probes they have failed, since others are left.
+        for key in keys {
+            play.watch.unprobe(key, 0);
+        }
+        let last = play.second([], 0);
+        let failed = last.servers.iter().filter(|now| now.standing == Standing::Failed).count();
+        assert_eq!((failed, play.watch.is_blind()), (reporting.len(), false));
+    }
+    // Where nobody else is left to be named, it stays.
+    let mut play = Play::new(&[1, 1]);
+    play.watch.withdraw(play.network.servers[0].key, true);
+    play.second(1..2, 300);
+    for _ in 0..60 {
+        assert_eq!(play.second([], 0).servers[1].standing, Standing::Serving);
+    }
+    assert!(play.watch.is_blind());
+}
+
+#[test]
+fn reports_that_nobody_sends_any_more_are_not_waited_for_for_ever() {
+    let mut play = Play::new(&[2, 2]);
+    let keys: Vec<u64> = play.network.servers.iter().map(|server| server.key).collect();
+    let mut blind = Vec::new();
+    for second in 0..900 {
+        keys.iter().for_each(|key| play.watch.probe(play.now, *key, 0, true, &play.rules));
+        let conditions = play.second(if second < 10 { 0..4 } else { 0..0 }, 300);
+        assert!(conditions.servers.iter().all(|now| now.standing == Standing::Serving));
+        blind.push(play.watch.is_blind());
+    }
+    assert!(blind[60] && blind[500] && !blind[899], "{:?}", blind.iter().rposition(|blind| *blind));
+    // One that fails its probes is out after as many as ever.
+    for failing in 0..play.rules.probes {
+        play.watch.probe(play.now, keys[0], 0, false, &play.rules);
+        let standing = play.second([], 0).servers[0].standing;
+        assert_eq!(standing == Standing::Failed, failing + 1 == play.rules.probes);
+    }
+    // When they are sent again they count again.
+    for second in 0..60 {
+        play.second(if second < 30 { 0..4 } else { 0..0 }, 300);
+    }
+    assert!(play.watch.is_blind());
+}

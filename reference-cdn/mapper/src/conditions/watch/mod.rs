@@ -102,7 +102,7 @@ impl Watch {
                 watched.loss = ((u32::from(watched.loss) * 15 + lost) / 16) as u16;
             }
         }
-        (watched.excused, watched.unheard) = (false, false);
+        (watched.excused, watched.unheard, watched.unexpected) = (false, false, false);
         let load = u32::from(report.load());
         // Up quickly, down over some reports: what is too much hurts at once.
         watched.load = match &watched.last {

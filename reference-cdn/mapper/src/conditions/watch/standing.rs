@@ -83,7 +83,7 @@ impl Watch {
         let (mut load, mut capacity) = (0_u64, 0_u64);
         let known = &network.servers[servers.start as usize..servers.end as usize];
         for (watched, server) in self.servers.of(servers).iter().zip(known) {
-            if watched.last.is_some() && !watched.is_silent(now, rules) {
+            if watched.tells(now, rules) {
                 let able = !watched.withdrawn && !watched.stops() && !watched.failed(now, rules);
                 let was_able = now.saturating_sub(watched.since) < rules.lifetime.saturating_mul(2);
                 if able || was_able {
