@@ -505,3 +505,45 @@ fn reports_that_nobody_sends_any_more_are_not_waited_for_for_ever() {
     }
     assert!(play.watch.is_blind());
 }
+
+#[test]
+fn a_farewell_is_no_order_of_an_operator_and_ends_when_one_restores_the_server() {
+    let mut play = Play::new(&[4]);
+    let key = play.network.servers[0].key;
+    play.second(0..4, 300);
+    let stops = |report: &mut LoadReport| report.state = control::load_report::State::Stops;
+    assert_eq!(play.report(0, 300, stops), Taken::Taken);
+    for _ in 0..200 {
+        assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Leaving);
+    }
+    // Both at once.
+    play.watch.withdraw(key, true);
+    assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Withdrawn);
+    play.watch.withdraw(key, false);
+    for _ in 0..100 {
+        assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Serving);
+    }
+    // It says so again.
+    assert_eq!(play.report(0, 300, stops), Taken::Taken);
+    assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Leaving);
+    assert_eq!(play.report(0, 300, |_| ()), Taken::Taken);
+    assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Serving);
+}
+
+/// One that stops serves until it is gone, and is not named again meanwhile; one that went on after all, without reports, is.
+#[test]
+fn a_farewell_ends_when_probes_find_the_server_well_long_after() {
+    for (serves, standing) in [(25, Standing::Leaving), (1000, Standing::Serving)] {
+        let mut play = Play::new(&[4]);
+        let (key, rules) = (play.network.servers[0].key, play.rules);
+        play.second(0..4, 300);
+        play.report(0, 300, |report| report.state = control::load_report::State::Stops);
+        for second in 0..300 {
+            if second % 5 == 0 {
+                play.watch.probe(play.now, key, 0, second < serves, &rules);
+            }
+            let now = play.second(1..4, 300).servers[0].standing;
+            assert_eq!(now, if second < 60 { Standing::Leaving } else { standing }, "second {second}");
+        }
+    }
+}

@@ -251,6 +251,7 @@ pub fn standing(standing: Standing) -> &'static str {
         Standing::Overloaded => "overloaded",
         Standing::Failed => "failed",
         Standing::Withdrawn => "withdrawn",
+        Standing::Leaving => "leaving",
     }
 }
 

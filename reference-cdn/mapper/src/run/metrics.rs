@@ -28,6 +28,7 @@ pub(super) fn text(shared: &Shared) -> String {
         ("overloaded", status.overloaded),
         ("failed", status.failed),
         ("withdrawn", status.withdrawn),
+        ("leaving", status.leaving),
     ];
     let of = |key: &str, values: &[(&str, usize)]| -> Vec<(String, u64)> {
         values.iter().map(|(name, value)| (format!("{{{key}=\"{name}\"}}"), *value as u64)).collect()

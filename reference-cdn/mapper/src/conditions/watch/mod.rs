@@ -154,11 +154,14 @@ impl Watch {
         self.names.remove(site);
     }
 
-    /// An operator takes a server out, or back in: then it is well, until something else is heard.
+    /// An operator takes a server out, or back in: then it is well, until something else is heard. That ends a farewell too, and silence.
     pub fn withdraw(&mut self, key: u64, withdrawn: bool) {
         let watched = self.servers.entry(key);
         watched.withdrawn = withdrawn;
-        watched.unheard &= withdrawn;
+        if !withdrawn {
+            watched.unheard = false;
+            watched.expect_nothing();
+        }
     }
 
     /// Takes up what an earlier mapper knew. Who could not be named then can be when it is heard of.
@@ -166,7 +169,8 @@ impl Watch {
         for (server, known) in network.servers.iter().zip(&conditions.servers) {
             if *known != ServerNow::default() {
                 let watched = self.servers.entry(server.key);
-                watched.unheard = matches!(known.standing, Standing::Failed | Standing::Withdrawn);
+                watched.unheard =
+                    matches!(known.standing, Standing::Failed | Standing::Withdrawn | Standing::Leaving);
                 (watched.now, watched.since) = (*known, now);
                 (watched.spread_since, watched.pressed) = (now, now);
             }

@@ -29,8 +29,11 @@ impl Watch {
             }
             watched.now.busy = watched.load >= if watched.now.busy { first_leave } else { first };
             let was = watched.now.standing;
-            let next = if watched.withdrawn || watched.stops() {
+            watched.end_farewell(now, rules);
+            let next = if watched.withdrawn {
                 Standing::Withdrawn
+            } else if watched.stops() {
+                Standing::Leaving
             } else if watched.failed(now, rules) {
                 Standing::Failed
             } else {

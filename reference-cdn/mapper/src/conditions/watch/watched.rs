@@ -66,6 +66,21 @@ impl Watched {
         self.last.as_ref().is_some_and(|last| last.state == State::Stops)
     }
 
+    /// A farewell is over when all probes find the server well that long after it was last said: one that stops would be gone.
+    pub(super) fn end_farewell(&mut self, now: u64, rules: &Rules) {
+        if !self.stops() {
+            return;
+        }
+        let over = self.last.as_ref().map_or(now, |last| last.at.saturating_add(rules.patience()));
+        let mut asked = self.probes.iter().filter(|probes| probes.row > 0).peekable();
+        let well = |probes: &Probes| {
+            probes.reach(now, rules) && !probes.failed && probes.row >= rules.probes && probes.at >= over
+        };
+        if asked.peek().is_some() && asked.all(well) {
+            self.expect_nothing();
+        }
+    }
+
     /// What was said of the load long ago says nothing of now: a server that only probes reach would stay out for ever.
     pub(super) fn forget_load(&mut self, now: u64, rules: &Rules) {
         let long = rules.silent.saturating_add(rules.lifetime);

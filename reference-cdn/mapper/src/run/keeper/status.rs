@@ -26,6 +26,8 @@ pub struct Status {
     pub overloaded: usize,
     pub failed: usize,
     pub withdrawn: usize,
+    /// Servers that said that they are about to stop.
+    pub leaving: usize,
     /// Names that more servers carry than they must.
     pub hot: usize,
     /// Sites that give clients away.
@@ -73,7 +75,9 @@ impl Keeper {
         status.overloaded = count(Standing::Overloaded);
         status.failed = count(Standing::Failed);
         status.withdrawn = count(Standing::Withdrawn);
-        status.serving = network.servers.len() - status.overloaded - status.failed - status.withdrawn;
+        status.leaving = count(Standing::Leaving);
+        status.serving =
+            network.servers.len() - status.overloaded - status.failed - status.withdrawn - status.leaving;
         status.busy = conditions.servers.iter().filter(|now| now.busy).count();
         status.hot = conditions.hot.len();
         status.shedding = conditions.sites.iter().filter(|now| now.shifted > 0).count();

@@ -398,3 +398,26 @@ fn threads_that_are_gone_are_told_to_operators() {
     keeper.note_threads(2);
     assert_eq!(told(&keeper), 2);
 }
+
+#[test]
+fn a_farewell_is_told_apart_from_what_operators_order() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    let sent = UNIX + play.clock.load(Ordering::Relaxed);
+    let state = control::load_report::State::Stops;
+    let farewell =
+        LoadReport { server: "ams-1".into(), started: 1, number: 1, sent, state, ..LoadReport::default() };
+    keeper.carry_out(Order::Reports(vec![farewell]));
+    let map = keeper.next(true).unwrap();
+    let status = keeper.status();
+    assert_eq!((status.serving, status.leaving, status.withdrawn), (2, 1, 0));
+    let name = map.names().find(b"\x03www").unwrap();
+    let told = crate::decide::explain::explain(&map, "www", name, [10, 1, 0, 1].into()).to_text();
+    assert!(told.contains("leaving"), "{told}");
+    // Kept in the map as it is.
+    assert_eq!(play.in_force().conditions, map.conditions);
+    keeper.watch.withdraw(keeper.by_name["ams-1"], false);
+    keeper.next(true);
+    assert_eq!((keeper.status().serving, keeper.status().leaving), (3, 0));
+}
