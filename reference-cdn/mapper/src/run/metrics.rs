@@ -57,7 +57,7 @@ pub(super) fn text(shared: &Shared) -> String {
     metric(
         "map_trouble",
         "gauge",
-        "1 while maps cannot be read or published, or who is withdrawn not be kept.",
+        "1 while maps cannot be read or published, who is withdrawn cannot be kept, or a service has no server that is well.",
         &plain(status.trouble.is_some().into()),
     );
     metric(

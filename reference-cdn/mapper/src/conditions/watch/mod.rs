@@ -23,7 +23,7 @@ use watched::{Last, MOST_MISSING, Watched, quiet};
 
 use super::servers::{ByHash, Servers};
 use super::{Conditions, Rules, ServerNow, Standing};
-use crate::network::{Network, SiteId};
+use crate::network::{Network, ServerId, SiteId};
 use crate::steer::Steerable;
 
 /// What became of a report.
@@ -36,6 +36,16 @@ pub enum Taken {
     Old,
     /// Its sender's clock and ours differ too much.
     Clock,
+}
+
+/// Why a server has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// It reported, and does so no more.
+    Silent,
+    Probes,
+    /// It was not to be named when an earlier mapper ended, and was not heard of since.
+    Unheard,
 }
 
 /// How far a sender's clock may be off, in milliseconds.
@@ -202,6 +212,40 @@ impl Watch {
     /// Whether so many servers are silent at once, or fail their probes while they say they are well, that it is not believed.
     pub fn is_blind(&self) -> bool {
         self.blind || self.doubting
+    }
+
+    /// Whether so many servers are silent at once that it is not believed.
+    pub fn doubts_silence(&self) -> bool {
+        self.blind
+    }
+
+    /// Whether so many fail their probes that say they are well that it is not believed.
+    pub fn doubts_probes(&self) -> bool {
+        self.doubting
+    }
+
+    /// Why a server of the network that was stepped last has failed.
+    pub fn failure(&self, server: ServerId) -> Failure {
+        let failure = |watched: &Watched| {
+            if watched.probes.iter().any(|probes| probes.failed) {
+                Failure::Probes
+            } else if watched.unheard {
+                Failure::Unheard
+            } else {
+                Failure::Silent
+            }
+        };
+        self.servers.of(server.0..server.0.saturating_add(1)).first().map_or(Failure::Silent, failure)
+    }
+
+    /// How loaded a site was when that was last told, in thousandths of what it can do, if it gives clients away.
+    pub fn shedding_for(&self, site: &str) -> Option<u64> {
+        self.sites.get(site).map(|shift| shift.used)
+    }
+
+    /// Whether nobody tells how loaded a site is.
+    pub fn is_untold(&self, site: &str) -> bool {
+        self.untold.contains_key(site)
     }
 
     /// What follows for answers from now on.

@@ -27,6 +27,8 @@ pub(super) struct Shift {
     /// When it last took clients back, and how often in a row that was too early.
     taken_back: Option<u64>,
     relapses: u32,
+    /// What was last told that there is to do.
+    pub(super) used: u64,
 }
 
 impl Shift {
@@ -172,6 +174,7 @@ impl Watch {
                     conditions.sites[at].shifted = shift.shifted;
                     continue;
                 }
+                shift.used = loads[at].used;
                 let all = clients.relief.iter().map(|site| loads[site.0 as usize]).chain([loads[at]]);
                 let mean = mean(all);
                 // What little is left is mostly not of these clients.
