@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{Keeper, Source, tell};
 use crate::conditions::{Conditions, Failure, PARTS, Standing};
-use crate::map::Map;
+use crate::map::{Epoch, Map};
 use crate::network::{Features, Network, ServerId};
 
 /// Names in one line; of more there is a count.
@@ -13,6 +13,8 @@ const MOST_NAMED: usize = 5;
 /// What was told before.
 #[derive(Debug, Default)]
 pub(super) struct Known {
+    /// The map that was looked at last.
+    map: Option<Epoch>,
     /// Servers that are not named, by key.
     out: HashMap<u64, Standing>,
     /// Sites that give clients away.
@@ -52,11 +54,14 @@ impl Keeper {
     /// only what takes an operator.
     pub(super) fn tell_changes(&mut self) {
         let Some(map) = self.map.clone() else { return };
-        tell(
-            &mut self.known.unserved,
-            unserved(&map),
-            "there are servers that are well again, for all services",
-        );
+        let same = self.known.map.replace(map.epoch) == Some(map.epoch);
+        if !same {
+            tell(
+                &mut self.known.unserved,
+                unserved(&map),
+                "there are servers that are well again, for all services",
+            );
+        }
         if !matches!(self.source, Source::Inputs { .. }) {
             return;
         }
@@ -69,7 +74,9 @@ impl Keeper {
                 .into()
         });
         tell(&mut self.known.probes, probes, "probes that fail are believed again");
-        self.changes(&map.network, &map.conditions).iter().for_each(Line::log);
+        if !same {
+            self.changes(&map.network, &map.conditions).iter().for_each(Line::log);
+        }
     }
 
     /// What changed since the last time.
