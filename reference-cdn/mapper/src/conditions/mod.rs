@@ -7,7 +7,7 @@ mod watch;
 mod watch_tests;
 
 pub use rules::{Rules, RulesError};
-pub use watch::{Failure, Taken, Watch};
+pub use watch::{Failure, Taken, Unrelieved, Watch};
 
 use crate::network::{Network, ServerId, SiteId};
 

@@ -19,10 +19,10 @@ use serde::Serialize;
 pub use page::page;
 pub use scenario::{Event, Scenario, What};
 
-use crate::conditions::{Conditions, Rules, Standing, Watch};
+use crate::conditions::{Conditions, Rules, Standing, Unrelieved, Watch};
 use crate::decide::mix;
 use crate::map::{Epoch, Map, Published, Steerer, wire_of};
-use crate::network::{Network, ServerId};
+use crate::network::{Network, ServerId, SiteId};
 use crate::steer::{Client, Steerable, Steered, Steering};
 
 /// What happened, second by second.
@@ -47,6 +47,38 @@ pub struct Outcome {
     pub events: Vec<Happened>,
     /// Longest time without a break that any server was above the second threshold while it was up; none if none ever was.
     pub longest_over: Option<Over>,
+    /// Sites with a server above the second threshold, past the first as a whole, that could give no client away: for how many seconds,
+    /// and why; the longest first.
+    pub unrelieved: Vec<NotRelieved>,
+}
+
+/// For how long nobody took clients of a loaded site.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotRelieved {
+    pub site: String,
+    pub seconds: u64,
+    pub why: &'static str,
+}
+
+impl NotRelieved {
+    fn of(network: &Network, counts: BTreeMap<(SiteId, Unrelieved), u64>) -> Vec<Self> {
+        let mut list: Vec<Self> = counts
+            .into_iter()
+            .map(|((site, why), seconds)| Self {
+                site: network.sites[site.0 as usize].name.clone(),
+                seconds,
+                why: match why {
+                    Unrelieved::NobodyNear => "no other site is near enough to its clients",
+                    Unrelieved::LoadedToo => "the sites near enough have nearly as much to do",
+                    Unrelieved::NobodyGoes => {
+                        "of the clients that it gives away, none has another site that is near enough and takes them"
+                    }
+                },
+            })
+            .collect();
+        list.sort_by_key(|one| std::cmp::Reverse(one.seconds));
+        list
+    }
 }
 
 /// An event, in words.
@@ -137,6 +169,7 @@ pub fn simulate(scenario: &Scenario, mut progress: impl FnMut(u64)) -> Outcome {
     let weights: u64 = resolvers.iter().map(|resolver| resolver.weight).sum::<u64>().max(1);
     let mut outcome = Outcome::new(&network, rules, scenario);
     let mut over = vec![0_u64; network.servers.len()];
+    let mut unrelieved = BTreeMap::new();
     for second in 0..scenario.seconds {
         let world = World::at(scenario, second);
         let mut carried: Vec<BTreeMap<usize, u64>> = vec![BTreeMap::new(); network.servers.len()];
@@ -212,11 +245,20 @@ pub fn simulate(scenario: &Scenario, mut progress: impl FnMut(u64)) -> Outcome {
             watch.report(now, now, Some(server.key), &report, |name| of_name.get(name).copied());
         }
         let conditions = watch.step(now, &network, rules);
+        for (site, why) in watch.unrelieved() {
+            let servers = &network.sites[site.0 as usize].servers;
+            let over = |load: &u32| *load > u32::from(rules.second);
+            if !loads[servers.start as usize..servers.end as usize].iter().any(over) {
+                continue;
+            }
+            *unrelieved.entry((*site, *why)).or_default() += 1;
+        }
         outcome.note(&network, &world, loads, &conditions, lost / 1000, unanswered / 1000, &mut over, rules);
         published.publish(Arc::new(published.current().next(Epoch(second + 2), conditions)));
         steerer.refresh();
         progress(second);
     }
+    outcome.unrelieved = NotRelieved::of(&network, unrelieved);
     outcome
 }
 
@@ -253,6 +295,7 @@ impl Outcome {
             },
             events: scenario.events.iter().map(|event| Happened::in_time(event, scenario.seconds)).collect(),
             longest_over: None,
+            unrelieved: Vec::new(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Happened, Outcome, Over};
+use super::{Happened, NotRelieved, Outcome, Over};
 
 /// A picture is so many units wide and high, whatever the size at which it is shown.
 const SIDE: u64 = 1000;
@@ -279,6 +279,9 @@ impl Outcome {
             requests(&self.lost),
             requests(&self.unanswered)
         );
+        for NotRelieved { site, seconds, why } in self.unrelieved.iter().take(NAMED) {
+            let _ = writeln!(text, "not relieved      site {site}, over for {seconds} s: {why}");
+        }
         text += &match wrong {
             None => "holds\n".to_owned(),
             Some(wrong) => format!("does not hold: {wrong}\n"),
@@ -341,6 +344,7 @@ mod tests {
             .map(|(from, to, what)| Happened { from, to, what: what.into() })
             .into(),
             longest_over: None,
+            unrelieved: Vec::new(),
         }
     }
 

@@ -203,3 +203,25 @@ fn numbers_that_do_not_fit_are_refused() {
     assert!(read(1_000_000_001, 1).unwrap_err()[0].to_string().contains("requests"));
     assert!(read(1, i64::MAX as u64).unwrap_err()[0].to_string().contains("factor"));
 }
+
+/// A site that nobody relieves: who plays it is told why.
+#[test]
+fn a_loaded_site_that_nobody_relieves_says_why() {
+    let surge = "seconds = 300\nrequests = 3000\nzipf = 0\nrequests-of-capacity = 1000\nresolvers = 256\n[[event]]\nat = 100\nwhat = { surge = { names = \"*\", factor = 3, near = \"site0\" } }\n";
+    let mut network = sample::network(&[3, 3]);
+    network.services[0].hosts = (0..20).map(|at| format!("a{at}")).collect();
+    let mut far = network.clone();
+    for ranked in far.units.ranked.iter_mut().filter(|ranked| ranked.score > 10_000) {
+        ranked.score = 200_000;
+    }
+    let play = |network| simulate(&Scenario::read("surge.toml", surge, network).unwrap(), |_| {});
+    assert_eq!(play(network).unrelieved, Vec::new());
+    let outcome = play(far);
+    let [one] = outcome.unrelieved.as_slice() else { panic!("{:?}", outcome.unrelieved) };
+    assert!(one.site == "site0" && one.seconds > 150, "{one:?}");
+    let text = outcome.to_text(None);
+    assert!(
+        text.contains("not relieved      site site0, over for") && text.contains("near enough"),
+        "{text}"
+    );
+}

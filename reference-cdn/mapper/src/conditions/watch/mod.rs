@@ -18,6 +18,7 @@ use control::load_report::{LoadReport, NameLoad};
 use probes::Probes;
 use sharing::Copies;
 use shift::Shift;
+pub use shift::Unrelieved;
 use untold::Untold;
 use watched::{Last, MOST_MISSING, Watched, quiet};
 
@@ -64,6 +65,8 @@ pub struct Watch {
     hot: BTreeMap<(u64, u64), Copies>,
     /// Sites of whose load nobody tells.
     untold: HashMap<String, Untold>,
+    /// Sites that were loaded in the last step and that nobody relieves.
+    unrelieved: BTreeMap<SiteId, Unrelieved>,
     /// Of sites' low-level name servers, by the site's name.
     names: HashMap<String, Probes>,
     blind: bool,
@@ -241,6 +244,11 @@ impl Watch {
     /// How loaded a site was when that was last told, in thousandths of what it can do, if it gives clients away.
     pub fn shedding_for(&self, site: &str) -> Option<u64> {
         self.sites.get(site).map(|shift| shift.used)
+    }
+
+    /// Sites of the network that was stepped last which are loaded as a whole and keep all their clients, and why.
+    pub fn unrelieved(&self) -> &BTreeMap<SiteId, Unrelieved> {
+        &self.unrelieved
     }
 
     /// Whether nobody tells how loaded a site is.

@@ -102,6 +102,17 @@ impl Shift {
     }
 }
 
+/// Why a site that is loaded past the first threshold as a whole keeps all of its clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unrelieved {
+    /// No other site is near enough to any of its clients.
+    NobodyNear,
+    /// Those that are have nearly as much to do.
+    LoadedToo,
+    /// It gives some away, and none of these has another site that is near enough and takes them.
+    NobodyGoes,
+}
+
 /// What a site has to do, in thousandths of what it can.
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
@@ -151,6 +162,7 @@ impl Watch {
         conditions: &mut Conditions,
         rules: &Rules,
     ) {
+        self.unrelieved.clear();
         for (site, next) in network.sites.iter().zip(&mut conditions.sites) {
             next.shifted = self.sites.get(&site.name).map_or(0, |shift| shift.shifted);
         }
@@ -185,6 +197,18 @@ impl Watch {
                 let parts = u64::from(PARTS);
                 let needed = if whole <= begins { 0 } else { parts - goal * parts / whole };
                 let needed = u8::try_from(needed).unwrap_or(PARTS).min(PARTS - 1);
+                if share == WHOLE && loads[at].used > first {
+                    let why = if clients.relief.is_empty() {
+                        Some(Unrelieved::NobodyNear)
+                    } else if needed == 0 {
+                        Some(Unrelieved::LoadedToo)
+                    } else {
+                        // In the first second nobody was told to go yet.
+                        (shift.shifted > 0).then_some(Unrelieved::NobodyGoes)
+                    };
+                    self.unrelieved
+                        .extend(why.map(|why| (SiteId(u32::try_from(at).unwrap_or(u32::MAX)), why)));
+                }
                 shift.step(now, needed, kept == WHOLE, rules);
                 conditions.sites[at].shifted = shift.shifted;
             }
