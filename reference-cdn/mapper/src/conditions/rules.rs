@@ -58,6 +58,11 @@ pub enum RulesError {
 }
 
 impl Rules {
+    /// For how long less must be enough before less is used, in milliseconds.
+    pub(super) fn patience(&self) -> u64 {
+        self.lifetime.saturating_mul(self.patience.into())
+    }
+
     /// # Errors
     /// Two thresholds are in the wrong order, or a value is too small.
     pub fn check(&self) -> Result<(), RulesError> {

@@ -28,6 +28,7 @@ pub(super) fn text(shared: &Shared) -> String {
         ("overloaded", status.overloaded),
         ("failed", status.failed),
         ("withdrawn", status.withdrawn),
+        ("leaving", status.leaving),
     ];
     let of = |key: &str, values: &[(&str, usize)]| -> Vec<(String, u64)> {
         values.iter().map(|(name, value)| (format!("{{{key}=\"{name}\"}}"), *value as u64)).collect()
@@ -56,7 +57,7 @@ pub(super) fn text(shared: &Shared) -> String {
     metric(
         "map_trouble",
         "gauge",
-        "1 while maps cannot be read or published, or who is withdrawn not be kept.",
+        "1 while maps cannot be read or published, who is withdrawn cannot be kept, or a service has no server that is well.",
         &plain(status.trouble.is_some().into()),
     );
     metric(

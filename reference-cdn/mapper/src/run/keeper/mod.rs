@@ -1,5 +1,6 @@
 //! Keeps the map: looks at inputs, steps conditions each second, publishes.
 
+mod changes;
 mod orders;
 mod status;
 #[cfg(test)]
@@ -71,6 +72,8 @@ pub struct Keeper {
     publishing: Option<String>,
     keeping: Option<String>,
     taken: HashMap<Taken, u64>,
+    /// What the log told of servers and sites.
+    known: changes::Known,
     waiting: Waiting,
 }
 
@@ -107,6 +110,7 @@ impl Keeper {
             publishing: None,
             keeping: None,
             taken: HashMap::new(),
+            known: changes::Known::default(),
             waiting: Waiting::default(),
         })
     }
@@ -128,6 +132,7 @@ impl Keeper {
         let map = looked.or_else(|| self.map.clone()).ok_or_else(|| {
             RunError::NoMap(self.config.map_folder().unwrap_or_default().display().to_string())
         })?;
+        self.tell_changes();
         self.note();
         Ok(map)
     }
@@ -238,6 +243,7 @@ impl Keeper {
         let looked = if due || look { self.look_again() } else { None };
         self.keep_withdrawn();
         let map = looked.or(accepted).or_else(|| self.step_conditions(now, due || look));
+        self.tell_changes();
         self.note();
         map
     }
