@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "build_support/mod.rs"]
+mod build_support;
+
 use std::sync::Arc;
 
 use mapper::run::{Checked, Config, Outside, build_once, check};
@@ -108,6 +111,75 @@ fn lines_that_are_not_used_are_named() {
         assert!(text.contains(warning), "{warning} is not in {text}");
     }
     assert!(text.contains("1 site, 1 server, 2 services; "), "{text}");
+}
+
+#[test]
+fn fields_of_places_that_are_not_used_are_named() {
+    use build_support::{Value, city, mmdb};
+    let play = Play::new();
+    let wrong = Value::Map(vec![("autonomous_system_number", Value::Text("AS3320".into()))]);
+    let octets = mmdb(&[("198.51.100.0/24", city(50.0, 8.0)), ("203.0.113.0/24", wrong)]);
+    std::fs::write(play.0.path().join("city.mmdb"), octets).unwrap();
+    let rest = format!("{INPUTS}places = [\"city.mmdb\"]\n");
+    let said =
+        "city.mmdb:2: not used: autonomous_system_number, which is no whole number from 0 to 4294967295";
+    assert_eq!(play.check(&rest).warnings, [said]);
+    let built = build_once(&play.config(&rest), &outside(), false).unwrap();
+    assert_eq!(built.report.problems.len(), 1, "{:?}", built.report.problems);
+}
+
+#[test]
+fn keys_that_have_ended_and_certificates_that_cannot_be_used_are_named() {
+    let play = Play::new();
+    let secret = "PrivateKey: WRF8r4/tWenSZIfrUJlxKJU30+BGC0dxSEo1PRY9B1k=\n";
+    let public = "cdn.test. IN DNSKEY 257 3 13 Yf5Zfsez4+4SA+xf4Tj7EP+N26k7p4ss/teop9u068VffkKrrE9LWOh3 sEXysgMjWAy+v4PJGfRWY64Oq/rkKA==\n";
+    let times = "Publish: 20230101000000\nActivate: 20230101000000\n";
+    play.put("Kcdn.test.+013+51300.key", public);
+    let signed = format!("[[zone]]\napex = \"cdn.test\"\nfile = \"g.zone\"\nkeys = \".\"\n{INPUTS}");
+    // It is 2023-11-14T22:13:20Z.
+    for (rest, said) in [
+        ("", None),
+        ("Inactive: 20240101000000\n", None),
+        ("Inactive: 20231120000000\n", Some("becomes inactive at 2023-11-20T00:00:00Z, and none follows")),
+        ("Inactive: 20231101000000\n", Some("no key of cdn.test. is active: those that are published sign")),
+        ("Inactive: 20231101000000\nDelete: 20231102000000\n", Some("its answers are not signed")),
+    ] {
+        play.put("Kcdn.test.+013+51300.private", &format!("{secret}{times}{rest}"));
+        let checked = play.check(&signed);
+        assert_eq!(checked.wrong, Vec::<String>::new());
+        assert_eq!(checked.warnings.len(), usize::from(said.is_some()), "{:?}", checked.warnings);
+        assert!(said.is_none_or(|said| checked.warnings[0].contains(said)), "{:?}", checked.warnings);
+    }
+
+    let tls =
+        format!("{INPUTS}[tls]\nlisten = [\"127.0.0.1:0\"]\ncertificate = \"dns.pem\"\nkey = \"dns.key\"\n");
+    let made = |begins: i32, ends: i32| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["ns.example".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(begins, 1, 1);
+        params.not_after = rcgen::date_time_ymd(ends, 1, 1);
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    assert!(play.check(&tls).wrong[0].starts_with("cannot read dns.pem"), "{:?}", play.check(&tls));
+    let (certificate, key) = made(2023, 2024);
+    play.put("dns.pem", &certificate);
+    play.put("dns.key", &key);
+    assert_eq!(play.check(&tls), Checked::default());
+    play.put("dns.key", &made(2023, 2024).1);
+    assert!(play.check(&tls).wrong[0].contains("cannot be used with the key"), "{:?}", play.check(&tls));
+    play.put("dns.pem", "junk");
+    assert!(play.check(&tls).wrong[0].contains("holds no certificate"), "{:?}", play.check(&tls));
+    for (begins, ends, said) in [
+        (2021, 2023, "dns.pem: a certificate expired at 2023-01-01T00:00:00Z"),
+        (2024, 2025, "dns.pem: a certificate is valid from 2024-01-01T00:00:00Z on"),
+    ] {
+        let (certificate, key) = made(begins, ends);
+        play.put("dns.pem", &certificate);
+        play.put("dns.key", &key);
+        let checked = play.check(&tls);
+        assert_eq!(checked.wrong, Vec::<String>::new());
+        assert!(checked.warnings.len() == 1 && checked.warnings[0].starts_with(said), "{checked:?}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod admin;
 mod check;
 pub mod config;
+mod dates;
 mod hidden;
 mod keeper;
 mod metrics;
@@ -95,6 +96,8 @@ pub(crate) struct Shared {
     /// That operators show; empty where nobody is asked for it.
     pub token: ArcSwap<String>,
     pub certificate: std::sync::OnceLock<server::ServerCertificate>,
+    /// What was said of dates that somebody must see to.
+    dates: std::sync::Mutex<dates::Dates>,
     pub reloading: std::sync::Mutex<()>,
     pub status: ArcSwap<Status>,
     pub orders: mpsc::Sender<Order>,
@@ -127,7 +130,6 @@ impl Mapper {
     pub fn start(config: Config, outside: Outside) -> Result<Self, RunError> {
         let (cookie, seed) = secrets(&outside.secret);
         let settings = config.authority(cookie)?;
-        warn_of_keys(&settings, (outside.unix)() / 1000);
         let token = config.admin_token()?;
         let keys = config.report_keys()?;
         let (orders, inbox) = mpsc::channel(ORDERS);
@@ -144,6 +146,7 @@ impl Mapper {
             keys: ArcSwap::from_pointee(keys),
             token: ArcSwap::from_pointee(token.unwrap_or_default()),
             certificate: std::sync::OnceLock::new(),
+            dates: std::sync::Mutex::default(),
             reloading: std::sync::Mutex::default(),
             status: ArcSwap::from_pointee(keeper.status()),
             orders: orders.clone(),
@@ -196,6 +199,8 @@ impl Mapper {
         if let Some(certificate) = server.certificate() {
             let _ = shared.certificate.set(certificate);
         }
+        shared.look_at_dates(false);
+        runtime.spawn(dates::run(Arc::clone(&shared)));
         let keeper = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -238,15 +243,6 @@ impl Mapper {
         }
         if let Some(keeper) = self.keeper.take() {
             let _ = keeper.join();
-        }
-    }
-}
-
-/// Says which zones nobody could validate.
-fn warn_of_keys(settings: &crate::authority::Settings, now: u64) {
-    for signer in settings.zones.all().iter().filter_map(|zone| zone.signer.as_ref()) {
-        if let Err(what) = signer.check(now) {
-            tracing::warn!("{what}");
         }
     }
 }

@@ -226,6 +226,7 @@ impl Keeper {
         self.note_threads(shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone));
         let mut status = self.status.clone();
         status.reports.extend(shared.reports.outcomes());
+        status.keys_trouble = shared.keys_trouble();
         shared.status.store(Arc::new(status));
     }
 

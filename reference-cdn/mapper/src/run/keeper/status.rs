@@ -41,6 +41,8 @@ pub struct Status {
     pub threads_gone: usize,
     /// What keeps maps from being published or read, or which servers are withdrawn from being kept; if anything.
     pub trouble: Option<String>,
+    /// Zones whose signing keys have ended or end within a week, if any.
+    pub keys_trouble: Option<String>,
 }
 
 impl Keeper {
