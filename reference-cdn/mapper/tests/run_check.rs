@@ -226,3 +226,99 @@ fn all_that_is_wrong_is_told_at_once() {
     }
     assert!(!wrong.iter().any(|what| what.contains("sesame")), "{wrong:?}");
 }
+
+#[test]
+fn a_damaged_folder_of_maps_stops_only_where_withdrawals_would_be_lost() {
+    use mapper::run::Mapper;
+    let play = Play::new();
+    let config = play.config(INPUTS);
+    let first = build_once(&config, &outside(), false).unwrap().epoch.unwrap();
+    for damage in ["", "{", "{\"version\":1}", &"x".repeat(9000)] {
+        play.put("maps/current", damage);
+        let error = build_once(&config, &outside(), false).unwrap_err().to_string();
+        assert!(error.contains("maps/current: ") && error.contains("--accept publishes it"), "{error}");
+        let mapper = Mapper::start(config.clone(), outside()).unwrap();
+        mapper.stop();
+        let current = std::fs::read_to_string(play.0.path().join("maps/current")).unwrap();
+        assert!(current.contains("\"epoch\""), "{current}");
+    }
+    play.put("maps/current", "damaged");
+    let next = build_once(&config, &outside(), true).unwrap().epoch.unwrap();
+    assert!(next > first, "{next} {first}");
+
+    for damage in ["", "ams-1", "[1]", "{\"ams-1\":true}"] {
+        play.put("maps/withdrawn", damage);
+        let Err(error) = Mapper::start(config.clone(), outside()) else { panic!("started with {damage:?}") };
+        let error = error.to_string();
+        for said in
+            ["maps/withdrawn: does not say which servers", "as in [\"ams-1\"]", "To remove it forgets them"]
+        {
+            assert!(error.contains(said), "{error}");
+        }
+    }
+    play.put("maps/withdrawn", "[\"ams-1\"]");
+    Mapper::start(config, outside()).unwrap().stop();
+}
+
+#[test]
+fn probes_that_ask_nobody_and_hosts_with_the_zone_twice_are_named() {
+    let play = Play::new();
+    let features = "features = [\"video\"]\n";
+    let sites =
+        NETWORK.replace("addresses = [\"192.0.2.1\"]\n", &format!("addresses = [\"192.0.2.1\"]\n{features}"));
+    play.put("network.toml", &sites);
+    let probe = format!("{INPUTS}[[probe]]\nhost = \"www.g.example\"\n");
+    assert_eq!(play.check(&format!("{probe}sites = [\"ams\"]\nneeds = [\"video\"]\n")), Checked::default());
+    let checked = play.check(&format!("{probe}sites = [\"ams\",\n\"asm\", \"lon\"]\nneeds = [\"vidio\"]\n"));
+    let none = |line: u32, key: &str, kind: &str, word: &str, hint: &str| {
+        format!(
+            "mapper.toml:{line}: probe of www.g.example: {key}: the network has no {kind} \"{word}\", so that no server is probed for it; {hint}"
+        )
+    };
+    let wrong = [
+        none(13, "sites", "site", "asm", "did you mean \"ams\"?"),
+        none(13, "sites", "site", "lon", "correct it, or leave it out"),
+        none(14, "needs", "feature", "vidio", "did you mean \"video\"?"),
+    ];
+    assert_eq!((checked.wrong, checked.warnings), (wrong.to_vec(), vec![]));
+
+    play.put("network.toml", &sites.replace("\"www\"", "\"www.g.example\", \"g.example\", \"fig.example\""));
+    let checked = play.check(INPUTS);
+    let twice = |host: &str, label: &str| {
+        format!(
+            "network.toml:9: service \"web\": host \"{host}\" is below the zone g.example, so that {host}.g.example is answered; write \"{label}\""
+        )
+    };
+    assert_eq!(checked.wrong, Vec::<String>::new());
+    assert_eq!(checked.warnings, [twice("g.example", "*"), twice("www.g.example", "www")]);
+
+    for (host, said) in [("-a", "begins or ends with -"), ("a-.b", "begins or ends with -")] {
+        play.put("network.toml", &NETWORK.replace("\"www\"", &format!("\"{host}\"")));
+        let wrong = play.check(INPUTS).wrong;
+        assert!(
+            wrong.len() == 1 && wrong[0].starts_with("network.toml:") && wrong[0].contains(said),
+            "{wrong:?}"
+        );
+    }
+    play.put("network.toml", &NETWORK.replace("name = \"web\"", "name = \"web\"\nttl = 0"));
+    assert!(play.check(INPUTS).wrong[0].contains("ttl: is 0 s; from 1 to 86400"), "{:?}", play.check(INPUTS));
+}
+
+#[test]
+fn all_databases_of_a_folder_are_used_and_an_empty_one_is_named() {
+    use build_support::{city, mmdb};
+    let play = Play::new();
+    let rest = format!("{INPUTS}places = [\"places\"]\n");
+    std::fs::create_dir(play.0.path().join("places")).unwrap();
+    let said = "places: is a folder without files: no place is known from it; put MMDB databases into it, or take it out of inputs.places";
+    assert_eq!(play.check(&rest).wrong, [said]);
+    for (name, network) in [("a.mmdb", "198.51.100.0/24"), ("b.mmdb", "203.0.113.0/24")] {
+        std::fs::write(play.0.path().join("places").join(name), mmdb(&[(network, city(50.0, 8.0))])).unwrap();
+    }
+    assert_eq!(play.check(&rest), Checked::default());
+    let report = build_once(&play.config(&rest), &outside(), false).unwrap().report;
+    assert_eq!(
+        report.inputs.iter().map(|input| (input.kind, input.used)).collect::<Vec<_>>(),
+        [("places", 1); 2]
+    );
+}

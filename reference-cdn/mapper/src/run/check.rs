@@ -7,7 +7,7 @@ use rustix::fs::{Access, access};
 use super::config::Config;
 use super::dates::unfit;
 use super::hidden::hidden;
-use super::{Outside, RunError};
+use super::{Outside, RunError, meant};
 use crate::authority::dnssec::lasting::Lasting;
 use crate::build::{Builder, InputReader, InputReport};
 use crate::map::publish::open_current;
@@ -56,7 +56,11 @@ pub fn check(config: &Config, outside: &Outside) -> Checked {
             checked.warnings.extend(warning);
             checked.build(config, files, outside)
         }
-        None => config.map_folder().and_then(|folder| checked.published(&folder)),
+        None => {
+            let network = config.map_folder().and_then(|folder| checked.published(&folder));
+            checked.warnings.extend(network.iter().flat_map(|network| meant::hosts(config, network)));
+            network
+        }
     };
     if let (Some(settings), Some(network)) = (settings, network) {
         checked.warnings.extend(hidden(&settings.zones, &network));
@@ -75,6 +79,8 @@ impl Checked {
                     built.report.problems.iter().filter(|problem| !inputs.problems.contains(problem));
                 self.warnings.extend(others.map(ToString::to_string));
                 self.warnings.extend(unused(&built.report.inputs));
+                self.wrong.extend(meant::probes(config, &built.network));
+                self.warnings.extend(meant::hosts_of_files(config, &inputs.plant));
                 Some(built.network)
             }
             Err(problems) => {

@@ -9,6 +9,7 @@ pub mod config;
 mod dates;
 mod hidden;
 mod keeper;
+mod meant;
 mod metrics;
 mod names;
 mod outside;
@@ -55,6 +56,8 @@ pub enum RunError {
     Server(#[from] StartError),
     #[error("{0}")]
     Map(#[from] crate::map::publish::PublishError),
+    #[error("{0}; how much a new map changes cannot be told, and --accept publishes it all the same")]
+    Damaged(crate::map::publish::PublishError),
     #[error(
         "there is no map in {0} yet: start the mapper that publishes there first, or give this one [inputs]"
     )]
@@ -136,6 +139,7 @@ impl Mapper {
         let mut keeper = Keeper::new(&config, outside.clone())?;
         let first = keeper.first()?;
         warn_of_hidden(&settings, &first.network);
+        meant::warn(&config, &first.network);
         let published = Published::new(first);
         let bound = server::bind(config.server())?;
         let mut addresses =
@@ -332,7 +336,13 @@ pub fn build_once(config: &Config, outside: &Outside, accept: bool) -> Result<Bu
     let mut outcome = BuiltOnce { epoch: None, churn: None, held_back: None, report: built.report };
     let mut watch = crate::conditions::Watch::default();
     let now = (outside.monotonic)();
-    if let Some(before) = open_current(&folder)? {
+    let before = match open_current(&folder) {
+        Ok(before) => before,
+        // As a mapper that is started, which begins anew.
+        Err(_) if accept => None,
+        Err(error) => return Err(RunError::Damaged(error)),
+    };
+    if let Some(before) = before {
         let calm = (Conditions::calm(&before.network), Conditions::calm(&built.network));
         let change = churn((&before.network, &calm.0), (&built.network, &calm.1));
         // Without anybody to tell that they are well, they would never be again.

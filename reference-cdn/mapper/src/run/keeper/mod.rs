@@ -219,6 +219,7 @@ impl Keeper {
             };
             if !before.is_some_and(same) {
                 warn_of_hidden(&shared.authority.load(), &map.network);
+                super::meant::warn(&self.config, &map.network);
             }
             shared.published.publish(map);
         }
