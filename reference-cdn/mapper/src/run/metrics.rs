@@ -66,6 +66,37 @@ pub(super) fn text(shared: &Shared) -> String {
         "What was wrong with inputs when the network was last built: build.problems in the status says what.",
         &plain(status.build.as_ref().map_or(0, |build| build.problems.len() as u64)),
     );
+    metric(
+        "keys_trouble",
+        "gauge",
+        "1 while signing keys of a zone have ended or end within a week: keys-trouble in the status says which.",
+        &plain(shared.keys_trouble().is_some().into()),
+    );
+    let settings = shared.authority.load();
+    let signed = settings.zones.all().iter().filter_map(|zone| Some((zone, zone.signer.as_ref()?)));
+    let expire: Vec<_> = signed
+        .filter_map(|(zone, signer)| {
+            let labels = format!("{{zone=\"{}\"}}", crate::dns::name::show(&zone.apex).replace('\\', "\\\\"));
+            Some((labels, signer.expires(now)?))
+        })
+        .collect();
+    if !expire.is_empty() {
+        metric(
+            "zone_keys_expire_seconds",
+            "gauge",
+            "When the last signing key of a zone becomes inactive, in seconds since 1970; none where that is never.",
+            &expire,
+        );
+    }
+    let chain = shared.certificate.get().map(crate::server::ServerCertificate::validity);
+    if let Some(end) = chain.and_then(|chain| chain.iter().map(|validity| validity.not_after).min()) {
+        metric(
+            "tls_certificate_expires_seconds",
+            "gauge",
+            "When the certificate, or one that vouches for it, expires, in seconds since 1970.",
+            &plain(end),
+        );
+    }
     // Of those that were not taken, as many as there are now.
     let mut reports = status.reports.clone();
     reports.extend(shared.reports.outcomes());

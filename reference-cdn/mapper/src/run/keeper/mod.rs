@@ -224,6 +224,7 @@ impl Keeper {
             };
             if !before.is_some_and(same) {
                 warn_of_hidden(&shared.authority.load(), &map.network);
+                super::meant::warn(&self.config, &map.network);
             }
             shared.published.publish(map);
         }
@@ -231,6 +232,7 @@ impl Keeper {
         self.note_threads(shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone));
         let mut status = self.status.clone();
         status.reports.extend(shared.reports.outcomes());
+        status.keys_trouble = shared.keys_trouble();
         shared.status.store(Arc::new(status));
     }
 

@@ -49,6 +49,8 @@ pub struct Status {
     /// What keeps maps from being published or read, or which servers are withdrawn from being kept, and which services have no server
     /// that is well; if anything.
     pub trouble: Option<String>,
+    /// Zones whose signing keys have ended or end within a week, if any.
+    pub keys_trouble: Option<String>,
 }
 
 /// Names of servers that are not named in answers, at most [`MOST_LISTED`] of each standing.
