@@ -1,21 +1,26 @@
 //! Keeps the map: looks at inputs, steps conditions each second, publishes.
 
+mod heard;
 mod orders;
 mod status;
 #[cfg(test)]
 mod tests;
+mod withdraw;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-pub use orders::{Done, Order, Outcome};
+pub use heard::Told as ToldOfReports;
+pub use orders::{Done, Order, Outcome, Told};
 pub use status::Status;
 use tokio::sync::mpsc;
+pub use withdraw::Which;
+pub(super) use withdraw::listed;
 
 use super::config::Config;
-use super::reports::Waiting;
+use super::reports::{Named, Waiting};
 use super::{Outside, RunError, Shared, warn_of_hidden};
 use crate::build::{Builder, InputReader, Inputs};
 use crate::conditions::{Conditions, Taken, Watch};
@@ -61,7 +66,7 @@ pub struct Keeper {
     /// They are not on the disk as they are now.
     unwritten: bool,
     /// Operators who wait for what comes of their order.
-    unanswered: Vec<Done>,
+    unanswered: Vec<(Done, Told)>,
     /// A network that changes too much.
     held: Option<Arc<Network>>,
     /// A map that an operator let through and that queries are not answered from yet.
@@ -71,6 +76,9 @@ pub struct Keeper {
     publishing: Option<String>,
     keeping: Option<String>,
     taken: HashMap<Taken, u64>,
+    /// Servers that the log named lately: that the network does not have, and with a wrong clock.
+    strangers: Named<String>,
+    late: Named<String>,
     waiting: Waiting,
 }
 
@@ -107,6 +115,8 @@ impl Keeper {
             publishing: None,
             keeping: None,
             taken: HashMap::new(),
+            strangers: Named::default(),
+            late: Named::default(),
             waiting: Waiting::default(),
         })
     }
