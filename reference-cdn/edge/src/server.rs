@@ -332,7 +332,7 @@ impl Server {
                 stop.await;
                 // Mappers hear of it first, and clients that were sent here are served until their answers have run out.
                 if let Some((teller, leave)) = &teller {
-                    teller.stops(edge.clock.now().as_millis());
+                    teller.stops(edge.clock.now().as_millis(), &edge.metrics);
                     tokio::time::sleep(*leave).await;
                 }
             };

@@ -5,6 +5,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use control::load_report::{Keys, LoadReport};
@@ -74,7 +75,10 @@ impl Play {
     fn takes(&self, server: &str, id: u8, key: &str) -> bool {
         let mut keys = Keys::default();
         keys.add(id, key.as_bytes()).unwrap();
-        let report = LoadReport { server: server.into(), sent: UNIX, ..LoadReport::default() };
+        // Each is later than the one before.
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let report = LoadReport { server: server.into(), number, sent: UNIX, ..LoadReport::default() };
         let document = serde_json::to_string(&report).unwrap();
         let mac = keys.sign_json(id, document.as_bytes()).unwrap();
         let (status, said) =

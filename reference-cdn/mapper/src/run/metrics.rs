@@ -15,6 +15,13 @@ pub(super) fn text(shared: &Shared) -> String {
     };
     let status = shared.status.load();
     let plain = |value: u64| vec![(String::new(), value)];
+    let version = format!("{{version=\"{}\"}}", status.version);
+    metric(
+        "build_info",
+        "gauge",
+        "Always 1; its label says which version of the program this is.",
+        &[(version, 1)],
+    );
     metric("epoch", "gauge", "Which map answers.", &plain(status.epoch));
     let now = (shared.outside.unix)() / 1000;
     metric(
@@ -97,6 +104,24 @@ pub(super) fn text(shared: &Shared) -> String {
             &plain(end),
         );
     }
+    if let Some(build) = &status.build {
+        // As of now: the build looked at them a while ago.
+        let since = now.saturating_sub(build.now);
+        let ages: Vec<_> = build
+            .inputs
+            .iter()
+            .map(|input| {
+                let labels = format!("{{input=\"{}\",file=\"{}\"}}", input.kind, escaped(&input.file));
+                (labels, (input.age + since).saturating_sub(input.ahead))
+            })
+            .collect();
+        metric(
+            "input_age_seconds",
+            "gauge",
+            "How old what an input says is, or its file where it does not say; 0 if it is from the future.",
+            &ages,
+        );
+    }
     // Of those that were not taken, as many as there are now.
     let mut reports = status.reports.clone();
     reports.extend(shared.reports.outcomes());
@@ -134,4 +159,9 @@ pub(super) fn text(shared: &Shared) -> String {
         metric(&format!("dns_{name}_total"), "counter", help, &plain(value));
     }
     out
+}
+
+/// The value of a label, as the text format has it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

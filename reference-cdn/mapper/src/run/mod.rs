@@ -27,7 +27,7 @@ use arc_swap::ArcSwap;
 pub use check::{Checked, check};
 pub use config::{Config, ConfigError};
 use control::load_report::Keys;
-pub use keeper::{Keeper, Order, Outcome, Status};
+pub use keeper::{Done, Keeper, Order, Outcome, Status, Told, ToldOfReports, Which};
 pub use reload::Reloaded;
 use tokio::sync::mpsc;
 

@@ -13,6 +13,9 @@ mod responder;
 mod streams;
 mod udp;
 
+/// Which connections are open, for whoever else has some.
+pub(crate) use self::streams::table as connections;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 
 mod connection;
 pub(super) mod frames;
-mod table;
+pub(crate) mod table;
 mod tls;
 mod validity;
 
