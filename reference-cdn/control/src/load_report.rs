@@ -24,6 +24,8 @@
 //! | 8 | requests | 4 octets: per second |
 //! | 9 | octets | 8 octets: sent per second |
 
+mod json;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -44,7 +46,7 @@ const MAC: usize = 16;
 pub const SHORTEST_KEY: usize = 16;
 
 /// How a server is. Loads are in thousandths of what it can do and may be above 1000.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LoadReport {
     pub server: String,
@@ -57,16 +59,12 @@ pub struct LoadReport {
     pub processor: u16,
     pub disk: u16,
     pub network: u16,
-    #[serde(default)]
     pub state: State,
     /// Requests per second.
-    #[serde(default)]
     pub requests: u32,
     /// Octets sent per second.
-    #[serde(default)]
     pub octets: u64,
     /// The names that cause most of the load, with their share of it in thousandths, largest first.
-    #[serde(default)]
     pub names: Vec<NameLoad>,
 }
 
@@ -86,7 +84,7 @@ pub enum State {
     Stops,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct NameLoad {
     /// Name as clients ask for it, lowercase, without the final dot.
@@ -113,7 +111,7 @@ pub enum Refused {
     Field { field: u8, why: &'static str },
     #[error("the report has no {0}")]
     Missing(&'static str),
-    #[error("the report is no JSON of load reports: {0}")]
+    #[error("this is no JSON of load reports: {0}")]
     Json(String),
     #[error("key {id} does not speak for server {server}")]
     Server { id: u8, server: String },
@@ -324,26 +322,8 @@ pub fn read_json(document: &[u8], keys: &Keys, id: u8, mac: &str) -> Result<Vec<
     let pair = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
     let mac: Option<Vec<u8>> = mac.as_bytes().chunks(2).map(pair).collect();
     keys.agrees(id, &[b"json", document], &mac.unwrap_or_default())?;
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Document {
-        One(Box<LoadReport>),
-        Many(Vec<LoadReport>),
-    }
-    let reports = match serde_json::from_slice(document).map_err(|error| Refused::Json(error.to_string()))? {
-        Document::One(report) => vec![*report],
-        Document::Many(reports) => reports,
-    };
-    if reports.len() > MOST_REPORTS {
-        return Err(Refused::TooMany(reports.len()));
-    }
+    let reports = json::read(document)?;
     for report in &reports {
-        if report.server.is_empty() || report.server.len() > 255 {
-            return Err(Refused::Field { field: 1, why: "a server's name has 1 to 255 octets" });
-        }
-        if report.names.len() > MOST_NAMES {
-            return Err(Refused::Field { field: 7, why: "there are more of it than a report may have" });
-        }
         keys.speaks_for(id, &report.server)?;
     }
     Ok(reports)
@@ -430,6 +410,75 @@ mod tests {
         assert_eq!(read_json(one, &keys(), 1, &mac).unwrap()[0].load(), 6);
     }
 
+    /// What is wrong with a document that has a good MAC.
+    fn wrong(document: &str) -> String {
+        let mac = keys().sign_json(1, document.as_bytes()).unwrap();
+        read_json(document.as_bytes(), &keys(), 1, &mac).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_with_json_is_said_with_its_field_and_place() {
+        let good = r#"{"server":"s","started":1,"number":2,"sent":3,"processor":4,"disk":5,"network":6}"#;
+        let with = |field: &str| good.replace('}', &format!(",{field}}}"));
+        let cases = [
+            (good.replace(r#""disk":5,"#, ""), "disk: it is missing at line 1 column 72"),
+            (
+                good.replace(":4", ":0.5"),
+                "processor: invalid type: floating point `0.5`, expected a whole number from 0 to 65535 at line 1 column 61",
+            ),
+            (
+                good.replace(":4", ":-1"),
+                "processor: invalid value: integer `-1`, expected a whole number from 0 to 65535 at line 1 column 60",
+            ),
+            (
+                good.replace(":6", ":65536"),
+                "network: invalid value: integer `65536`, expected a whole number from 0 to 65535 at line 1 column 84",
+            ),
+            (
+                good.replace(":2,", ":\"2\","),
+                "number: invalid type: string \"2\", expected a whole number from 0 to 18446744073709551615 at line 1 column 38",
+            ),
+            (
+                good.replace("\"s\"", "\"\""),
+                "server: invalid value: string \"\", expected a name of 1 to 255 octets at line 1 column 12",
+            ),
+            (
+                with(r#""state":"sleeps""#),
+                "state: unknown variant `sleeps`, expected `serves` or `stops` at line 1 column 97",
+            ),
+            (
+                with(r#""names":[{"name":"a","share":1},{"name":"b"}]"#),
+                "names: number 2: share: it is missing at line 1 column 125",
+            ),
+            (
+                with(&format!(r#""names":[{}]"#, vec![r#"{"name":"a","share":1}"#; 17].join(","))),
+                "names: invalid length 17, expected at most 16 names",
+            ),
+            (with(r#""disk":1"#), "disk: it is there twice at line 1 column 87"),
+            (
+                format!("[{good},{}]", good.replace(":4", ":{}")),
+                "report 2 of the list: processor: invalid type: map, expected a whole number from 0 to 65535 at line 1 column 141",
+            ),
+            (
+                "7".into(),
+                "invalid type: integer `7`, expected a load report, or a list of them at line 1 column 1",
+            ),
+            (
+                "[7]".into(),
+                "report 1 of the list: invalid type: integer `7`, expected a load report at line 1 column 2",
+            ),
+            (" \n".into(), "EOF while parsing a value at line 2 column 0"),
+            (format!("{good} x"), "trailing characters at line 1 column 83"),
+        ];
+        for (document, expected) in cases {
+            let said = wrong(&document);
+            let said = said.strip_prefix("this is no JSON of load reports: ").unwrap();
+            assert!(said.starts_with(expected), "{document}:\n{said}\n{expected}");
+        }
+        let many = format!("[{}]", vec![good; MOST_REPORTS + 1].join(","));
+        assert_eq!(wrong(&many), Refused::TooMany(MOST_REPORTS + 1).to_string());
+    }
+
     #[test]
     fn a_key_may_speak_for_some_servers_only() {
         let mut keys = keys();
@@ -459,6 +508,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_text_is_too_much(text in r#"[\[\]{}:,"0-9.a-z\\ -]{0,80}"#, after in 0..83_usize) {
+            let good = r#"{"server":"s","started":1,"number":2,"sent":3,"processor":4,"disk":5,"network":6}"#;
+            let (front, back) = good.split_at(after.min(good.len()));
+            let document = format!("{front}{text}{back}");
+            let mac = keys().sign_json(1, document.as_bytes()).unwrap();
+            let _ = read_json(document.as_bytes(), &keys(), 1, &mac);
+        }
+
         #[test]
         fn no_octets_are_too_much(octets in proptest::collection::vec(any::<u8>(), 0..1500)) {
             let _ = read(&octets, &keys());

@@ -116,6 +116,9 @@ pub struct Metrics {
     pub background_refreshes: Count,
     pub slices_changed: Count,
     pub log_lines_dropped: Count,
+    /// Load reports, for each mapper one.
+    pub load_reports_sent: Count,
+    pub load_reports_failed: Count,
     pub http2_connections: Count,
     pub http2_streams_refused: Count,
     pub http2_protocol_errors: Count,
@@ -221,6 +224,15 @@ impl Metrics {
                 )
             });
         }
+        let reports = [("sent", &self.load_reports_sent), ("failed", &self.load_reports_failed)];
+        samples.extend(reports.map(|(outcome, count)| Sample {
+            label: Some(("outcome", outcome.to_owned())),
+            ..Sample::counter(
+                "edge_load_reports_total",
+                "Load reports to mappers (report.to): given to the network, which may lose them; and not sent.",
+                count.get(),
+            )
+        }));
         samples.extend([
             Sample::counter(
                 "edge_clients_forgotten_total",

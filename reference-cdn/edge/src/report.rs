@@ -9,7 +9,7 @@ use control::load_report::{Keys, LoadReport, MOST_NAMES, NameLoad, State, write}
 use tokio::net::UdpSocket;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::metrics::Count;
+use crate::metrics::{Count, Metrics};
 use crate::state::Edge;
 
 /// Between two reports.
@@ -177,32 +177,41 @@ impl Teller {
                 let limit = disk.limits().queue.max(1);
                 u16::try_from(disk.queued() * 1000 / limit).unwrap_or(u16::MAX)
             });
-            self.send(now.at, report(&self.config, &before, &now, cores, queued));
+            self.send(now.at, report(&self.config, &before, &now, cores, queued), &edge.metrics);
             before = now;
         }
     }
 
     /// Tells that this edge wants no new clients; a few times, since any may be lost.
-    pub(crate) fn stops(&self, now: u64) {
+    pub(crate) fn stops(&self, now: u64, metrics: &Metrics) {
         self.stopping.store(true, Ordering::Relaxed);
         for _ in 0..3 {
             let server = self.config.server.clone();
-            self.send(now, LoadReport { server, ..LoadReport::default() });
+            self.send(now, LoadReport { server, ..LoadReport::default() }, metrics);
         }
     }
 
-    fn send(&self, now: u64, report: LoadReport) {
+    fn send(&self, now: u64, report: LoadReport, metrics: &Metrics) {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let state = if self.stopping.load(Ordering::Relaxed) { State::Stops } else { State::Serves };
         let report = LoadReport { started: self.started, number, sent: now, state, ..report };
         match write(&report, &self.config.keys, self.config.key) {
             Ok(datagram) => {
+                // Also for those that there is no socket for.
+                let missing = self.config.to.len().saturating_sub(self.sockets.len());
+                metrics.load_reports_failed.add(missing as u64);
                 for socket in &self.sockets {
                     // One that does not arrive is made up for by the next.
-                    let _ = socket.try_send(&datagram);
+                    match socket.try_send(&datagram) {
+                        Ok(_) => metrics.load_reports_sent.add(1),
+                        Err(_) => metrics.load_reports_failed.add(1),
+                    }
                 }
             }
-            Err(error) => tracing::warn!(%error, "a load report could not be written"),
+            Err(error) => {
+                metrics.load_reports_failed.add(self.config.to.len() as u64);
+                tracing::warn!(%error, "a load report could not be written");
+            }
         }
     }
 }
@@ -243,6 +252,25 @@ mod tests {
         assert_eq!((report.requests, report.octets), (1_000, 12_500_000));
         let names: Vec<_> = report.names.iter().map(|name| (name.name.as_str(), name.share)).collect();
         assert_eq!(names, [("www.g.cdn.example", 361), ("img.g.cdn.example", 246)]);
+    }
+
+    #[tokio::test]
+    async fn reports_that_are_sent_and_that_are_not_are_counted() {
+        let mapper = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut keys = Keys::default();
+        keys.add(1, b"a key of sixteen octets or more").unwrap();
+        let to = vec![mapper.local_addr().unwrap()];
+        let counted = async |keys: Keys| {
+            let metrics = Metrics::default();
+            let teller = Teller::new(ReportConfig { to: to.clone(), keys, ..config() }, 1);
+            teller.sockets[0].writable().await.unwrap();
+            teller.stops(2, &metrics);
+            (metrics.load_reports_sent.get(), metrics.load_reports_failed.get())
+        };
+        // Without its key none can be written.
+        assert_eq!((counted(keys).await, counted(Keys::default()).await), ((3, 0), (0, 3)));
+        let mut datagram = [0; 1500];
+        assert!(mapper.recv(&mut datagram).unwrap() > 22);
     }
 
     #[test]

@@ -56,9 +56,9 @@ counters! {
     dropped_silently,
     /// Responses with records and NOERROR.
     positive,
-    /// Of these, with addresses or an alias chosen by the map.
+    /// Positive responses with addresses or an alias chosen by the map.
     steered,
-    /// Of these, chosen by EDNS Client Subnet.
+    /// Steered responses chosen by EDNS Client Subnet.
     steered_by_subnet,
     /// Responses that refer to other name servers.
     referral,
@@ -133,5 +133,7 @@ mod tests {
         let all = counters.snapshot();
         assert!(all.contains(&("refused", "REFUSED.", 3)), "{all:?}");
         assert!(all.iter().all(|(_, meaning, _)| meaning.ends_with('.')), "{all:?}");
+        // They are read one by one, in any order.
+        assert!(!all.iter().any(|(_, meaning, _)| meaning.contains("these")), "{all:?}");
     }
 }

@@ -57,6 +57,16 @@ pub enum RulesError {
     Most { name: &'static str, most: u64, value: u64 },
 }
 
+impl RulesError {
+    /// The key that is wrong; or two that are in the wrong order.
+    pub fn keys(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Order { lower, upper, .. } => (lower, Some(upper)),
+            Self::Least { name, .. } | Self::Most { name, .. } => (name, None),
+        }
+    }
+}
+
 impl Rules {
     /// For how long less must be enough before less is used, in milliseconds.
     pub(super) fn patience(&self) -> u64 {

@@ -15,6 +15,13 @@ pub(super) fn text(shared: &Shared) -> String {
     };
     let status = shared.status.load();
     let plain = |value: u64| vec![(String::new(), value)];
+    let version = format!("{{version=\"{}\"}}", status.version);
+    metric(
+        "build_info",
+        "gauge",
+        "Always 1; its label says which version of the program this is.",
+        &[(version, 1)],
+    );
     metric("epoch", "gauge", "Which map answers.", &plain(status.epoch));
     let now = (shared.outside.unix)() / 1000;
     metric(
@@ -66,6 +73,55 @@ pub(super) fn text(shared: &Shared) -> String {
         "What was wrong with inputs when the network was last built: build.problems in the status says what.",
         &plain(status.build.as_ref().map_or(0, |build| build.problems.len() as u64)),
     );
+    metric(
+        "keys_trouble",
+        "gauge",
+        "1 while signing keys of a zone have ended or end within a week: keys-trouble in the status says which.",
+        &plain(shared.keys_trouble().is_some().into()),
+    );
+    let settings = shared.authority.load();
+    let signed = settings.zones.all().iter().filter_map(|zone| Some((zone, zone.signer.as_ref()?)));
+    let expire: Vec<_> = signed
+        .filter_map(|(zone, signer)| {
+            let labels = format!("{{zone=\"{}\"}}", crate::dns::name::show(&zone.apex).replace('\\', "\\\\"));
+            Some((labels, signer.expires(now)?))
+        })
+        .collect();
+    if !expire.is_empty() {
+        metric(
+            "zone_keys_expire_seconds",
+            "gauge",
+            "When the last signing key of a zone becomes inactive, in seconds since 1970; none where that is never.",
+            &expire,
+        );
+    }
+    let chain = shared.certificate.get().map(crate::server::ServerCertificate::validity);
+    if let Some(end) = chain.and_then(|chain| chain.iter().map(|validity| validity.not_after).min()) {
+        metric(
+            "tls_certificate_expires_seconds",
+            "gauge",
+            "When the certificate, or one that vouches for it, expires, in seconds since 1970.",
+            &plain(end),
+        );
+    }
+    if let Some(build) = &status.build {
+        // As of now: the build looked at them a while ago.
+        let since = now.saturating_sub(build.now);
+        let ages: Vec<_> = build
+            .inputs
+            .iter()
+            .map(|input| {
+                let labels = format!("{{input=\"{}\",file=\"{}\"}}", input.kind, escaped(&input.file));
+                (labels, (input.age + since).saturating_sub(input.ahead))
+            })
+            .collect();
+        metric(
+            "input_age_seconds",
+            "gauge",
+            "How old what an input says is, or its file where it does not say; 0 if it is from the future.",
+            &ages,
+        );
+    }
     // Of those that were not taken, as many as there are now.
     let mut reports = status.reports.clone();
     reports.extend(shared.reports.outcomes());
@@ -103,4 +159,9 @@ pub(super) fn text(shared: &Shared) -> String {
         metric(&format!("dns_{name}_total"), "counter", help, &plain(value));
     }
     out
+}
+
+/// The value of a label, as the text format has it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }

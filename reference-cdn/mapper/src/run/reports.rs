@@ -1,6 +1,8 @@
 //! Load reports that come in datagrams.
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
+use std::hash::Hash;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use control::load_report::{self, LONGEST, LoadReport, Refused};
 use tokio::net::UdpSocket;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::keeper::Order;
+use super::keeper::{Order, ToldOfReports};
 use super::{RunError, Shared, Tally};
 use crate::server::StartError;
 
@@ -36,30 +38,39 @@ pub(crate) struct Counts {
     /// The keeper had too many waiting.
     pub dropped: Tally,
     waiting: Waiting,
-    refused: Mutex<Refusals>,
+    refused: Mutex<Named<IpAddr>>,
 }
 
-/// Addresses whose reports were refused and that are named in the log, at most, and in which time: who sends them each second, or from
-/// many addresses, does not fill it.
+/// Addresses whose reports were refused that are named in the log at most, servers that are unknown, and those with a wrong clock; and in
+/// which time: who sends them each second, or from many addresses, does not fill it.
 const MOST_NAMED: usize = 64;
 const NAMED_AGAIN: u64 = 3_600_000;
 
-/// Of whom the log tells that their reports are refused.
-#[derive(Debug, Default)]
-struct Refusals {
+/// What the log names, each once in a while, and few of them.
+#[derive(Debug)]
+pub(crate) struct Named<T> {
     /// Milliseconds of a clock that never goes back.
     since: u64,
-    named: HashSet<IpAddr>,
+    named: HashSet<T>,
 }
 
-impl Refusals {
-    /// Whether somebody is named now.
-    fn name(&mut self, now: u64, from: IpAddr) -> bool {
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self { since: 0, named: HashSet::new() }
+    }
+}
+
+impl<T: Eq + Hash> Named<T> {
+    /// Whether something is named now.
+    pub fn name<Q: ToOwned<Owned = T> + Eq + Hash + ?Sized>(&mut self, now: u64, what: &Q) -> bool
+    where
+        T: Borrow<Q>,
+    {
         if now.saturating_sub(self.since) >= NAMED_AGAIN {
             self.since = now;
             self.named.clear();
         }
-        self.named.len() < MOST_NAMED && self.named.insert(from)
+        self.named.len() < MOST_NAMED && !self.named.contains(what) && self.named.insert(what.to_owned())
     }
 }
 
@@ -92,9 +103,22 @@ impl Counts {
 
     /// Hands reports to the keeper, if it can still take so many.
     pub fn hand_over(&self, orders: &mpsc::Sender<Order>, reports: Vec<LoadReport>) -> bool {
-        let count = reports.len();
+        self.put(orders, reports.len(), Order::Reports(reports))
+    }
+
+    /// The same, for somebody who waits to be told what became of them.
+    pub fn ask(
+        &self,
+        orders: &mpsc::Sender<Order>,
+        reports: Vec<LoadReport>,
+    ) -> Option<oneshot::Receiver<ToldOfReports>> {
+        let (done, told) = oneshot::channel();
+        self.put(orders, reports.len(), Order::Asked { reports, done }).then_some(told)
+    }
+
+    fn put(&self, orders: &mpsc::Sender<Order>, count: usize, order: Order) -> bool {
         if self.waiting.admit(count) {
-            if orders.try_send(Order::Reports(reports)).is_ok() {
+            if orders.try_send(order).is_ok() {
                 return true;
             }
             self.waiting.taken(count);
@@ -110,7 +134,7 @@ impl Counts {
             return self.malformed.add();
         }
         self.forged.add();
-        if self.refused.lock().unwrap_or_else(PoisonError::into_inner).name(now, from) {
+        if self.refused.lock().unwrap_or_else(PoisonError::into_inner).name(now, &from) {
             let address = from.to_canonical().to_string();
             tracing::warn!(
                 address,
@@ -189,12 +213,12 @@ mod tests {
 
     #[test]
     fn who_is_refused_is_named_once_an_hour_and_few_are() {
-        let mut refusals = Refusals::default();
+        let mut refusals = Named::<IpAddr>::default();
         let of = |last: u16| IpAddr::from([10, 0, (last >> 8) as u8, last as u8]);
-        assert!(refusals.name(1, of(1)) && !refusals.name(2, of(1)) && refusals.name(3, of(2)));
-        assert_eq!((3..1000).filter(|last| refusals.name(4, of(*last))).count(), MOST_NAMED - 2);
-        assert!(!refusals.name(NAMED_AGAIN - 1, of(2)));
-        assert!(refusals.name(NAMED_AGAIN, of(1)));
+        assert!(refusals.name(1, &of(1)) && !refusals.name(2, &of(1)) && refusals.name(3, &of(2)));
+        assert_eq!((3..1000).filter(|last| refusals.name(4, &of(*last))).count(), MOST_NAMED - 2);
+        assert!(!refusals.name(NAMED_AGAIN - 1, &of(2)));
+        assert!(refusals.name(NAMED_AGAIN, &of(1)));
     }
 
     #[test]

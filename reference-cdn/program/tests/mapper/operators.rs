@@ -117,6 +117,35 @@ fn a_server_with_a_wrong_key_is_named_once_and_counted() {
     assert!(!told.said.contains("made up") && !told.said.contains("\"7\""), "{}", told.said);
 }
 
+#[test]
+fn unknown_servers_wrong_clocks_and_wrong_tokens_are_named_once() {
+    let mut told = Told::start(Folder::new());
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("bind");
+    for number in 1..4 {
+        let late = LoadReport { sent: unix() - 3_600_000, ..report("ams-1", number, 100) };
+        for report in [late, report("amz-1", number, 100)] {
+            let datagram = write(&report, &keys(), 7).expect("written");
+            socket.send_to(&datagram, told.mapper.address("load")).expect("sent");
+        }
+        let (status, said) =
+            told.mapper.http("POST", "/withdraw?server=ams-1", "Authorization: Bearer x\r\n", "");
+        assert_eq!(status, 401, "{said}");
+    }
+    told.status_until(|status| {
+        status["reports"]["of-unknown-servers"] == 3 && status["reports"]["with-a-wrong-clock"] == 3
+    });
+    assert_eq!(told.mapper.operator("POST", "/withdraw?server=ams-2").0, 200);
+    told.until("withdrawn by an operator");
+    for (once, with) in [
+        ("a server that the network does not have", "server=\"amz-1\""),
+        ("s behind this mapper's", "server=\"ams-1\""),
+        ("without a valid token", "path=\"/withdraw\""),
+    ] {
+        let lines = told.said.lines().filter(|line| line.contains(once)).collect::<Vec<_>>();
+        assert!(lines.len() == 1 && lines[0].contains(with), "{}", told.said);
+    }
+}
+
 /// The example in the reference is carried out as it is there.
 #[test]
 fn a_load_report_is_sent_from_a_shell_as_its_reference_says() {

@@ -1,22 +1,27 @@
 //! Keeps the map: looks at inputs, steps conditions each second, publishes.
 
 mod changes;
+mod heard;
 mod orders;
 mod status;
 #[cfg(test)]
 mod tests;
+mod withdraw;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-pub use orders::{Done, Order, Outcome};
+pub use heard::Told as ToldOfReports;
+pub use orders::{Done, Order, Outcome, Told};
 pub use status::Status;
 use tokio::sync::mpsc;
+pub use withdraw::Which;
+pub(super) use withdraw::listed;
 
 use super::config::Config;
-use super::reports::Waiting;
+use super::reports::{Named, Waiting};
 use super::{Outside, RunError, Shared, warn_of_hidden};
 use crate::build::{Builder, InputReader, Inputs};
 use crate::conditions::{Conditions, Taken, Watch};
@@ -62,7 +67,7 @@ pub struct Keeper {
     /// They are not on the disk as they are now.
     unwritten: bool,
     /// Operators who wait for what comes of their order.
-    unanswered: Vec<Done>,
+    unanswered: Vec<(Done, Told)>,
     /// A network that changes too much.
     held: Option<Arc<Network>>,
     /// A map that an operator let through and that queries are not answered from yet.
@@ -74,6 +79,9 @@ pub struct Keeper {
     taken: HashMap<Taken, u64>,
     /// What the log told of servers and sites.
     known: changes::Known,
+    /// Servers that the log named lately: that the network does not have, and with a wrong clock.
+    strangers: Named<String>,
+    late: Named<String>,
     waiting: Waiting,
 }
 
@@ -111,6 +119,8 @@ impl Keeper {
             keeping: None,
             taken: HashMap::new(),
             known: changes::Known::default(),
+            strangers: Named::default(),
+            late: Named::default(),
             waiting: Waiting::default(),
         })
     }
@@ -224,6 +234,7 @@ impl Keeper {
             };
             if !before.is_some_and(same) {
                 warn_of_hidden(&shared.authority.load(), &map.network);
+                super::meant::warn(&self.config, &map.network);
             }
             shared.published.publish(map);
         }
@@ -231,6 +242,7 @@ impl Keeper {
         self.note_threads(shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone));
         let mut status = self.status.clone();
         status.reports.extend(shared.reports.outcomes());
+        status.keys_trouble = shared.keys_trouble();
         shared.status.store(Arc::new(status));
     }
 

@@ -3,6 +3,8 @@
 use control::load_report::LoadReport;
 use tokio::sync::mpsc;
 
+use super::heard;
+use super::withdraw::Which;
 use super::{Keeper, Source, tell};
 
 /// What came of what an operator ordered.
@@ -11,22 +13,49 @@ pub enum Outcome {
     Done,
     /// It is in force here, and not on the disk: why. A restart would forget it, and mappers that read the folder do not know it.
     NotKept(String),
-    /// There is no such server, or no map that is held back.
+    /// No map is held back.
     Nothing,
+    /// Nothing was done, since the map does not have these.
+    Unknown(Vec<String>),
+    /// Nothing was done, since it would leave these services without a server.
+    Bereft(Vec<String>),
+}
+
+/// What an operator is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    pub outcome: Outcome,
+    /// Servers that were withdrawn or restored, and those that were so before.
+    pub changed: Vec<String>,
+    pub same: Vec<String>,
+    /// Services that are left without a server.
+    pub bereft: Vec<String>,
+}
+
+impl From<Outcome> for Told {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, changed: Vec::new(), same: Vec::new(), bereft: Vec::new() }
+    }
 }
 
 /// Where an operator waits for it.
-pub type Done = tokio::sync::oneshot::Sender<Outcome>;
+pub type Done = tokio::sync::oneshot::Sender<Told>;
 
 /// What others ask of the keeper.
 #[derive(Debug)]
 pub enum Order {
     /// Load reports that were authentic, and when they came (milliseconds since 1970).
     Reports(Vec<LoadReport>),
-    /// An operator takes a server out, or back in.
+    /// The same, of somebody who waits to be told what became of them.
+    Asked {
+        reports: Vec<LoadReport>,
+        done: tokio::sync::oneshot::Sender<heard::Told>,
+    },
+    /// An operator takes servers out, or back in; also if that leaves a service without any.
     Withdraw {
-        server: String,
+        which: Which,
         withdrawn: bool,
+        force: bool,
         done: Done,
     },
     /// A probe of a server ended.
@@ -76,37 +105,17 @@ impl Keeper {
     pub(super) fn carry_out(&mut self, order: Order) -> bool {
         match order {
             Order::Reports(reports) => {
-                self.waiting.taken(reports.len());
-                self.take(&reports);
+                self.take(&reports, None);
                 false
             }
-            Order::Withdraw { server, withdrawn, done } => {
-                // Who only reads maps decides nothing; that nobody answers says so.
-                if !matches!(self.source, Source::Inputs { .. }) {
-                    return false;
-                }
-                let key = self.by_name.get(&server).copied();
-                if key.is_none() && (withdrawn || !self.withdrawn.contains(&server)) {
-                    let _ = done.send(Outcome::Nothing);
-                    return false;
-                }
-                if let Some(key) = key {
-                    self.watch.withdraw(key, withdrawn);
-                }
-                tracing::info!(
-                    server,
-                    "{}",
-                    if withdrawn { "withdrawn by an operator" } else { "restored by an operator" }
-                );
-                if withdrawn {
-                    self.withdrawn.insert(server);
-                } else {
-                    self.withdrawn.remove(&server);
-                }
-                // Also where it was so before: whoever asks again wants it written.
-                self.unwritten = true;
-                self.unanswered.push(done);
-                true
+            Order::Asked { reports, done } => {
+                let mut told = heard::Told::default();
+                self.take(&reports, Some(&mut told));
+                let _ = done.send(told);
+                false
+            }
+            Order::Withdraw { which, withdrawn, force, done } => {
+                self.withdraw(&which, withdrawn, force, done)
             }
             Order::Probed { server, kind, succeeded } => {
                 if let Some(key) = self.by_name.get(&server).copied() {
@@ -131,12 +140,12 @@ impl Keeper {
             Order::Accept(done) => {
                 self.status.held_back = None;
                 let Some(network) = self.held.take() else {
-                    let _ = done.send(Outcome::Nothing);
+                    let _ = done.send(Outcome::Nothing.into());
                     return false;
                 };
                 tracing::info!("the map that was held back is accepted by an operator");
                 self.accepted = Some(self.put_network(network));
-                self.unanswered.push(done);
+                self.unanswered.push((done, Outcome::Done.into()));
                 true
             }
             Order::Look => true,
@@ -161,24 +170,8 @@ impl Keeper {
         let wrong =
             [&self.keeping, &self.publishing].into_iter().flatten().map(String::as_str).collect::<Vec<_>>();
         let outcome = if wrong.is_empty() { Outcome::Done } else { Outcome::NotKept(wrong.join("; ")) };
-        for done in self.unanswered.drain(..) {
-            let _ = done.send(outcome.clone());
-        }
-    }
-
-    fn take(&mut self, reports: &[LoadReport]) {
-        let Some(map) = &self.map else { return };
-        let zones: Vec<&str> = self.config.steered_zones().collect();
-        let (now, unix) = ((self.outside.monotonic)(), (self.outside.unix)());
-        let mut labels = Vec::new();
-        for report in reports {
-            let key = self.by_name.get(&report.server).copied();
-            let taken = self.watch.report(now, unix, key, report, |name| {
-                let below = zones.iter().find_map(|zone| name.strip_suffix(zone)?.strip_suffix('.'))?;
-                crate::map::wire_into(below, &mut labels)?;
-                map.names().find(&labels)
-            });
-            *self.taken.entry(taken).or_default() += 1;
+        for (done, told) in self.unanswered.drain(..) {
+            let _ = done.send(Told { outcome: outcome.clone(), ..told });
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::network::Network;
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Status {
+    /// Of this program.
+    pub version: &'static str,
     pub epoch: u64,
     /// When the map in use was made, in seconds since 1970, and how many seconds ago that was.
     pub made: u64,
@@ -49,6 +51,8 @@ pub struct Status {
     /// What keeps maps from being published or read, or which servers are withdrawn from being kept, and which services have no server
     /// that is well; if anything.
     pub trouble: Option<String>,
+    /// Zones whose signing keys have ended or end within a week, if any.
+    pub keys_trouble: Option<String>,
 }
 
 /// Names of servers that are not named in answers, at most [`MOST_LISTED`] of each standing.
@@ -112,6 +116,7 @@ impl Keeper {
         let (network, conditions) = (&map.network, &map.conditions);
         let count = |standing| conditions.servers.iter().filter(|now| now.standing == standing).count();
         let status = &mut self.status;
+        status.version = env!("CARGO_PKG_VERSION");
         status.epoch = map.epoch.0;
         status.made = self.made / 1000;
         status.age = (self.outside.unix)().saturating_sub(self.made) / 1000;
@@ -138,6 +143,9 @@ impl Keeper {
             Taken::Old => "old",
             Taken::Clock => "with-a-wrong-clock",
         };
-        status.reports = self.taken.iter().map(|(taken, count)| (name(taken), *count)).collect();
+        // Also those that there is none of yet: who watches wants to see them begin.
+        let all = [Taken::Taken, Taken::Unknown, Taken::Old, Taken::Clock];
+        let counted = |taken: &Taken| self.taken.get(taken).copied().unwrap_or_default();
+        status.reports = all.iter().map(|taken| (name(taken), counted(taken))).collect();
     }
 }

@@ -86,7 +86,7 @@ fn ordered(keeper: &mut Keeper, order: impl FnOnce(Done) -> Order) -> Option<Out
         keeper.keep_withdrawn();
     }
     keeper.answer_operators();
-    outcome.try_recv().ok()
+    outcome.try_recv().ok().map(|told: Told| told.outcome)
 }
 
 #[test]
@@ -208,11 +208,14 @@ fn a_mapper_goes_on_where_the_one_before_it_ended() {
     let mut keeper = play.keeper();
     keeper.first().unwrap();
     let withdraw = |server: &str, withdrawn| {
-        let server = server.to_owned();
-        move |done| Order::Withdraw { server, withdrawn, done }
+        let which = Which::server(server);
+        move |done| Order::Withdraw { which, withdrawn, force: false, done }
     };
     assert_eq!(ordered(&mut keeper, withdraw("ams-1", true)), Some(Outcome::Done));
-    assert_eq!(ordered(&mut keeper, withdraw("nobody", true)), Some(Outcome::Nothing));
+    assert_eq!(
+        ordered(&mut keeper, withdraw("nobody", true)),
+        Some(Outcome::Unknown(vec!["server nobody".into()]))
+    );
     // One fails: it reported and does so no more.
     let report = |server: &str, number| LoadReport {
         server: server.into(),
@@ -269,10 +272,15 @@ fn who_is_withdrawn_and_could_not_be_written_is_said_and_written_when_that_is_po
     std::fs::create_dir(&list).unwrap();
     let order = |keeper: &mut Keeper, withdrawn| {
         let (done, mut outcome) = tokio::sync::oneshot::channel();
-        assert!(keeper.carry_out(Order::Withdraw { server: "ams-1".into(), withdrawn, done }));
+        assert!(keeper.carry_out(Order::Withdraw {
+            which: Which::server("ams-1"),
+            withdrawn,
+            force: false,
+            done
+        }));
         let map = keeper.next(true);
         keeper.answer_operators();
-        (outcome.try_recv().unwrap(), map.map(|map| map.conditions.servers[0].standing))
+        (outcome.try_recv().unwrap().outcome, map.map(|map| map.conditions.servers[0].standing))
     };
     use crate::conditions::Standing::{Serving, Withdrawn};
     // It is taken out all the same, and asked again it is tried again.
@@ -319,7 +327,7 @@ fn who_only_reads_maps_withdraws_nobody() {
     play.keeper().first().unwrap();
     let mut reader = play.keeper_of(&CONFIG[..CONFIG.find("[inputs]").unwrap()]);
     reader.first().unwrap();
-    let order = |done| Order::Withdraw { server: "ams-1".into(), withdrawn: true, done };
+    let order = |done| Order::Withdraw { which: Which::server("ams-1"), withdrawn: true, force: false, done };
     assert_eq!(ordered(&mut reader, order), None);
 }
 
@@ -354,7 +362,7 @@ fn a_map_that_is_built_by_hand_names_nobody_who_was_withdrawn() {
     let play = Play::new();
     let mut keeper = play.keeper();
     keeper.first().unwrap();
-    let order = |done| Order::Withdraw { server: "ams-1".into(), withdrawn: true, done };
+    let order = |done| Order::Withdraw { which: Which::server("ams-1"), withdrawn: true, force: false, done };
     assert_eq!(ordered(&mut keeper, order), Some(Outcome::Done));
     keeper.next(false);
     drop(keeper);
@@ -531,4 +539,42 @@ fn many_servers_that_leave_at_once_are_one_line() {
     let told = lines.iter().map(|line| (line.told.count, line.told.first.as_str())).collect::<Vec<_>>();
     assert_eq!(told, [(99, "s0-0, s0-1, s0-2, s0-3, s0-4, and others"), (1, "s1-59")]);
     assert!(keeper.changes(&network, &conditions).is_empty());
+}
+
+#[test]
+fn a_site_is_withdrawn_in_one_order_and_none_that_leaves_a_service_without_servers_unless_it_is_meant() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    let first = keeper.first().unwrap().epoch;
+    let mut order = |servers: &[&str], sites: &[&str], withdrawn, force| {
+        let strings = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let which = Which { servers: strings(servers), sites: strings(sites) };
+        let (done, mut told) = tokio::sync::oneshot::channel();
+        let steps = keeper.carry_out(Order::Withdraw { which, withdrawn, force, done });
+        let map = steps.then(|| keeper.next(true)).flatten();
+        keeper.answer_operators();
+        (told.try_recv().unwrap(), map.map(|map| map.epoch.0), keeper.status().withdrawn)
+    };
+    // All or none.
+    let (told, map, count) = order(&["ams-1", "amz-2"], &["ams", "par"], true, false);
+    let unknown = ["server amz-2".to_owned(), "site par with servers".into()];
+    assert_eq!((told.outcome, map, count), (Outcome::Unknown(unknown.into()), None, 0));
+    let (told, map, count) = order(&["ams-1"], &["ams"], true, false);
+    assert_eq!((&told.outcome, map, count), (&Outcome::Done, Some(first.0 + 1), 2));
+    assert_eq!((told.changed, told.same), (vec!["ams-1".to_owned(), "ams-2".into()], Vec::new()));
+    // The last one.
+    let (told, map, count) = order(&["nyc-1", "ams-1"], &[], true, false);
+    let bereft =
+        "service web has no server left that may be named over IPv4: its clients get no addresses (NODATA)";
+    assert_eq!((told.outcome, map, count), (Outcome::Bereft(vec![bereft.into()]), None, 2));
+    let (told, _, count) = order(&["nyc-1", "ams-1"], &[], true, true);
+    assert_eq!((told.outcome, told.bereft, count), (Outcome::Done, vec![bereft.to_owned()], 3));
+    assert_eq!((told.changed, told.same), (vec!["nyc-1".to_owned()], vec!["ams-1".to_owned()]));
+    // Again: nothing is taken that was there.
+    let (told, map, _) = order(&[], &["nyc"], true, false);
+    assert_eq!((told.outcome, told.same, map), (Outcome::Done, vec!["nyc-1".to_owned()], None));
+    let (told, _, count) = order(&["nyc-1"], &["ams"], false, false);
+    assert_eq!((told.outcome, told.changed.len(), count), (Outcome::Done, 3, 0));
+    let (told, map, _) = order(&["nyc-1"], &[], false, false);
+    assert_eq!((told.outcome, told.same, map), (Outcome::Done, vec!["nyc-1".to_owned()], None));
 }

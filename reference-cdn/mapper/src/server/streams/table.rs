@@ -7,7 +7,7 @@ use std::net::IpAddr;
 const NONE: u32 = u32::MAX;
 
 /// Who counts as one client: an IPv4 address, or an IPv6 network of 64 bits, which is what a host is given.
-pub(super) fn client(address: IpAddr) -> u128 {
+pub(crate) fn client(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
         IpAddr::V6(v6) => u128::from(v6) >> 64 << 64,
@@ -16,7 +16,7 @@ pub(super) fn client(address: IpAddr) -> u128 {
 
 /// Names an open connection; names nothing once that is closed, even if another one takes its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(crate) struct Key {
     slot: u32,
     generation: u32,
 }
@@ -52,7 +52,7 @@ const EMPTY: List = List { oldest: NONE, newest: NONE, count: 0 };
 
 /// Open connections, each with what closes it. Every step takes the same time, however many there are.
 #[derive(Debug)]
-pub(super) struct Table<H> {
+pub(crate) struct Table<H> {
     slots: Vec<Slot<H>>,
     free: Vec<u32>,
     all: List,
@@ -66,12 +66,12 @@ impl<H> Default for Table<H> {
 }
 
 impl<H> Table<H> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.all.count
     }
 
     /// A connection that has to go before `client` may have one more: its own idlest, or everybody's. `None`: there is room.
-    pub(super) fn in_the_way(&self, client: u128, connections: usize, per_client: usize) -> Option<Key> {
+    pub(crate) fn in_the_way(&self, client: u128, connections: usize, per_client: usize) -> Option<Key> {
         let own = self.clients.get(&client).copied().unwrap_or(EMPTY);
         let oldest = if own.count >= per_client.max(1) {
             own.oldest
@@ -84,13 +84,13 @@ impl<H> Table<H> {
     }
 
     /// The one idle for longest.
-    pub(super) fn idlest(&self) -> Option<Key> {
+    pub(crate) fn idlest(&self) -> Option<Key> {
         let slot = self.all.oldest;
         self.slots.get(slot as usize).map(|it| Key { slot, generation: it.generation })
     }
 
     /// One more connection, just used. Closing it is told how with [`set_handle`](Self::set_handle).
-    pub(super) fn open(&mut self, client: u128) -> Key {
+    pub(crate) fn open(&mut self, client: u128) -> Key {
         let slot = self.free.pop().unwrap_or_else(|| {
             let link = Link { older: NONE, newer: NONE };
             self.slots.push(Slot { generation: 0, client, links: [link; 2], handle: None });
@@ -102,14 +102,14 @@ impl<H> Table<H> {
         Key { slot, generation: self.slots[slot as usize].generation }
     }
 
-    pub(super) fn set_handle(&mut self, key: Key, handle: H) {
+    pub(crate) fn set_handle(&mut self, key: Key, handle: H) {
         if self.holds(key) {
             self.slots[key.slot as usize].handle = Some(handle);
         }
     }
 
     /// This connection was used.
-    pub(super) fn touch(&mut self, key: Key) {
+    pub(crate) fn touch(&mut self, key: Key) {
         if self.holds(key) && self.all.newest != key.slot {
             self.take_out(key.slot);
             self.append(key.slot);
@@ -117,7 +117,7 @@ impl<H> Table<H> {
     }
 
     /// Forgets a connection; gives what closes it. Of one that is forgotten already, nothing.
-    pub(super) fn close(&mut self, key: Key) -> Option<H> {
+    pub(crate) fn close(&mut self, key: Key) -> Option<H> {
         if !self.holds(key) {
             return None;
         }

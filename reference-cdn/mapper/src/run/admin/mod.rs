@@ -1,46 +1,46 @@
 //! What operators ask over HTTP, with their token; and load reports as JSON, with a key's MAC.
 
+mod load;
+mod open;
+mod orders;
+mod query;
+
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use control::load_report::{self, Refused};
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
-use super::keeper::{Order, Outcome};
+use self::open::Open;
+use self::query::Query;
+use super::reports::Named;
 use super::{RunError, Shared};
 use crate::decide::explain::{Explanation, explain};
 use crate::map::Map;
 use crate::server::StartError;
 
-/// Longest document with load reports.
-const LONGEST: usize = 8 << 20;
-/// Connections at once.
-const CONNECTIONS: usize = 256;
+/// Of a path, what the log shows.
+const LONGEST_PATH: usize = 100;
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(10);
-/// Documents with load reports that come in at once, and how long one may take.
-const BODIES: usize = 8;
-const BODY: Duration = Duration::from_secs(10);
 /// How long a connection may last.
 const TOTAL: Duration = Duration::from_secs(300);
-
-/// How a document with load reports is signed.
-const MAC: &str = "Load-MAC is the first 16 octets, as 32 hexadecimal digits, of HMAC-SHA-256 with that key over the letters json and \
-                   then the document, octet for octet as it is sent (LOAD-REPORTS.md has an example)";
 
 struct Admin {
     bodies: Semaphore,
     shared: Arc<Shared>,
+    open: Open,
+    /// Who came without the token and is in the log.
+    refused: Mutex<Named<IpAddr>>,
 }
 
 pub(super) fn listen(
@@ -54,32 +54,48 @@ pub(super) fn listen(
     let bound = listener.local_addr().map_err(failed)?;
     let _guard = runtime.enter();
     let listener = TcpListener::from_std(listener).map_err(failed)?;
-    runtime.spawn(accept(listener, Arc::new(Admin { bodies: Semaphore::new(BODIES), shared })));
+    let admin = Admin {
+        bodies: Semaphore::new(load::BODIES),
+        shared,
+        open: Open::default(),
+        refused: Mutex::default(),
+    };
+    runtime.spawn(accept(listener, Arc::new(admin)));
     Ok(bound)
 }
 
 async fn accept(listener: TcpListener, admin: Arc<Admin>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { return };
-        let Ok((stream, from)) = listener.accept().await else {
-            // No file handle is left: some will be given back.
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            continue;
+        let (stream, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(_) => {
+                // No file handle is left: whoever was silent for longest gives one back.
+                admin.open.close_idlest();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
         };
+        let (key, closed) = admin.open.open(from.ip());
         let admin = Arc::clone(&admin);
         tokio::spawn(async move {
+            let answering = Arc::clone(&admin);
             let service = hyper::service::service_fn(move |request| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, Infallible>(admin.answer(request, from.ip()).await) }
+                let admin = Arc::clone(&answering);
+                async move {
+                    admin.open.used(key);
+                    Ok::<_, Infallible>(admin.answer(request, from.ip()).await)
+                }
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(hyper_util::rt::TokioTimer::new())
                 .header_read_timeout(HEAD)
                 .max_buf_size(64 << 10)
                 .serve_connection(TokioIo::new(stream), service);
-            let _ = tokio::time::timeout(TOTAL, connection).await;
-            drop(permit);
+            tokio::select! {
+                _ = tokio::time::timeout(TOTAL, connection) => {}
+                _ = closed => {}
+            }
+            admin.open.close(key);
         });
     }
 }
@@ -102,16 +118,6 @@ fn json(value: &impl serde::Serialize) -> Answer {
         Ok(body) => respond(StatusCode::OK, "application/json", body),
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
-}
-
-/// What an operator ordered holds here and now, and is not on the disk.
-fn not_kept(done: &str, why: &str) -> Answer {
-    let told = format!(
-        "{done}, and answered so from now on, but not kept: {why}. A restart of this mapper would forget it, and mappers that read maps \
-         from its folder may not know it. Make room on the disk or mend the folder: it is tried again by itself until trouble in GET \
-         /status is null"
-    );
-    text(StatusCode::INSUFFICIENT_STORAGE, told)
 }
 
 impl Admin {
@@ -138,6 +144,7 @@ impl Admin {
             aws_lc_rs::constant_time::verify_slices_are_equal(given, expected.as_bytes()).is_ok()
         });
         if !allowed {
+            self.warn_of(from, &path);
             let mut response =
                 text(StatusCode::UNAUTHORIZED, "show the admin token: Authorization: Bearer TOKEN");
             let bearer = header::HeaderValue::from_static("Bearer");
@@ -159,43 +166,22 @@ impl Admin {
             }
             _ => text(
                 StatusCode::NOT_FOUND,
-                "there is GET /status /metrics /explain?name=&client= and POST /withdraw?server= /restore?server= /accept /reload /load",
+                "there is GET /healthz /status /metrics /explain?name=&client= and POST /withdraw?server=&site= /restore?server=&site= /accept /reload /load",
             ),
         }
     }
 
-    async fn load(&self, request: Request<Incoming>, from: IpAddr) -> Answer {
-        if request.method() != Method::POST {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "load reports are sent with POST");
-        }
-        let field = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-        let id = field("load-key").and_then(|id| id.parse().ok());
-        let mac = field("load-mac").map(str::to_owned);
-        let (Some(id), Some(mac)) = (id, mac) else {
-            return text(StatusCode::BAD_REQUEST, format!("say Load-Key: NUMBER and Load-MAC: HEX; {MAC}"));
-        };
-        // Whose they are is only known when they are there: few at once, and not for long.
-        let Ok(_room) = self.bodies.try_acquire() else {
-            return text(StatusCode::SERVICE_UNAVAILABLE, "too many documents come in at once");
-        };
-        let body = Limited::new(request.into_body(), LONGEST).collect();
-        let body = match tokio::time::timeout(BODY, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) => return text(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
-            Err(_) => return text(StatusCode::REQUEST_TIMEOUT, "the document took too long"),
-        };
-        let counts = &self.shared.reports;
-        counts.received.add();
-        match load_report::read_json(&body, &self.shared.keys.load(), id, &mac) {
-            Ok(reports) => match counts.hand_over(&self.shared.orders, reports) {
-                true => text(StatusCode::ACCEPTED, "taken"),
-                false => text(StatusCode::SERVICE_UNAVAILABLE, "too many reports wait"),
-            },
-            Err(why) => {
-                counts.refuse((self.shared.outside.monotonic)(), from, &why);
-                let how = if matches!(why, Refused::Mac(_)) { format!("; {MAC}") } else { String::new() };
-                text(StatusCode::BAD_REQUEST, format!("{why}{how}"))
-            }
+    /// Names in the log who comes without the token.
+    fn warn_of(&self, from: IpAddr, path: &str) {
+        let (now, from) = ((self.shared.outside.monotonic)(), from.to_canonical());
+        if self.refused.lock().unwrap_or_else(PoisonError::into_inner).name(now, &from) {
+            let address = from.to_string();
+            let path: String = path.chars().take(LONGEST_PATH).collect();
+            tracing::warn!(
+                address,
+                path,
+                "a request to the admin listener without a valid token; further ones from there are not named for an hour"
+            );
         }
     }
 
@@ -220,33 +206,6 @@ impl Admin {
         }
     }
 
-    async fn withdraw(&self, query: &Query, withdrawn: bool) -> Answer {
-        let Some(server) = query.get("server") else {
-            return text(StatusCode::BAD_REQUEST, "say which: ?server=NAME");
-        };
-        let (done, outcome) = oneshot::channel();
-        let order = Order::Withdraw { server: server.to_owned(), withdrawn, done };
-        match self.order(order, outcome).await {
-            Some(Outcome::Done) => text(StatusCode::OK, if withdrawn { "withdrawn" } else { "restored" }),
-            Some(Outcome::NotKept(why)) => not_kept(if withdrawn { "withdrawn" } else { "restored" }, &why),
-            Some(Outcome::Nothing) => text(StatusCode::NOT_FOUND, format!("the map has no server {server}")),
-            None => text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "this mapper keeps no map of its own, or has too much to do",
-            ),
-        }
-    }
-
-    async fn accept_held(&self) -> Answer {
-        let (done, outcome) = oneshot::channel();
-        match self.order(Order::Accept(done), outcome).await {
-            Some(Outcome::Done) => text(StatusCode::OK, "accepted"),
-            Some(Outcome::NotKept(why)) => not_kept("accepted", &why),
-            Some(Outcome::Nothing) => text(StatusCode::NOT_FOUND, "no map is held back"),
-            None => text(StatusCode::SERVICE_UNAVAILABLE, "too much to do"),
-        }
-    }
-
     /// What is read may be large: load reports and others go on meanwhile.
     async fn reload(&self) -> Answer {
         let shared = Arc::clone(&self.shared);
@@ -255,11 +214,6 @@ impl Admin {
             Ok(reloaded) => text(StatusCode::CONFLICT, reloaded.to_text()),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot be read again: {error}")),
         }
-    }
-
-    async fn order(&self, order: Order, outcome: oneshot::Receiver<Outcome>) -> Option<Outcome> {
-        self.shared.orders.send(order).await.ok()?;
-        outcome.await.ok()
     }
 }
 
@@ -281,38 +235,4 @@ pub fn explain_name(map: &Map, name: &str, zones: &[&str], client: IpAddr) -> Op
     });
     let (steerable, zone) = found?;
     Some(Explanation { zone: Some(zone), ..explain(map, &name, steerable, client) })
-}
-
-/// Parameters of a query, decoded.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn of(query: &str) -> Self {
-        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        Self(pairs.map(|(key, value)| (decode(key), decode(value))).collect())
-    }
-
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
-    }
-}
-
-fn decode(text: &str) -> String {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, after @ ..] = rest {
-        let escaped = (*first == b'%').then(|| after.get(..2)).flatten();
-        let value = escaped.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
-        match value {
-            Some(value) => {
-                octets.push(value);
-                rest = &after[2..];
-            }
-            None => {
-                octets.push(if *first == b'+' { b' ' } else { *first });
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&octets).into_owned()
 }
