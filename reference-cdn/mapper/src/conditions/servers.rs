@@ -56,6 +56,10 @@ impl<T: Default> Servers<T> {
         &mut self.all[at as usize]
     }
 
+    pub fn get(&self, key: u64) -> Option<&T> {
+        self.all.get(*self.places.get(&key)? as usize)
+    }
+
     /// Puts the servers of a network first, in its order. Costs next to nothing where they are.
     pub fn arrange(&mut self, network: &Network) {
         let count = network.servers.len();
@@ -121,12 +125,6 @@ mod tests {
             features: 0,
         };
         Network { servers: keys.iter().map(server).collect(), ..Network::default() }
-    }
-
-    impl<T: Default> Servers<T> {
-        fn get(&self, key: u64) -> Option<&T> {
-            self.all.get(*self.places.get(&key)? as usize)
-        }
     }
 
     #[test]

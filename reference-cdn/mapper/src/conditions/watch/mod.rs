@@ -177,6 +177,11 @@ impl Watch {
         }
     }
 
+    /// Whether a server said farewell, and that is not over.
+    pub fn is_leaving(&self, key: u64) -> bool {
+        self.servers.get(key).is_some_and(Watched::stops)
+    }
+
     /// Takes up what an earlier mapper knew. Who could not be named then can be when it is heard of.
     pub fn resume(&mut self, now: u64, network: &Network, conditions: &Conditions) {
         for (server, known) in network.servers.iter().zip(&conditions.servers) {

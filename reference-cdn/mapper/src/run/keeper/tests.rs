@@ -425,9 +425,17 @@ fn a_farewell_is_told_apart_from_what_operators_order() {
     assert!(told.contains("leaving"), "{told}");
     // Kept in the map as it is.
     assert_eq!(play.in_force().conditions, map.conditions);
-    keeper.watch.withdraw(keeper.by_name["ams-1"], false);
-    keeper.next(true);
+    let restore = |keeper: &mut Keeper| {
+        let which = Which::server("ams-1");
+        let (done, mut told) = tokio::sync::oneshot::channel();
+        keeper.carry_out(Order::Withdraw { which, withdrawn: false, force: false, done });
+        keeper.next(true);
+        keeper.answer_operators();
+        told.try_recv().unwrap().changed
+    };
+    assert_eq!(restore(&mut keeper), ["ams-1"]);
     assert_eq!((keeper.status().serving, keeper.status().leaving), (3, 0));
+    assert!(restore(&mut keeper).is_empty());
 }
 
 /// Lets servers report, each with its load, for so many seconds; and says what the log told meanwhile.

@@ -37,8 +37,11 @@ impl Keeper {
                 return false;
             }
         };
-        let (same, changed): (Vec<_>, Vec<_>) =
-            servers.iter().cloned().partition(|name| self.withdrawn.contains(name) == withdrawn);
+        let (same, changed): (Vec<_>, Vec<_>) = servers.iter().cloned().partition(|name| {
+            // To restore one ends its farewell too.
+            let leaves = !withdrawn && self.by_name.get(name).is_some_and(|key| self.watch.is_leaving(*key));
+            self.withdrawn.contains(name) == withdrawn && !leaves
+        });
         let bereft = if withdrawn { bereft(&map, &changed) } else { Vec::new() };
         if !bereft.is_empty() && !force {
             let _ = done.send(Outcome::Bereft(bereft).into());
