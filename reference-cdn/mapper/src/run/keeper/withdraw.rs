@@ -44,12 +44,11 @@ impl Keeper {
             let _ = done.send(Outcome::Bereft(bereft).into());
             return false;
         }
-        for name in &servers {
+        // Not those that were so before: to say again that one is back says nothing of how it is.
+        for name in &changed {
             if let Some(key) = self.by_name.get(name) {
                 self.watch.withdraw(*key, withdrawn);
             }
-        }
-        for name in &changed {
             if withdrawn {
                 self.withdrawn.insert(name.clone());
             } else {
