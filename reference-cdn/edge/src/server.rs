@@ -224,6 +224,15 @@ fn store(config: &Config, purges: Arc<Purges>, clock: &Clock) -> Result<Store, S
     )?;
     tracing::info!(folder = %path.display(), found.objects, found.octets, found.segments, found.scanned,
         found.damaged_records, found.cut_octets, found.removed_files, "the disk store is open");
+    // Not for files that are none of the system's.
+    if let Some(room) = rustix::fs::statvfs(path)
+        .ok()
+        .filter(|_| disk.files.is_none())
+        .map(|system| system.f_bavail.saturating_mul(system.f_frsize).saturating_add(found.octets))
+        && room < disk.size
+    {
+        tracing::warn!(folder = %path.display(), disk.size, room, "the file system has less room than disk.size: where it is full, responses are kept in memory only; make disk.size smaller");
+    }
     Ok(store)
 }
 

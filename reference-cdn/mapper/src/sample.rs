@@ -211,6 +211,7 @@ pub fn any_server_now() -> impl Strategy<Value = ServerNow> {
         1 => Just(Standing::Overloaded),
         1 => Just(Standing::Failed),
         1 => Just(Standing::Withdrawn),
+        1 => Just(Standing::Leaving),
     ];
     (standing, any::<bool>(), prop_oneof![Just(0), 0_u16..200])
         .prop_map(|(standing, busy, spread)| ServerNow { standing, busy, spread })

@@ -122,10 +122,12 @@ fn same_in_both(response: &[u8]) {
             continue;
         }
         let other = theirs.next().unwrap_or_else(|| panic!("hickory sees fewer records\n{text}"));
-        assert_eq!(
-            other.name.to_ascii().trim_end_matches('.').to_lowercase(),
-            record.owner().to_string().to_lowercase()
-        );
+        // Not as text: one writes odd octets in octal digits, the other in decimal ones.
+        let owner = record.owner();
+        let owner = domain::base::name::ToLabelIter::iter_labels(&owner);
+        let owner =
+            owner.map(|label| label.as_slice().to_ascii_lowercase()).filter(|label| !label.is_empty());
+        assert!(owner.eq(other.name.iter().map(<[u8]>::to_ascii_lowercase)), "{text}");
         assert_eq!(u16::from(other.record_type()), record.rtype().to_int(), "{text}");
         assert_eq!(other.ttl, record.ttl().as_secs());
         // Names in it may be compressed, so the data are compared as each library writes them on its own.
@@ -192,7 +194,7 @@ fn stricter_on_purpose(query: &[u8], fault: Fault) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn any_octets(query in prop::collection::vec(any::<u8>(), 0..600), transport in transport()) {

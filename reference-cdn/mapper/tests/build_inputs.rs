@@ -324,6 +324,93 @@ fn a_database_gives_places() {
 }
 
 #[test]
+fn numbers_of_places_are_read_in_any_width_and_a_wrong_field_costs_only_itself() {
+    let asn = |number: Value| ("autonomous_system_number", number);
+    let at = |latitude: Value, longitude: Value| {
+        ("location", Value::Map(vec![("latitude", latitude), ("longitude", longitude)]))
+    };
+    let (uint16, uint32, int32, uint64, uint128) = (5, 6, 8, 9, 10);
+    let wide = |kind: u8, number: u64| Value::Integer(kind, number.to_be_bytes().to_vec());
+    let records: Vec<(Value, Option<(i32, i32)>, u32)> = vec![
+        (Value::Map(vec![asn(Value::Integer(uint16, vec![0x0c, 0xf8]))]), None, 3320),
+        (Value::Map(vec![asn(Value::Integer(uint32, vec![0x0c, 0xf8]))]), None, 3320),
+        (Value::Map(vec![asn(Value::Integer(int32, vec![0, 0, 0x0c, 0xf8]))]), None, 3320),
+        (Value::Map(vec![asn(wide(uint64, 3320))]), None, 3320),
+        (Value::Map(vec![asn(wide(uint128, 3320))]), None, 3320),
+        (Value::Map(vec![at(Value::Float(50.5), Value::Integer(uint16, vec![8]))]), Some((50_500, 8_000)), 0),
+        (
+            Value::Map(vec![at(
+                Value::Integer(int32, (-33_i32).to_be_bytes().to_vec()),
+                Value::Double(151.0),
+            )]),
+            Some((-33_000, 151_000)),
+            0,
+        ),
+        // What is wrong costs its field.
+        (
+            Value::Map(vec![at(Value::Double(50.0), Value::Double(8.0)), asn(Value::Text("AS3320".into()))]),
+            Some((50_000, 8_000)),
+            0,
+        ),
+        (
+            Value::Map(vec![at(Value::Text("50".into()), Value::Double(8.0)), asn(Value::Number(3320))]),
+            None,
+            3320,
+        ),
+        (
+            Value::Map(vec![
+                ("location", Value::Bool(true)),
+                ("country", Value::Array(vec![Value::Number(7)])),
+                ("registered_country", Value::Map(vec![("iso_code", Value::Text("DE".into()))])),
+                asn(wide(uint64, 1 << 40)),
+            ]),
+            Some((51_000, 9_000)),
+            0,
+        ),
+    ];
+    let networks: Vec<String> = (0..records.len()).map(|n| format!("198.51.{n}.0/24")).collect();
+    let named: Vec<(&str, Value)> =
+        networks.iter().map(String::as_str).zip(records.iter().map(|(value, ..)| value.clone())).collect();
+    let places = geo::read("city.mmdb", 5, &mmdb(&named)).unwrap();
+    let mut found: Vec<_> =
+        places.prefixes.iter().map(|(prefix, at)| (*prefix, places.places[*at as usize])).collect();
+    found.sort();
+    let found: Vec<_> = found.iter().map(|(_, place)| (place.at, place.asn)).collect();
+    assert_eq!(found, records.iter().map(|(_, at, asn)| (*at, *asn)).collect::<Vec<_>>());
+    assert_eq!((places.source.lines, places.source.used), (10, 10));
+    let told: Vec<String> = places.source.skipped.iter().map(|skipped| skipped.tell("city.mmdb")).collect();
+    assert_eq!(
+        told,
+        [
+            "city.mmdb:8: not used: autonomous_system_number, which is no whole number from 0 to 4294967295; and one more like it",
+            "city.mmdb:9: not used: location, where latitude and longitude are no numbers of degrees; and one more like it",
+            "city.mmdb:10: not used: country or registered_country, which is neither a code nor has one as text in iso_code",
+        ]
+    );
+    assert!(places.source.skipped.iter().all(|skipped| geo::hardly_meant(10, skipped)));
+    // Records that are no maps, and a database that hardly says anything.
+    let nothing = Value::Map(vec![("continent", Value::Text("EU".into()))]);
+    let octets = mmdb(&[
+        ("192.0.2.0/24", Value::Text("DE".into())),
+        ("198.51.100.0/24", city(1.0, 2.0)),
+        ("203.0.113.0/24", nothing.clone()),
+    ]);
+    let places = geo::read("city.mmdb", 5, &octets).unwrap();
+    let hardly = |places: &geo::Places| -> Vec<&str> {
+        let source = &places.source;
+        let told = source.skipped.iter().filter(|skipped| geo::hardly_meant(source.lines, skipped));
+        told.map(|skipped| skipped.reason).collect()
+    };
+    assert_eq!(hardly(&places), ["a record that is no map, or is damaged"]);
+    let octets = mmdb(&[
+        ("192.0.2.0/24", nothing.clone()),
+        ("198.51.100.0/24", city(1.0, 2.0)),
+        ("203.0.113.0/24", nothing),
+    ]);
+    assert_eq!(hardly(&geo::read("city.mmdb", 5, &octets).unwrap()), ["says neither place nor network"]);
+}
+
+#[test]
 fn lines_of_measurements_and_of_demand() {
     let mut read = Probes::default();
     let text = r#"{"site":"fra1","target":"203.0.113.9","rtt-min":9,"rtt-median":11.8,"loss":0.01,"time":1790000000}

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "build_support/mod.rs"]
+mod build_support;
+
 use std::sync::Arc;
 
 use mapper::run::{Checked, Config, Outside, build_once, check};
@@ -111,6 +114,75 @@ fn lines_that_are_not_used_are_named() {
 }
 
 #[test]
+fn fields_of_places_that_are_not_used_are_named() {
+    use build_support::{Value, city, mmdb};
+    let play = Play::new();
+    let wrong = Value::Map(vec![("autonomous_system_number", Value::Text("AS3320".into()))]);
+    let octets = mmdb(&[("198.51.100.0/24", city(50.0, 8.0)), ("203.0.113.0/24", wrong)]);
+    std::fs::write(play.0.path().join("city.mmdb"), octets).unwrap();
+    let rest = format!("{INPUTS}places = [\"city.mmdb\"]\n");
+    let said =
+        "city.mmdb:2: not used: autonomous_system_number, which is no whole number from 0 to 4294967295";
+    assert_eq!(play.check(&rest).warnings, [said]);
+    let built = build_once(&play.config(&rest), &outside(), false).unwrap();
+    assert_eq!(built.report.problems.len(), 1, "{:?}", built.report.problems);
+}
+
+#[test]
+fn keys_that_have_ended_and_certificates_that_cannot_be_used_are_named() {
+    let play = Play::new();
+    let secret = "PrivateKey: WRF8r4/tWenSZIfrUJlxKJU30+BGC0dxSEo1PRY9B1k=\n";
+    let public = "cdn.test. IN DNSKEY 257 3 13 Yf5Zfsez4+4SA+xf4Tj7EP+N26k7p4ss/teop9u068VffkKrrE9LWOh3 sEXysgMjWAy+v4PJGfRWY64Oq/rkKA==\n";
+    let times = "Publish: 20230101000000\nActivate: 20230101000000\n";
+    play.put("Kcdn.test.+013+51300.key", public);
+    let signed = format!("[[zone]]\napex = \"cdn.test\"\nfile = \"g.zone\"\nkeys = \".\"\n{INPUTS}");
+    // It is 2023-11-14T22:13:20Z.
+    for (rest, said) in [
+        ("", None),
+        ("Inactive: 20240101000000\n", None),
+        ("Inactive: 20231120000000\n", Some("becomes inactive at 2023-11-20T00:00:00Z, and none follows")),
+        ("Inactive: 20231101000000\n", Some("no key of cdn.test. is active: those that are published sign")),
+        ("Inactive: 20231101000000\nDelete: 20231102000000\n", Some("its answers are not signed")),
+    ] {
+        play.put("Kcdn.test.+013+51300.private", &format!("{secret}{times}{rest}"));
+        let checked = play.check(&signed);
+        assert_eq!(checked.wrong, Vec::<String>::new());
+        assert_eq!(checked.warnings.len(), usize::from(said.is_some()), "{:?}", checked.warnings);
+        assert!(said.is_none_or(|said| checked.warnings[0].contains(said)), "{:?}", checked.warnings);
+    }
+
+    let tls =
+        format!("{INPUTS}[tls]\nlisten = [\"127.0.0.1:0\"]\ncertificate = \"dns.pem\"\nkey = \"dns.key\"\n");
+    let made = |begins: i32, ends: i32| {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["ns.example".to_owned()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(begins, 1, 1);
+        params.not_after = rcgen::date_time_ymd(ends, 1, 1);
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    assert!(play.check(&tls).wrong[0].starts_with("cannot read dns.pem"), "{:?}", play.check(&tls));
+    let (certificate, key) = made(2023, 2024);
+    play.put("dns.pem", &certificate);
+    play.put("dns.key", &key);
+    assert_eq!(play.check(&tls), Checked::default());
+    play.put("dns.key", &made(2023, 2024).1);
+    assert!(play.check(&tls).wrong[0].contains("cannot be used with the key"), "{:?}", play.check(&tls));
+    play.put("dns.pem", "junk");
+    assert!(play.check(&tls).wrong[0].contains("holds no certificate"), "{:?}", play.check(&tls));
+    for (begins, ends, said) in [
+        (2021, 2023, "dns.pem: a certificate expired at 2023-01-01T00:00:00Z"),
+        (2024, 2025, "dns.pem: a certificate is valid from 2024-01-01T00:00:00Z on"),
+    ] {
+        let (certificate, key) = made(begins, ends);
+        play.put("dns.pem", &certificate);
+        play.put("dns.key", &key);
+        let checked = play.check(&tls);
+        assert_eq!(checked.wrong, Vec::<String>::new());
+        assert!(checked.warnings.len() == 1 && checked.warnings[0].starts_with(said), "{checked:?}");
+    }
+}
+
+#[test]
 fn a_folder_that_maps_cannot_be_written_to_is_named() {
     let play = Play::new();
     play.put("maps", "a file");
@@ -153,4 +225,100 @@ fn all_that_is_wrong_is_told_at_once() {
         assert!(wrong.iter().any(|what| what.starts_with(part)), "{part}: {wrong:?}");
     }
     assert!(!wrong.iter().any(|what| what.contains("sesame")), "{wrong:?}");
+}
+
+#[test]
+fn a_damaged_folder_of_maps_stops_only_where_withdrawals_would_be_lost() {
+    use mapper::run::Mapper;
+    let play = Play::new();
+    let config = play.config(INPUTS);
+    let first = build_once(&config, &outside(), false).unwrap().epoch.unwrap();
+    for damage in ["", "{", "{\"version\":1}", &"x".repeat(9000)] {
+        play.put("maps/current", damage);
+        let error = build_once(&config, &outside(), false).unwrap_err().to_string();
+        assert!(error.contains("maps/current: ") && error.contains("--accept publishes it"), "{error}");
+        let mapper = Mapper::start(config.clone(), outside()).unwrap();
+        mapper.stop();
+        let current = std::fs::read_to_string(play.0.path().join("maps/current")).unwrap();
+        assert!(current.contains("\"epoch\""), "{current}");
+    }
+    play.put("maps/current", "damaged");
+    let next = build_once(&config, &outside(), true).unwrap().epoch.unwrap();
+    assert!(next > first, "{next} {first}");
+
+    for damage in ["", "ams-1", "[1]", "{\"ams-1\":true}"] {
+        play.put("maps/withdrawn", damage);
+        let Err(error) = Mapper::start(config.clone(), outside()) else { panic!("started with {damage:?}") };
+        let error = error.to_string();
+        for said in
+            ["maps/withdrawn: does not say which servers", "as in [\"ams-1\"]", "To remove it forgets them"]
+        {
+            assert!(error.contains(said), "{error}");
+        }
+    }
+    play.put("maps/withdrawn", "[\"ams-1\"]");
+    Mapper::start(config, outside()).unwrap().stop();
+}
+
+#[test]
+fn probes_that_ask_nobody_and_hosts_with_the_zone_twice_are_named() {
+    let play = Play::new();
+    let features = "features = [\"video\"]\n";
+    let sites =
+        NETWORK.replace("addresses = [\"192.0.2.1\"]\n", &format!("addresses = [\"192.0.2.1\"]\n{features}"));
+    play.put("network.toml", &sites);
+    let probe = format!("{INPUTS}[[probe]]\nhost = \"www.g.example\"\n");
+    assert_eq!(play.check(&format!("{probe}sites = [\"ams\"]\nneeds = [\"video\"]\n")), Checked::default());
+    let checked = play.check(&format!("{probe}sites = [\"ams\",\n\"asm\", \"lon\"]\nneeds = [\"vidio\"]\n"));
+    let none = |line: u32, key: &str, kind: &str, word: &str, hint: &str| {
+        format!(
+            "mapper.toml:{line}: probe of www.g.example: {key}: the network has no {kind} \"{word}\", so that no server is probed for it; {hint}"
+        )
+    };
+    let wrong = [
+        none(13, "sites", "site", "asm", "did you mean \"ams\"?"),
+        none(13, "sites", "site", "lon", "correct it, or leave it out"),
+        none(14, "needs", "feature", "vidio", "did you mean \"video\"?"),
+    ];
+    assert_eq!((checked.wrong, checked.warnings), (wrong.to_vec(), vec![]));
+
+    play.put("network.toml", &sites.replace("\"www\"", "\"www.g.example\", \"g.example\", \"fig.example\""));
+    let checked = play.check(INPUTS);
+    let twice = |host: &str, label: &str| {
+        format!(
+            "network.toml:9: service \"web\": host \"{host}\" is below the zone g.example, so that {host}.g.example is answered; write \"{label}\""
+        )
+    };
+    assert_eq!(checked.wrong, Vec::<String>::new());
+    assert_eq!(checked.warnings, [twice("g.example", "*"), twice("www.g.example", "www")]);
+
+    for (host, said) in [("-a", "begins or ends with -"), ("a-.b", "begins or ends with -")] {
+        play.put("network.toml", &NETWORK.replace("\"www\"", &format!("\"{host}\"")));
+        let wrong = play.check(INPUTS).wrong;
+        assert!(
+            wrong.len() == 1 && wrong[0].starts_with("network.toml:") && wrong[0].contains(said),
+            "{wrong:?}"
+        );
+    }
+    play.put("network.toml", &NETWORK.replace("name = \"web\"", "name = \"web\"\nttl = 0"));
+    assert!(play.check(INPUTS).wrong[0].contains("ttl: is 0 s; from 1 to 86400"), "{:?}", play.check(INPUTS));
+}
+
+#[test]
+fn all_databases_of_a_folder_are_used_and_an_empty_one_is_named() {
+    use build_support::{city, mmdb};
+    let play = Play::new();
+    let rest = format!("{INPUTS}places = [\"places\"]\n");
+    std::fs::create_dir(play.0.path().join("places")).unwrap();
+    let said = "places: is a folder without files: no place is known from it; put MMDB databases into it, or take it out of inputs.places";
+    assert_eq!(play.check(&rest).wrong, [said]);
+    for (name, network) in [("a.mmdb", "198.51.100.0/24"), ("b.mmdb", "203.0.113.0/24")] {
+        std::fs::write(play.0.path().join("places").join(name), mmdb(&[(network, city(50.0, 8.0))])).unwrap();
+    }
+    assert_eq!(play.check(&rest), Checked::default());
+    let report = build_once(&play.config(&rest), &outside(), false).unwrap().report;
+    assert_eq!(
+        report.inputs.iter().map(|input| (input.kind, input.used)).collect::<Vec<_>>(),
+        [("places", 1); 2]
+    );
 }

@@ -245,3 +245,44 @@ fn parts_that_are_taken_out_leave_in_use_what_is_not_what_was_at_the_start() {
         |token: &str| play.http("POST", "/reload", &format!("Authorization: Bearer {token}\r\n"), "").0;
     assert_eq!((status(TOKEN), status("another token for operators")), (401, 200));
 }
+
+/// A key of dnssec-keygen for cdn.test, with these lines of times.
+fn dnssec_key(play: &std::path::Path, times: &str) {
+    let secret = "PrivateKey: WRF8r4/tWenSZIfrUJlxKJU30+BGC0dxSEo1PRY9B1k=\nPublish: 20230101000000\nActivate: 20230101000000\n";
+    let public = "cdn.test. IN DNSKEY 257 3 13 Yf5Zfsez4+4SA+xf4Tj7EP+N26k7p4ss/teop9u068VffkKrrE9LWOh3 sEXysgMjWAy+v4PJGfRWY64Oq/rkKA==\n";
+    std::fs::write(play.join("Kcdn.test.+013+51300.key"), public).unwrap();
+    std::fs::write(play.join("Kcdn.test.+013+51300.private"), format!("{secret}{times}")).unwrap();
+}
+
+#[test]
+fn keys_and_certificates_that_end_are_in_status_and_metrics() {
+    let play = Play::new();
+    let get = |target: &str| play.http("GET", target, &format!("Authorization: Bearer {TOKEN}\r\n"), "").1;
+    let expires = "mapper_tls_certificate_expires_seconds ";
+    assert!(get("/metrics").lines().any(|line| line.starts_with(expires)), "{}", get("/metrics"));
+    assert!(
+        get("/metrics").contains("\nmapper_keys_trouble 0\n")
+            && !get("/metrics").contains("zone_keys_expire")
+    );
+
+    // It is 2023-11-14.
+    dnssec_key(play.folder.path(), "Inactive: 20231101000000\nDelete: 20231102000000\n");
+    let signed = "[[zone]]\napex = \"cdn.test\"\nfile = \"g.zone\"\nkeys = \".\"\n";
+    play.put("mapper.toml", &config(&format!("{KEY}{signed}")));
+    assert_eq!(play.post_reload().0, 200);
+    assert!(get("/metrics").contains("\nmapper_keys_trouble 1\n"));
+    assert!(get("/metrics").contains("\nmapper_zone_keys_expire_seconds{zone=\"cdn.test.\"} 1698796800\n"));
+    // The keeper says it with its next step.
+    let says = |what: &str| {
+        std::iter::repeat_with(|| get("/status")).take(100_000).any(|status| status.contains(what))
+    };
+    assert!(says("no key of cdn.test. is active or published: its answers are not signed"));
+
+    dnssec_key(play.folder.path(), "");
+    assert_eq!(play.post_reload().0, 200);
+    assert!(
+        get("/metrics").contains("\nmapper_keys_trouble 0\n")
+            && !get("/metrics").contains("zone_keys_expire")
+    );
+    assert!(says("\"keys-trouble\": null"));
+}

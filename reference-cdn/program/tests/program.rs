@@ -191,6 +191,23 @@ fn certificates_are_read_again_on_sighup() {
 }
 
 #[test]
+fn a_store_that_is_larger_than_its_file_system_is_warned_of() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().to_str().expect("path");
+    let url = origin().url();
+    for (size, warned) in [("1024GiB", true), ("1GiB", false)] {
+        let args = ["edge", "--listen", "127.0.0.1:0", "--origin", &url, "--disk", path, "--disk-size", size];
+        let mut command = program(&[&args[..], &["--json"]].concat());
+        command.stderr(Stdio::piped());
+        let (mut child, _) = Running::start_json(&mut command);
+        let log = child.stderr.take().expect("piped");
+        child.signal(Signal::TERM);
+        let said = std::io::read_to_string(log).expect("log");
+        assert_eq!(said.contains("less room than disk.size"), warned, "{size}: {said}");
+    }
+}
+
+#[test]
 fn an_edge_can_do_without_a_listener_in_the_clear() {
     let folder = tempfile::tempdir().expect("folder");
     let made = rcgen::generate_simple_self_signed(["site.test".to_owned()]).expect("certificate");

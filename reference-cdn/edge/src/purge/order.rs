@@ -152,10 +152,17 @@ fn wrong(text: impl Into<String>) -> Refusal {
     Refusal::Order(text.into())
 }
 
-/// An error of the JSON parser, which may quote what was sent.
+/// An error of the JSON parser, which may quote what was sent; where it is comes last, and stays.
 fn told(error: &serde_json::Error) -> String {
     const MOST: usize = 200;
-    error.to_string().chars().map(|c| if c.is_control() { '?' } else { c }).take(MOST).collect()
+    let all = error.to_string();
+    let at = format!(" at line {} column {}", error.line(), error.column());
+    let what = all.strip_suffix(&at);
+    let (what, at) = what.map_or((&*all, ""), |what| (what, &*at));
+    let shown = what.chars().map(|c| if c.is_control() { '?' } else { c });
+    let mut told: String = shown.clone().take(MOST).collect();
+    told.push_str(if shown.count() > MOST { "…" } else { "" });
+    told + at
 }
 
 /// What was sent, as it may stand in an answer and in a log: in quotes, without control characters, not too long.

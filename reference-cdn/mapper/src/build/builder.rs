@@ -6,7 +6,7 @@ use super::as_graph::Distances;
 use super::bgp::Routes;
 use super::clients::{Clients, Known};
 use super::demand::Demand;
-use super::geo::Places;
+use super::geo::{self, Places};
 use super::ground::Ground;
 use super::plant::Plant;
 use super::prefix::{Prefix, flatten};
@@ -508,6 +508,13 @@ fn unused(inputs: &Inputs, facts: &Facts, strange: u64, settings: &Settings) -> 
             )
             .hint("name sites in measurements as in the network"),
         );
+    }
+    for source in inputs.places.iter().map(|places| &places.source) {
+        let told = source.skipped.iter().filter(|skipped| geo::hardly_meant(source.lines, skipped));
+        problems.extend(told.map(|skipped| {
+            BadInput::new(&source.file, format!("not used: {}{}", skipped.reason, skipped.more()))
+                .line(skipped.first)
+        }));
     }
     problems
 }

@@ -174,7 +174,7 @@ pub struct InputReader {
     files: Files,
     plant: Kept<Plant>,
     routes: Kept<Routes>,
-    places: Vec<(PathBuf, Kept<Places>)>,
+    places: Vec<(PathBuf, Kept<Vec<Arc<Places>>>)>,
     probes: Kept<Probes>,
     demand: Kept<Demand>,
     prefixes: Kept<Vec<Prefix>>,
@@ -210,17 +210,17 @@ impl InputReader {
             .refresh(&files.bgp.iter().collect::<Vec<_>>(), |seen, problems| (routes(seen, problems), false));
         for (path, kept) in &mut self.places {
             kept.refresh(&[path], |seen, problems| {
-                let mut places = Places::default();
+                let mut all = Vec::new();
                 for (path, written, _) in seen {
                     let name = path.display().to_string();
                     let read = octets(path, geo::LONGEST_FILE)
                         .and_then(|octets| geo::read(&name, seconds(*written), &octets));
                     match read {
-                        Ok(read) => places = read,
+                        Ok(read) => all.push(Arc::new(read)),
                         Err(problem) => problems.push(problem),
                     }
                 }
-                (places, false)
+                (all, false)
             });
         }
         self.probes.refresh(&files.probes.iter().collect::<Vec<_>>(), |seen, problems| {
@@ -253,14 +253,21 @@ impl InputReader {
         });
         let mut problems = self.plant.problems.clone();
         problems.extend_from_slice(&self.routes.problems);
-        self.places.iter().for_each(|(_, kept)| problems.extend_from_slice(&kept.problems));
+        for (path, kept) in &self.places {
+            problems.extend_from_slice(&kept.problems);
+            if kept.seen.is_empty() && kept.problems.is_empty() {
+                let what = "is a folder without files: no place is known from it";
+                let hint = "put MMDB databases into it, or take it out of inputs.places";
+                problems.push(BadInput::new(&path.display().to_string(), what).hint(hint));
+            }
+        }
         problems.extend_from_slice(&self.probes.problems);
         problems.extend_from_slice(&self.demand.problems);
         problems.extend_from_slice(&self.prefixes.problems);
         let places = self
             .places
             .iter()
-            .map(|(_, kept)| Arc::clone(&kept.value))
+            .flat_map(|(_, kept)| kept.value.iter().cloned())
             .filter(|places| !places.prefixes.is_empty());
         Ok(Inputs {
             plant: Arc::clone(&self.plant.value),

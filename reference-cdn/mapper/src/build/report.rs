@@ -13,7 +13,7 @@ pub struct BuildReport {
     /// Seconds since 1970.
     pub now: u64,
     pub inputs: Vec<InputReport>,
-    /// Inputs that could not be read at all, and inputs that say nothing that can be used.
+    /// Inputs that could not be read at all, inputs that say nothing that can be used, and what of databases of places was not used.
     pub problems: Vec<BadInput>,
     pub sites: usize,
     pub servers: usize,

@@ -87,6 +87,11 @@ pub fn check_host(host: &str) -> Result<(), String> {
         if label.is_empty() || label.len() > 63 {
             return Err("has a label that is empty or above 63 octets (RFC 1035 section 2.3.4)".into());
         }
+        if label.starts_with('-') || label.ends_with('-') {
+            return Err(format!(
+                "has the label \"{label}\", which begins or ends with - (RFC 1123 section 2.1); take it off"
+            ));
+        }
         if let Some(odd) =
             label.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_')))
         {
@@ -208,8 +213,13 @@ pub fn check_numbers(
     if near + elsewhere.min(most) > most {
         return Err(("elsewhere", format!("is {elsewhere}; with near ({near}) at most {most} addresses")));
     }
-    if ttl > 86_400 {
-        return Err(("ttl", format!("is {ttl} s; at most 86400, and 20 to 60 where load is to be steered")));
+    if !(1..=86_400).contains(&ttl) {
+        return Err((
+            "ttl",
+            format!(
+                "is {ttl} s; from 1 to 86400, and 20 to 60 where load is to be steered: at 0 each client asks for each connection"
+            ),
+        ));
     }
     // Each was compared with a bound that fits.
     Ok((copies as u8, near as u8, elsewhere as u8, ttl as u32))

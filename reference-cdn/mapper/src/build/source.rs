@@ -26,12 +26,16 @@ pub struct Skipped {
 impl Skipped {
     /// Where the first one is, why it was passed over, and how many more there are.
     pub fn tell(&self, file: &str) -> String {
-        let more = match self.count.saturating_sub(1) {
+        format!("{file}:{}: not used: {}{}", self.first, self.reason, self.more())
+    }
+
+    /// How many there are beyond the first.
+    pub fn more(&self) -> String {
+        match self.count.saturating_sub(1) {
             0 => String::new(),
             1 => "; and one more like it".to_owned(),
             more => format!("; and {more} more like it"),
-        };
-        format!("{file}:{}: not used: {}{more}", self.first, self.reason)
+        }
     }
 }
 

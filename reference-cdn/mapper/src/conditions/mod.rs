@@ -7,7 +7,7 @@ mod watch;
 mod watch_tests;
 
 pub use rules::{Rules, RulesError};
-pub use watch::{Taken, Watch};
+pub use watch::{Failure, Taken, Watch};
 
 use crate::network::{Network, ServerId, SiteId};
 
@@ -26,6 +26,8 @@ pub enum Standing {
     Failed = 2,
     /// Withdrawn by an operator: never named.
     Withdrawn = 3,
+    /// Said farewell: it is about to stop. Named only where nobody at all is well.
+    Leaving = 4,
 }
 
 /// One server now.

@@ -57,7 +57,22 @@ pub enum RulesError {
     Most { name: &'static str, most: u64, value: u64 },
 }
 
+impl RulesError {
+    /// The key that is wrong; or two that are in the wrong order.
+    pub fn keys(&self) -> (&'static str, Option<&'static str>) {
+        match self {
+            Self::Order { lower, upper, .. } => (lower, Some(upper)),
+            Self::Least { name, .. } | Self::Most { name, .. } => (name, None),
+        }
+    }
+}
+
 impl Rules {
+    /// For how long less must be enough before less is used, in milliseconds.
+    pub(super) fn patience(&self) -> u64 {
+        self.lifetime.saturating_mul(self.patience.into())
+    }
+
     /// # Errors
     /// Two thresholds are in the wrong order, or a value is too small.
     pub fn check(&self) -> Result<(), RulesError> {

@@ -367,3 +367,183 @@ fn while_nobody_tells_a_site_goes_on_shedding() {
     }
     assert!(last.sites[0].shifted >= shed, "{} after {shed}", last.sites[0].shifted);
 }
+
+/// Neither copies of names, nor shared content, nor clients elsewhere rest for ever on load that nobody tells of; also where a mapper
+/// begins with what one before it knew.
+#[test]
+fn what_rests_on_load_that_nobody_tells_of_any_more_is_given_back() {
+    let mut play = Play::new(&[4, 4]);
+    let steerable =
+        crate::steer::Steerable { service: crate::network::ServiceId(0), content: 7, wildcard: None };
+    let mut last = Conditions::default();
+    for _ in 0..60 {
+        for server in 0..8 {
+            let report = LoadReport {
+                server: play.network.server_names[server].clone(),
+                started: UNIX,
+                number: play.now,
+                sent: UNIX + play.now,
+                processor: [1000, 700, 700, 700].get(server).copied().unwrap_or(200),
+                names: vec![control::load_report::NameLoad { name: "a1".into(), share: 400 }],
+                ..LoadReport::default()
+            };
+            let key = play.network.servers[server].key;
+            play.watch.report(play.now, UNIX + play.now, Some(key), &report, |_| Some(steerable));
+        }
+        last = play.watch.step(play.now, &play.network, &play.rules);
+        play.now += 1000;
+    }
+    let rests = |now: &Conditions| {
+        (now.sites[0].shifted, now.hot.len(), now.servers.iter().filter(|server| server.spread > 0).count())
+    };
+    let before = rests(&last);
+    assert!(before.0 > 0 && before.1 > 0 && before.2 > 0, "{before:?}");
+    let mut resumed = Play::new(&[4, 4]);
+    resumed.watch.resume(resumed.now, &resumed.network, &last);
+    for mut play in [play, resumed] {
+        // Probes find all of them well: they are named, and blind is who hears nobody.
+        let keys: Vec<u64> = play.network.servers.iter().map(|server| server.key).collect();
+        let (mut before, mut given) = (before, Vec::new());
+        for second in 0..1200 {
+            if second % 10 == 0 {
+                for key in &keys {
+                    play.watch.probe(play.now, *key, 0, true, &play.rules);
+                }
+            }
+            let now = play.second([], 0);
+            if second < 10 {
+                before = rests(&now);
+            } else if second < 500 {
+                assert_eq!(rests(&now), before, "second {second}");
+            }
+            if given.last() != Some(&now.sites[0].shifted) {
+                given.push(now.sites[0].shifted);
+            }
+            last = now;
+        }
+        assert_eq!(rests(&last), (0, 0, 0), "{:?}", last.servers);
+        assert!(given.len() > 2, "all at once: {given:?}");
+        assert!(last.servers.iter().all(|now| *now == ServerNow::default()));
+    }
+}
+
+/// Where others are heard, that takes minutes.
+#[test]
+fn a_site_that_nobody_tells_of_beside_others_takes_its_clients_back_sooner() {
+    let mut play = Play::new(&[4, 4]);
+    for _ in 0..30 {
+        (4..8).for_each(|server| _ = play.report(server, 200, |_| ()));
+        play.second(0..4, 960);
+    }
+    let (mut shed, mut over) = (0, None);
+    for second in 0..600 {
+        for server in 0..4 {
+            play.watch.probe(play.now, play.network.servers[server].key, 0, true, &play.rules);
+        }
+        let now = play.second(4..8, 200).sites[0].shifted;
+        shed = if second < 10 { now } else { shed };
+        assert!(shed > 0 && (second > 170 || now == shed), "second {second}: {now} of {shed}");
+        if now == 0 {
+            over = over.or(Some(second));
+        }
+    }
+    assert!(over.is_some_and(|second| second < 420), "{over:?}");
+}
+
+/// Silence of one server, or of the only site that reports, is no fault of the reports; and who is well without them is not waited for
+/// for ever.
+#[test]
+fn few_that_reported_once_are_no_outage_of_reports() {
+    for (sites, reporting) in [(vec![1, 1], 0..1), (vec![3, 3], 0..1), (vec![3, 3], 0..3)] {
+        let mut play = Play::new(&sites);
+        let keys: Vec<u64> = play.network.servers.iter().map(|server| server.key).collect();
+        for second in 0..300 {
+            keys.iter().for_each(|key| play.watch.probe(play.now, *key, 0, true, &play.rules));
+            let conditions = play.second(if second < 2 { reporting.clone() } else { 0..0 }, 300);
+            assert!(!play.watch.is_blind(), "{sites:?} {reporting:?} second {second}");
+            assert!(conditions.servers.iter().all(|now| now.standing == Standing::Serving));
+        }
+        // Without probes they have failed, since others are left.
+        for key in keys {
+            play.watch.unprobe(key, 0);
+        }
+        let last = play.second([], 0);
+        let failed = last.servers.iter().filter(|now| now.standing == Standing::Failed).count();
+        assert_eq!((failed, play.watch.is_blind()), (reporting.len(), false));
+    }
+    // Where nobody else is left to be named, it stays.
+    let mut play = Play::new(&[1, 1]);
+    play.watch.withdraw(play.network.servers[0].key, true);
+    play.second(1..2, 300);
+    for _ in 0..60 {
+        assert_eq!(play.second([], 0).servers[1].standing, Standing::Serving);
+    }
+    assert!(play.watch.is_blind());
+}
+
+#[test]
+fn reports_that_nobody_sends_any_more_are_not_waited_for_for_ever() {
+    let mut play = Play::new(&[2, 2]);
+    let keys: Vec<u64> = play.network.servers.iter().map(|server| server.key).collect();
+    let mut blind = Vec::new();
+    for second in 0..900 {
+        keys.iter().for_each(|key| play.watch.probe(play.now, *key, 0, true, &play.rules));
+        let conditions = play.second(if second < 10 { 0..4 } else { 0..0 }, 300);
+        assert!(conditions.servers.iter().all(|now| now.standing == Standing::Serving));
+        blind.push(play.watch.is_blind());
+    }
+    assert!(blind[60] && blind[500] && !blind[899], "{:?}", blind.iter().rposition(|blind| *blind));
+    // One that fails its probes is out after as many as ever.
+    for failing in 0..play.rules.probes {
+        play.watch.probe(play.now, keys[0], 0, false, &play.rules);
+        let standing = play.second([], 0).servers[0].standing;
+        assert_eq!(standing == Standing::Failed, failing + 1 == play.rules.probes);
+    }
+    // When they are sent again they count again.
+    for second in 0..60 {
+        play.second(if second < 30 { 0..4 } else { 0..0 }, 300);
+    }
+    assert!(play.watch.is_blind());
+}
+
+#[test]
+fn a_farewell_is_no_order_of_an_operator_and_ends_when_one_restores_the_server() {
+    let mut play = Play::new(&[4]);
+    let key = play.network.servers[0].key;
+    play.second(0..4, 300);
+    let stops = |report: &mut LoadReport| report.state = control::load_report::State::Stops;
+    assert_eq!(play.report(0, 300, stops), Taken::Taken);
+    for _ in 0..200 {
+        assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Leaving);
+    }
+    // Both at once.
+    play.watch.withdraw(key, true);
+    assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Withdrawn);
+    play.watch.withdraw(key, false);
+    for _ in 0..100 {
+        assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Serving);
+    }
+    // It says so again.
+    assert_eq!(play.report(0, 300, stops), Taken::Taken);
+    assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Leaving);
+    assert_eq!(play.report(0, 300, |_| ()), Taken::Taken);
+    assert_eq!(play.second(1..4, 300).servers[0].standing, Standing::Serving);
+}
+
+/// One that stops serves until it is gone, and is not named again meanwhile; one that went on after all, without reports, is.
+#[test]
+fn a_farewell_ends_when_probes_find_the_server_well_long_after() {
+    for (serves, standing) in [(25, Standing::Leaving), (1000, Standing::Serving)] {
+        let mut play = Play::new(&[4]);
+        let (key, rules) = (play.network.servers[0].key, play.rules);
+        play.second(0..4, 300);
+        play.report(0, 300, |report| report.state = control::load_report::State::Stops);
+        for second in 0..300 {
+            if second % 5 == 0 {
+                play.watch.probe(play.now, key, 0, second < serves, &rules);
+            }
+            let now = play.second(1..4, 300).servers[0].standing;
+            assert_eq!(now, if second < 60 { Standing::Leaving } else { standing }, "second {second}");
+        }
+    }
+}

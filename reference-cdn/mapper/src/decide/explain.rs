@@ -1,11 +1,13 @@
 //! Why a client is answered as it is: the decision, watched.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{How, Part, Question, Route, Strictness, Verdict, Witness, choose, sites::sites};
+use super::sites::{furthest, part_at, sites};
+use super::{How, Part, Question, Route, Strictness, Verdict, Witness, choose};
 use crate::conditions::Standing;
 use crate::map::Map;
 use crate::network::{Fallback, Family, Ranked, ServerId, SiteId, UnitId};
@@ -58,7 +60,10 @@ pub struct SiteConsidered {
     pub confidence: f64,
     /// Of its clients, the share that goes to other sites, to shed load.
     pub sheds: f64,
-    pub verdict: &'static str,
+    /// The unit's part at this site, and how many parts the site gives away: the unit goes if its part is below that.
+    pub part: Option<u8>,
+    pub gives_away: u8,
+    pub verdict: Cow<'static, str>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -138,6 +143,8 @@ pub fn explain(map: &Map, name: &str, steerable: Steerable, client: IpAddr) -> E
         let choice = choose(network, &map.conditions, &question, &mut Vec::new(), &mut notes);
         let address = |server: ServerId| family.address(&network.servers[server.0 as usize]);
         let site_name = |site: SiteId| network.sites[site.0 as usize].name.clone();
+        let nearest = ranking.iter().find(|ranked| routes.usable().at(ranked.site));
+        let limit = nearest.map_or(0, furthest);
         let mut considered: Vec<SiteConsidered> = notes
             .sites
             .iter()
@@ -147,7 +154,9 @@ pub fn explain(map: &Map, name: &str, steerable: Steerable, client: IpAddr) -> E
                 confidence: f64::from(ranked.confidence) / 255.0,
                 sheds: f64::from(map.conditions.site(ranked.site).shifted)
                     / f64::from(crate::conditions::PARTS),
-                verdict: site_verdict(*verdict),
+                part: Some(part_at(key, ranked.site)),
+                gives_away: map.conditions.site(ranked.site).shifted,
+                verdict: site_verdict(*verdict, limit),
             })
             .collect();
         let fallback = match service.fallback {
@@ -157,8 +166,15 @@ pub fn explain(map: &Map, name: &str, steerable: Steerable, client: IpAddr) -> E
         if let Some((site, verdict)) =
             fallback.filter(|(site, _)| notes.sites.iter().all(|(ranked, _)| ranked.site != *site))
         {
-            let (score_ms, confidence, sheds) = (None, 0.0, 0.0);
-            considered.push(SiteConsidered { site: site_name(site), score_ms, confidence, sheds, verdict });
+            considered.push(SiteConsidered {
+                site: site_name(site),
+                score_ms: None,
+                confidence: 0.0,
+                sheds: 0.0,
+                part: None,
+                gives_away: 0,
+                verdict: verdict.into(),
+            });
         }
         let servers = notes
             .servers
@@ -217,18 +233,28 @@ fn how(how: How, strictness: Strictness) -> &'static str {
     }
 }
 
-fn site_verdict(verdict: Verdict) -> &'static str {
-    match verdict {
+/// `limit` is the furthest score at which another site may relieve the nearest.
+fn site_verdict(verdict: Verdict, limit: u32) -> Cow<'static, str> {
+    let limit = || format!("{:.1} ms", f64::from(limit) / 1000.0);
+    let text = match verdict {
+        Verdict::InVain => {
+            return format!(
+                "chosen: gives this unit away to shed load, but no other up to {} can take it",
+                limit()
+            )
+            .into();
+        }
+        Verdict::TooFar => return format!("too far to relieve the nearest: beyond {}", limit()).into(),
         Verdict::Near => "chosen",
         Verdict::Elsewhere => "chosen, for addresses in another failure domain",
         Verdict::NoSuchServer => "has no server for the service",
         Verdict::NoneUsable => "none of its servers may be named now",
         Verdict::Sheds => "nearest, but gives this unit away to shed load",
         Verdict::ShedsToo => "sheds load itself",
-        Verdict::TooFar => "too far to relieve the nearest",
         Verdict::SameDomain => "in the same failure domain as the nearest",
         Verdict::NotNeeded => "further away than was needed",
-    }
+    };
+    text.into()
 }
 
 fn server_verdict(part: Part) -> &'static str {
@@ -251,6 +277,7 @@ pub fn standing(standing: Standing) -> &'static str {
         Standing::Overloaded => "overloaded",
         Standing::Failed => "failed",
         Standing::Withdrawn => "withdrawn",
+        Standing::Leaving => "leaving",
     }
 }
 
@@ -261,7 +288,7 @@ impl Explanation {
     /// Tables for people.
     pub fn to_text(&self) -> String {
         let mut text = format!(
-            "{} for {}, map {}\nservice {}, lifetime {} s, unit {} (part {} of {})\n",
+            "{} for {}, map {}\nservice {}, lifetime {} s, unit {} (part {} of {} where the servers of a name are divided)\n",
             self.name,
             self.client,
             self.epoch,
@@ -282,14 +309,20 @@ impl Explanation {
                 "\n{}  {given}\n    {}; the same for all of /{}",
                 answer.family, answer.how, answer.scope
             );
-            let mut rows = vec![["SITE", "SCORE", "CONFIDENCE", "SHEDS", "VERDICT"].map(String::from)];
+            let mut rows =
+                vec![["SITE", "SCORE", "CONFIDENCE", "SHEDS", "PART", "VERDICT"].map(String::from)];
             rows.extend(answer.sites.iter().map(|site| {
                 [
                     site.site.clone(),
                     site.score_ms.map_or("-".into(), |score| format!("{score:.1} ms")),
                     format!("{:.0} %", site.confidence * 100.0),
-                    format!("{:.0} %", site.sheds * 100.0),
-                    site.verdict.into(),
+                    match site.gives_away {
+                        0 => "0 %".into(),
+                        1 => format!("{:.0} %, part 0", site.sheds * 100.0),
+                        parts => format!("{:.0} %, parts 0 to {}", site.sheds * 100.0, parts - 1),
+                    },
+                    site.part.map_or("-".into(), |part| part.to_string()),
+                    site.verdict.to_string(),
                 ]
             }));
             text += &table(&rows);
@@ -387,5 +420,41 @@ mod tests {
         let name = map.names().find(b"\x02a1").unwrap();
         let text = |client: &str| explain(&map, "a1.g.cdn.example", name, client.parse().unwrap()).to_text();
         insta::assert_snapshot!(text("10.0.0.1") + "\n" + &text("10.0.1.1"));
+    }
+
+    /// What decides whether a site gives a unit away is the unit's part there.
+    #[test]
+    fn an_explanation_says_which_units_a_site_gives_away_and_that_nobody_takes_them() {
+        let mut network = sample::network(&[2, 2]);
+        // Too far from the first, for the units that are nearest to it.
+        for ranked in network.units.ranked.iter_mut().filter(|ranked| ranked.score > 10_000) {
+            ranked.score = 200_000;
+        }
+        let mut conditions = Conditions::calm(&network);
+        let key = |client: u8| network.units.keys[usize::from(client)];
+        let goes = (0..=255).step_by(2).find(|client| part_at(key(*client), SiteId(0)) < 21).unwrap();
+        let stays = (0..=255).step_by(2).find(|client| part_at(key(*client), SiteId(0)) >= 21).unwrap();
+        conditions.sites[0].shifted = 21;
+        let parts = [goes, stays].map(|client| part_at(key(client), SiteId(0)));
+        let map = Map::new(Epoch(7), Arc::new(network), conditions, 4);
+        let name = map.names().find(b"\x02a1").unwrap();
+        for (client, part) in [goes, stays].into_iter().zip(parts) {
+            let told = explain(&map, "a1", name, [10, 0, client, 1].into());
+            let sites = &told.answers[0].sites;
+            assert_eq!((sites[0].part, sites[0].gives_away), (Some(part), 21));
+            let verdicts = [&*sites[0].verdict, &*sites[1].verdict];
+            if client == goes {
+                assert_eq!(
+                    verdicts,
+                    [
+                        "chosen: gives this unit away to shed load, but no other up to 60.0 ms can take it",
+                        "too far to relieve the nearest: beyond 60.0 ms"
+                    ]
+                );
+            } else {
+                assert_eq!(verdicts, ["chosen", "further away than was needed"]);
+            }
+            assert!(told.to_text().contains("33 %, parts 0 to 20"), "{}", told.to_text());
+        }
     }
 }

@@ -48,7 +48,7 @@ impl Strictness {
         match standing {
             Standing::Serving => true,
             Standing::Overloaded => self >= Self::Overloaded,
-            Standing::Failed => self == Self::LastKnown,
+            Standing::Failed | Standing::Leaving => self == Self::LastKnown,
             Standing::Withdrawn => false,
         }
     }

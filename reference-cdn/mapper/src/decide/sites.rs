@@ -14,6 +14,8 @@ const DETOUR: u32 = 50_000;
 pub enum Verdict {
     /// Its servers are named first.
     Near,
+    /// They are, though it gives this unit away to shed load: no other site can take it.
+    InVain,
     /// Chosen for addresses in another failure domain.
     Elsewhere,
     /// No server there can do what the service needs.
@@ -157,6 +159,7 @@ pub fn sites(
     }
     // Nobody in the ranking: the site that has the most.
     let near_site = near.map(|at| ranking[at].site).or(usable.most);
+    let in_vain = near.is_some_and(|at| near == nearest && sheds(ranking[at].site));
     let domain = |site: SiteId| network.sites.get(site.0 as usize).map(|site| site.domain);
     let apart = near_site.filter(|_| elsewhere).and_then(|near| {
         let others = || ranking.iter().filter(|ranked| ranked.site != near && usable.at(ranked.site));
@@ -168,12 +171,12 @@ pub fn sites(
     });
     for (at, ranked) in ranking.iter().enumerate() {
         let verdict = if Some(at) == near {
-            Verdict::Near
+            if in_vain { Verdict::InVain } else { Verdict::Near }
         } else if Some(ranked.site) == apart {
             Verdict::Elsewhere
         } else if !usable.at(ranked.site) {
             usable.missing(ranked.site)
-        } else if near.is_some_and(|near| at < near) {
+        } else if in_vain || near.is_some_and(|near| at < near) {
             if Some(at) == nearest {
                 Verdict::Sheds
             } else if sheds(ranked.site) {

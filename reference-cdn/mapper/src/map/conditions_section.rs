@@ -71,6 +71,7 @@ pub(super) fn read(reader: &mut Reader<'_>, network: &Network) -> Read<Condition
             1 => Standing::Overloaded,
             2 => Standing::Failed,
             3 => Standing::Withdrawn,
+            4 => Standing::Leaving,
             _ => return None,
         };
         Some(ServerNow { standing, busy: flags & BUSY != 0, spread })

@@ -37,8 +37,10 @@ pub enum PublishError {
     Io { doing: &'static str, path: PathBuf, error: io::Error },
     #[error("{}: {error}", .path.display())]
     File { path: PathBuf, error: FileError },
-    #[error("{}: names no map: {what}; remove it and publish again", .path.display())]
+    #[error("{}: names no map: {what}; the next map that is published here, or copied here, replaces it", .path.display())]
     Current { path: PathBuf, what: String },
+    #[error("{}: does not say which servers operators took out: {what}; write their names into it, as in [\"ams-1\"], or restore it from a copy. To remove it forgets them: all that were taken out are named again", .path.display())]
+    Withdrawn { path: PathBuf, what: String },
     #[error("{}: there is no map any more, where there was one: is the folder still there, and what puts maps into it? The last map stays in use until there is another", .path.display())]
     Vanished { path: PathBuf },
     #[error("{}: another program publishes here; stop one of them", .path.display())]
@@ -140,7 +142,12 @@ impl Publisher {
         }
         // An epoch that was written but never came into force must not be used for another map.
         let newest = epochs(folder)?.into_iter().map(|(epoch, _)| epoch).max();
-        let last = current(folder)?.map(|current| Epoch(current.epoch)).max(newest);
+        let current = match current(folder) {
+            // Who goes on from what is in force says that it is damaged. It stops no map: the next one replaces it.
+            Err(PublishError::Current { .. } | PublishError::File { .. }) => None,
+            other => other?,
+        };
+        let last = current.map(|current| Epoch(current.epoch)).max(newest);
         for path in entries(folder)? {
             if name(&path).ends_with(".new") {
                 fs::remove_file(&path).map_err(io_error("remove", &path))?;
@@ -175,8 +182,8 @@ impl Publisher {
     ) -> Result<Digest> {
         let published = self.publish_watched(epoch, time, network, conditions, &mut |_| Ok(()));
         let full = |error: &PublishError| matches!(error, PublishError::Io { error, .. } if error.kind() == io::ErrorKind::StorageFull);
-        let Some(in_force) = published.as_ref().err().filter(|error| full(error)).and(current(&self.folder)?)
-        else {
+        let full = published.as_ref().err().filter(|error| full(error));
+        let Some(in_force) = full.and_then(|_| current(&self.folder).ok().flatten()) else {
             return published;
         };
         // Old maps make room for new ones, not the other way round.
@@ -259,7 +266,11 @@ impl Publisher {
             Err(PublishError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
                 Ok(BTreeSet::new())
             }
-            Ok(text) => serde_json::from_slice(&text).map_err(|error| io_error("read", &path)(error.into())),
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|error| PublishError::Withdrawn { path, what: error.to_string() }),
+            Err(PublishError::File { error, .. }) => {
+                Err(PublishError::Withdrawn { path, what: error.to_string() })
+            }
             Err(error) => Err(error),
         }
     }

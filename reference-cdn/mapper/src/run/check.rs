@@ -5,11 +5,14 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::config::Config;
+use super::dates::unfit;
 use super::hidden::hidden;
-use super::{Outside, RunError};
+use super::{Outside, RunError, meant};
+use crate::authority::dnssec::lasting::Lasting;
 use crate::build::{Builder, InputReader, InputReport};
 use crate::map::publish::open_current;
 use crate::network::Network;
+use crate::server::check_certificate;
 
 /// Warnings of lines that are not used; more are counted.
 const MOST_TOLD: usize = 20;
@@ -23,13 +26,29 @@ pub struct Checked {
     pub warnings: Vec<String>,
 }
 
-/// Checks zones, keys, tokens, inputs and the folder of maps; and where it builds no maps, looks at the map that another published.
+/// Checks zones, keys, tokens, the certificate, inputs and the folder of maps; and where it builds no maps, looks at the map that another published.
 pub fn check(config: &Config, outside: &Outside) -> Checked {
     let mut checked = Checked::default();
     let mut tell = |error: super::ConfigError| checked.wrong.extend(error.0);
     let settings = config.authority([0; 16]).map_err(&mut tell).ok();
     config.admin_token().map_err(&mut tell).ok();
     config.report_keys().map_err(&mut tell).ok();
+    let now = (outside.unix)() / 1000;
+    if let Some(files) = config.server().tls {
+        let file = files.certificate.clone();
+        match check_certificate(files) {
+            Ok(chain) => {
+                checked.warnings.extend(chain.iter().filter_map(|validity| unfit(now, &file, validity)));
+            }
+            Err(error) => checked.wrong.push(error.to_string()),
+        }
+    }
+    for zone in settings.iter().flat_map(|settings| settings.zones.all()) {
+        match zone.signer.as_ref().map(|signer| signer.lasting(now)) {
+            Some(Lasting::Ending(what) | Lasting::Ended(what)) => checked.warnings.push(what),
+            Some(Lasting::Well) | None => {}
+        }
+    }
     let network = match config.input_files() {
         Some(files) => {
             let (wrong, warning) = config.map_folder().map(|folder| unwritable(&folder)).unwrap_or_default();
@@ -37,7 +56,11 @@ pub fn check(config: &Config, outside: &Outside) -> Checked {
             checked.warnings.extend(warning);
             checked.build(config, files, outside)
         }
-        None => config.map_folder().and_then(|folder| checked.published(&folder)),
+        None => {
+            let network = config.map_folder().and_then(|folder| checked.published(&folder));
+            checked.warnings.extend(network.iter().flat_map(|network| meant::hosts(config, network)));
+            network
+        }
     };
     if let (Some(settings), Some(network)) = (settings, network) {
         checked.warnings.extend(hidden(&settings.zones, &network));
@@ -56,6 +79,8 @@ impl Checked {
                     built.report.problems.iter().filter(|problem| !inputs.problems.contains(problem));
                 self.warnings.extend(others.map(ToString::to_string));
                 self.warnings.extend(unused(&built.report.inputs));
+                self.wrong.extend(meant::probes(config, &built.network));
+                self.warnings.extend(meant::hosts_of_files(config, &inputs.plant));
                 Some(built.network)
             }
             Err(problems) => {

@@ -35,6 +35,7 @@ pub(super) fn text(shared: &Shared) -> String {
         ("overloaded", status.overloaded),
         ("failed", status.failed),
         ("withdrawn", status.withdrawn),
+        ("leaving", status.leaving),
     ];
     let of = |key: &str, values: &[(&str, usize)]| -> Vec<(String, u64)> {
         values.iter().map(|(name, value)| (format!("{{{key}=\"{name}\"}}"), *value as u64)).collect()
@@ -63,7 +64,7 @@ pub(super) fn text(shared: &Shared) -> String {
     metric(
         "map_trouble",
         "gauge",
-        "1 while maps cannot be read or published, or who is withdrawn not be kept.",
+        "1 while maps cannot be read or published, who is withdrawn cannot be kept, or a service has no server that is well.",
         &plain(status.trouble.is_some().into()),
     );
     metric(
@@ -72,6 +73,37 @@ pub(super) fn text(shared: &Shared) -> String {
         "What was wrong with inputs when the network was last built: build.problems in the status says what.",
         &plain(status.build.as_ref().map_or(0, |build| build.problems.len() as u64)),
     );
+    metric(
+        "keys_trouble",
+        "gauge",
+        "1 while signing keys of a zone have ended or end within a week: keys-trouble in the status says which.",
+        &plain(shared.keys_trouble().is_some().into()),
+    );
+    let settings = shared.authority.load();
+    let signed = settings.zones.all().iter().filter_map(|zone| Some((zone, zone.signer.as_ref()?)));
+    let expire: Vec<_> = signed
+        .filter_map(|(zone, signer)| {
+            let labels = format!("{{zone=\"{}\"}}", crate::dns::name::show(&zone.apex).replace('\\', "\\\\"));
+            Some((labels, signer.expires(now)?))
+        })
+        .collect();
+    if !expire.is_empty() {
+        metric(
+            "zone_keys_expire_seconds",
+            "gauge",
+            "When the last signing key of a zone becomes inactive, in seconds since 1970; none where that is never.",
+            &expire,
+        );
+    }
+    let chain = shared.certificate.get().map(crate::server::ServerCertificate::validity);
+    if let Some(end) = chain.and_then(|chain| chain.iter().map(|validity| validity.not_after).min()) {
+        metric(
+            "tls_certificate_expires_seconds",
+            "gauge",
+            "When the certificate, or one that vouches for it, expires, in seconds since 1970.",
+            &plain(end),
+        );
+    }
     if let Some(build) = &status.build {
         // As of now: the build looked at them a while ago.
         let since = now.saturating_sub(build.now);

@@ -6,8 +6,10 @@
 mod admin;
 mod check;
 pub mod config;
+mod dates;
 mod hidden;
 mod keeper;
+mod meant;
 mod metrics;
 mod names;
 mod outside;
@@ -54,6 +56,8 @@ pub enum RunError {
     Server(#[from] StartError),
     #[error("{0}")]
     Map(#[from] crate::map::publish::PublishError),
+    #[error("{0}; how much a new map changes cannot be told, and --accept publishes it all the same")]
+    Damaged(crate::map::publish::PublishError),
     #[error(
         "there is no map in {0} yet: start the mapper that publishes there first, or give this one [inputs]"
     )]
@@ -95,6 +99,8 @@ pub(crate) struct Shared {
     /// That operators show; empty where nobody is asked for it.
     pub token: ArcSwap<String>,
     pub certificate: std::sync::OnceLock<server::ServerCertificate>,
+    /// What was said of dates that somebody must see to.
+    dates: std::sync::Mutex<dates::Dates>,
     pub reloading: std::sync::Mutex<()>,
     pub status: ArcSwap<Status>,
     pub orders: mpsc::Sender<Order>,
@@ -127,13 +133,13 @@ impl Mapper {
     pub fn start(config: Config, outside: Outside) -> Result<Self, RunError> {
         let (cookie, seed) = secrets(&outside.secret);
         let settings = config.authority(cookie)?;
-        warn_of_keys(&settings, (outside.unix)() / 1000);
         let token = config.admin_token()?;
         let keys = config.report_keys()?;
         let (orders, inbox) = mpsc::channel(ORDERS);
         let mut keeper = Keeper::new(&config, outside.clone())?;
         let first = keeper.first()?;
         warn_of_hidden(&settings, &first.network);
+        meant::warn(&config, &first.network);
         let published = Published::new(first);
         let bound = server::bind(config.server())?;
         let mut addresses =
@@ -144,6 +150,7 @@ impl Mapper {
             keys: ArcSwap::from_pointee(keys),
             token: ArcSwap::from_pointee(token.unwrap_or_default()),
             certificate: std::sync::OnceLock::new(),
+            dates: std::sync::Mutex::default(),
             reloading: std::sync::Mutex::default(),
             status: ArcSwap::from_pointee(keeper.status()),
             orders: orders.clone(),
@@ -196,6 +203,8 @@ impl Mapper {
         if let Some(certificate) = server.certificate() {
             let _ = shared.certificate.set(certificate);
         }
+        shared.look_at_dates(false);
+        runtime.spawn(dates::run(Arc::clone(&shared)));
         let keeper = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -238,15 +247,6 @@ impl Mapper {
         }
         if let Some(keeper) = self.keeper.take() {
             let _ = keeper.join();
-        }
-    }
-}
-
-/// Says which zones nobody could validate.
-fn warn_of_keys(settings: &crate::authority::Settings, now: u64) {
-    for signer in settings.zones.all().iter().filter_map(|zone| zone.signer.as_ref()) {
-        if let Err(what) = signer.check(now) {
-            tracing::warn!("{what}");
         }
     }
 }
@@ -336,7 +336,13 @@ pub fn build_once(config: &Config, outside: &Outside, accept: bool) -> Result<Bu
     let mut outcome = BuiltOnce { epoch: None, churn: None, held_back: None, report: built.report };
     let mut watch = crate::conditions::Watch::default();
     let now = (outside.monotonic)();
-    if let Some(before) = open_current(&folder)? {
+    let before = match open_current(&folder) {
+        Ok(before) => before,
+        // As a mapper that is started, which begins anew.
+        Err(_) if accept => None,
+        Err(error) => return Err(RunError::Damaged(error)),
+    };
+    if let Some(before) = before {
         let calm = (Conditions::calm(&before.network), Conditions::calm(&built.network));
         let change = churn((&before.network, &calm.0), (&built.network, &calm.1));
         // Without anybody to tell that they are well, they would never be again.

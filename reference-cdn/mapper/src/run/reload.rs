@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::config::{Config, ConfigError};
 use super::keeper::Order;
-use super::{Shared, secrets, warn_of_hidden, warn_of_keys};
+use super::{Shared, secrets, warn_of_hidden};
 
 /// What came of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -89,6 +89,7 @@ impl Shared {
             }
             Err(error) => _ = outcome.part::<()>("configuration", Err(error)),
         }
+        self.look_at_dates(true);
         let _ = self.orders.try_send(Order::Look);
         outcome.log();
         outcome
@@ -104,7 +105,6 @@ impl Shared {
             ))
         };
         if let Some(settings) = outcome.part("zones", settings) {
-            warn_of_keys(&settings, (self.outside.unix)() / 1000);
             warn_of_hidden(&settings, &self.published.current().network);
             self.authority.store(Arc::new(settings));
         }

@@ -17,6 +17,7 @@ mod udp;
 pub(crate) use self::streams::table as connections;
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -33,6 +34,7 @@ pub use self::error::{StartError, TlsError};
 use self::responder::{Make, Responder};
 use self::streams::Certificate;
 pub use self::streams::frames::{Frames, Malformed};
+pub use self::streams::{Standing as CertificateStanding, Validity as CertificateValidity};
 use crate::respond::Respond;
 
 /// A server that is bound and not yet answering.
@@ -209,6 +211,24 @@ impl ServerCertificate {
     pub fn reload(&self) -> Result<(), TlsError> {
         self.0.reload()
     }
+
+    /// The file that it was read from.
+    pub fn file(&self) -> &Path {
+        self.0.file()
+    }
+
+    /// From when and until when it is valid, and then those that vouch for it.
+    pub fn validity(&self) -> Vec<CertificateValidity> {
+        self.0.validity()
+    }
+}
+
+/// Whether a certificate could be used, and its dates with those of the ones that vouch for it.
+///
+/// # Errors
+/// What is wrong with which file.
+pub fn check_certificate(files: TlsConfig) -> Result<Vec<CertificateValidity>, TlsError> {
+    Certificate::read(files).map(|certificate| certificate.validity())
 }
 
 /// A server that answers.

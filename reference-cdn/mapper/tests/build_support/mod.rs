@@ -13,6 +13,11 @@ pub enum Value {
     Text(String),
     Double(f64),
     Number(u32),
+    Float(f32),
+    /// Unsigned and signed ones of other widths, by their type and octets.
+    Integer(u8, Vec<u8>),
+    Bool(bool),
+    Array(Vec<Value>),
 }
 
 fn control(kind: u8, size: usize, out: &mut Vec<u8>) {
@@ -42,6 +47,19 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
         Value::Double(number) => {
             control(3, 8, out);
             out.extend(number.to_be_bytes());
+        }
+        Value::Float(number) => {
+            control(15, 4, out);
+            out.extend(number.to_be_bytes());
+        }
+        Value::Integer(kind, octets) => {
+            control(*kind, octets.len(), out);
+            out.extend(octets);
+        }
+        Value::Bool(value) => control(14, usize::from(*value), out),
+        Value::Array(values) => {
+            control(11, values.len(), out);
+            values.iter().for_each(|value| encode(value, out));
         }
         Value::Number(number) => {
             control(6, 4, out);

@@ -80,12 +80,15 @@ fn what_is_wrong_is_said() {
     let many: Vec<String> = (0..=MOST_NAMES).map(|n| format!("\"t{n}\"")).collect();
     let many = format!("{{\"tags\": [{}]}}", many.join(","));
     let long = format!("{{\"tag\": \"{}\"}}", "x".repeat(LONGEST_TAG + 1));
+    let unknown = format!("{{\"{}\": 1}}", "y".repeat(300));
     for (text, says) in [
         ("", "EOF"),
         ("[]", "send JSON such as"),
         ("{}", "nothing to purge is named"),
         (r#"{"id": "x"}"#, "nothing to purge is named"),
         (r#"{"urls": []}"#, "unknown field `urls`"),
+        // However much there is to be said, where it is.
+        (&unknown, "… at line 1 column 303"),
         (r#"{"url": "http://h/", "tag": "t"}"#, "url and tag are given"),
         (r#"{"tag": "t", "tags": ["t"]}"#, "send one of them"),
         (r#"{"url": "/a"}"#, "not an absolute URL"),

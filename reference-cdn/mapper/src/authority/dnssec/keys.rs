@@ -126,6 +126,11 @@ impl Key {
         self.is_published(now) && within(now, self.times.activate, self.times.inactive)
     }
 
+    /// When it signs no more.
+    pub fn active_until(&self) -> Option<u64> {
+        self.times.inactive.into_iter().chain(self.times.delete).min()
+    }
+
     /// Whether the parent is asked to refer to it.
     pub fn is_synced(&self, now: u64) -> bool {
         within(now, self.times.sync_publish, self.times.sync_delete)
@@ -181,7 +186,7 @@ fn dnskey(text: &str, apex: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// `YYYYMMDDHHMMSS` in seconds since 1970.
-fn seconds(text: &str) -> Option<u64> {
+pub(crate) fn seconds(text: &str) -> Option<u64> {
     // dnssec-settime writes the time in words behind it.
     let text = text.split_whitespace().next()?;
     if text.len() != 14 || !text.bytes().all(|octet| octet.is_ascii_digit()) {
@@ -237,7 +242,7 @@ pub fn load(folder: &Path, apex: &[u8]) -> Result<Vec<Key>, KeyError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     pub const PRIVATE: &str = "Private-key-format: v1.3\nAlgorithm: 13 (ECDSAP256SHA256)\nPrivateKey: WRF8r4/tWenSZIfrUJlxKJU30+BGC0dxSEo1PRY9B1k=\nCreated: 20261127162327\nPublish: 20261127162327\nActivate: 20261127162327\n";

@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod denial;
 pub mod keys;
+pub mod lasting;
 pub mod sign;
 
 pub use cache::Cache;

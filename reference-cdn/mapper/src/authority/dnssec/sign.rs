@@ -40,6 +40,10 @@ impl Signer {
         Self { apex: apex.into(), keys, validity: validity.max(86_400), ttl: ttl.min(86_400) }
     }
 
+    pub(super) fn apex(&self) -> &[u8] {
+        &self.apex
+    }
+
     pub fn keys(&self) -> &[Key] {
         &self.keys
     }
@@ -48,8 +52,13 @@ impl Signer {
     pub fn check(&self, now: u64) -> Result<(), String> {
         let apex = name::show(&self.apex);
         if !self.keys.iter().any(|key| key.is_active(now)) {
+            let so = if self.keys.iter().any(|key| key.is_published(now)) {
+                "active: those that are published sign"
+            } else {
+                "active or published: its answers are not signed, and resolvers that validate refuse them"
+            };
             return Err(format!(
-                "no key of {apex} is active; set the times of one with dnssec-settime -A now"
+                "no key of {apex} is {so}; set the times of one with dnssec-settime -A now, or make one with dnssec-keygen"
             ));
         }
         if !self.keys.iter().any(|key| key.is_active(now) && key.is_entry_point()) {

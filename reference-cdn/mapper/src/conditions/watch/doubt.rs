@@ -9,19 +9,25 @@ const MOST_REFUTED: usize = 800;
 
 impl Watch {
     /// Servers in many places that fall silent at once are more likely cut off from us than dead: what they were, they stay. All of
-    /// one site is another matter; it may well be gone. And where others of a site are heard, those who are not for a while have
-    /// failed, however many they are.
+    /// one site is another matter, and one server: they may well be gone, unless nobody else is left to be named. And where others of a
+    /// site are heard, those who are not for a while have failed, however many they are.
     pub(super) fn notice_silence(&mut self, now: u64, network: &Network, rules: &Rules) {
         let (mut sites, mut silent_sites) = (0, 0);
         let (mut others, mut silent_others) = (0, 0);
         let mut fell_silent = Vec::new();
+        // Who may be named, and is not just silent.
+        let mut left = false;
+        let all = 0..u32::try_from(network.servers.len()).unwrap_or(u32::MAX);
+        self.servers.of_mut(all).iter_mut().for_each(|watched| watched.end_expectation(now, rules));
         for site in &network.sites {
             let (mut reporting, mut silent) = (0, 0);
             for (at, watched) in site.servers.clone().zip(self.servers.of(site.servers.clone())) {
-                if watched.last.is_none() {
+                let quiet = watched.is_silent(now, rules);
+                left |= matches!(watched.now.standing, Standing::Serving | Standing::Overloaded)
+                    && (!quiet || watched.is_reached(now, rules));
+                if !watched.is_reporter() {
                     continue;
                 }
-                let quiet = watched.is_silent(now, rules);
                 // Who failed before this has been judged.
                 if watched.now.standing != Standing::Failed || !quiet {
                     reporting += 1;
@@ -40,12 +46,12 @@ impl Watch {
             }
         }
         let many = |silent: u64, all: u64| silent > 1 && silent * 1000 > all * u64::from(rules.most_silent);
-        let cut_off = sites > 0 && silent_sites == sites || many(silent_sites, sites);
+        let all_silent = sites > 0 && silent_sites == sites && (sites > 1 || !left);
+        let cut_off = all_silent || many(silent_sites, sites);
         let scattered = many(silent_others, others);
         let since = scattered.then(|| self.scattered.unwrap_or(now));
         self.scattered = since;
-        let patience = rules.lifetime.saturating_mul(rules.patience.into());
-        self.blind = cut_off || since.is_some_and(|since| now.saturating_sub(since) < patience);
+        self.blind = cut_off || since.is_some_and(|since| now.saturating_sub(since) < rules.patience());
         if self.blind {
             self.trusting = now.saturating_add(rules.silent);
         }
@@ -64,7 +70,7 @@ impl Watch {
         let mut fell = Vec::new();
         let all = 0..u32::try_from(network.servers.len()).unwrap_or(u32::MAX);
         for (at, watched) in all.clone().zip(self.servers.of(all)) {
-            if watched.probes.is_empty() || watched.last.is_none() || watched.is_silent(now, rules) {
+            if watched.probes.is_empty() || !watched.tells(now, rules) {
                 continue;
             }
             let fails = watched.probes.iter().any(|probes| probes.failed);

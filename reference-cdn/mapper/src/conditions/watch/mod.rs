@@ -9,6 +9,7 @@ mod probes;
 mod sharing;
 mod shift;
 mod standing;
+mod untold;
 mod watched;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -17,11 +18,12 @@ use control::load_report::{LoadReport, NameLoad};
 use probes::Probes;
 use sharing::Copies;
 use shift::Shift;
+use untold::Untold;
 use watched::{Last, MOST_MISSING, Watched, quiet};
 
 use super::servers::{ByHash, Servers};
 use super::{Conditions, Rules, ServerNow, Standing};
-use crate::network::{Network, SiteId};
+use crate::network::{Network, ServerId, SiteId};
 use crate::steer::Steerable;
 
 /// What became of a report.
@@ -34,6 +36,16 @@ pub enum Taken {
     Old,
     /// Its sender's clock and ours differ too much.
     Clock,
+}
+
+/// Why a server has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failure {
+    /// It reported, and does so no more.
+    Silent,
+    Probes,
+    /// It was not to be named when an earlier mapper ended, and was not heard of since.
+    Unheard,
 }
 
 /// How far a sender's clock may be off, in milliseconds.
@@ -50,6 +62,8 @@ pub struct Watch {
     servers: Servers<Watched>,
     sites: BTreeMap<String, Shift>,
     hot: BTreeMap<(u64, u64), Copies>,
+    /// Sites of whose load nobody tells.
+    untold: HashMap<String, Untold>,
     /// Of sites' low-level name servers, by the site's name.
     names: HashMap<String, Probes>,
     blind: bool,
@@ -98,7 +112,7 @@ impl Watch {
                 watched.loss = ((u32::from(watched.loss) * 15 + lost) / 16) as u16;
             }
         }
-        (watched.excused, watched.unheard) = (false, false);
+        (watched.excused, watched.unheard, watched.unexpected) = (false, false, false);
         let load = u32::from(report.load());
         // Up quickly, down over some reports: what is too much hurts at once.
         watched.load = match &watched.last {
@@ -150,11 +164,14 @@ impl Watch {
         self.names.remove(site);
     }
 
-    /// An operator takes a server out, or back in: then it is well, until something else is heard.
+    /// An operator takes a server out, or back in: then it is well, until something else is heard. That ends a farewell too, and silence.
     pub fn withdraw(&mut self, key: u64, withdrawn: bool) {
         let watched = self.servers.entry(key);
         watched.withdrawn = withdrawn;
-        watched.unheard &= withdrawn;
+        if !withdrawn {
+            watched.unheard = false;
+            watched.expect_nothing();
+        }
     }
 
     /// Takes up what an earlier mapper knew. Who could not be named then can be when it is heard of.
@@ -162,7 +179,8 @@ impl Watch {
         for (server, known) in network.servers.iter().zip(&conditions.servers) {
             if *known != ServerNow::default() {
                 let watched = self.servers.entry(server.key);
-                watched.unheard = matches!(known.standing, Standing::Failed | Standing::Withdrawn);
+                watched.unheard =
+                    matches!(known.standing, Standing::Failed | Standing::Withdrawn | Standing::Leaving);
                 (watched.now, watched.since) = (*known, now);
                 (watched.spread_since, watched.pressed) = (now, now);
             }
@@ -185,6 +203,7 @@ impl Watch {
         self.servers.retain(|key, _| servers.contains(&key));
         let sites: HashSet<&str> = network.sites.iter().map(|site| site.name.as_str()).collect();
         self.sites.retain(|site, _| sites.contains(site.as_str()));
+        self.untold.retain(|site, _| sites.contains(site.as_str()));
         self.names.retain(|site, _| sites.contains(site.as_str()));
         let keys: HashSet<u64> = sites.iter().map(|site| crate::map::content_of(site.as_bytes())).collect();
         self.hot.retain(|(site, _), _| keys.contains(site));
@@ -195,16 +214,51 @@ impl Watch {
         self.blind || self.doubting
     }
 
+    /// Whether so many servers are silent at once that it is not believed.
+    pub fn doubts_silence(&self) -> bool {
+        self.blind
+    }
+
+    /// Whether so many fail their probes that say they are well that it is not believed.
+    pub fn doubts_probes(&self) -> bool {
+        self.doubting
+    }
+
+    /// Why a server of the network that was stepped last has failed.
+    pub fn failure(&self, server: ServerId) -> Failure {
+        let failure = |watched: &Watched| {
+            if watched.probes.iter().any(|probes| probes.failed) {
+                Failure::Probes
+            } else if watched.unheard {
+                Failure::Unheard
+            } else {
+                Failure::Silent
+            }
+        };
+        self.servers.of(server.0..server.0.saturating_add(1)).first().map_or(Failure::Silent, failure)
+    }
+
+    /// How loaded a site was when that was last told, in thousandths of what it can do, if it gives clients away.
+    pub fn shedding_for(&self, site: &str) -> Option<u64> {
+        self.sites.get(site).map(|shift| shift.used)
+    }
+
+    /// Whether nobody tells how loaded a site is.
+    pub fn is_untold(&self, site: &str) -> bool {
+        self.untold.contains_key(site)
+    }
+
     /// What follows for answers from now on.
     pub fn step(&mut self, now: u64, network: &Network, rules: &Rules) -> Conditions {
         self.servers.arrange(network);
         self.notice_silence(now, network, rules);
         self.notice_probes(now, network, rules);
+        self.notice_untold(now, network, rules);
         let mut demands = ByHash::default();
         let mut conditions = Conditions::calm(network);
         for (at, site) in network.sites.iter().enumerate() {
             let id = SiteId(u32::try_from(at).unwrap_or(u32::MAX));
-            self.step_standing(now, network, site.servers.clone(), rules);
+            self.step_standing(now, network, id, rules);
             let hot = self.step_names(now, network, id, &mut demands, rules);
             self.step_spread(now, network, id, &hot, rules);
             conditions.hot.extend(hot);

@@ -1,6 +1,6 @@
 //! Which content of a site's servers further ones carry too: names that are hot, and parts of what a loaded server has.
 
-use super::Watch;
+use super::{Untold, Watch};
 use crate::conditions::servers::ByHash;
 use crate::conditions::{Hot, PARTS, Rules, Standing};
 use crate::network::{Network, SiteId};
@@ -65,27 +65,28 @@ impl Watch {
             copies.demand = *demand;
         }
         let all = capacity.max(1);
+        let given_up = self.untold(&site.name).is_some_and(Untold::given_up);
         let mut hot = Vec::new();
         let range = (site_key, 0)..=(site_key, u64::MAX);
         let mut done = Vec::new();
         for ((_, content), copies) in self.hot.range_mut(range) {
             if count == 0 {
-                // Nobody tells what is asked for: it stays as it is.
-                copies.enough = now;
-                hot.push(Hot { site: id, content: *content, copies: copies.copies });
-                continue;
-            }
-            if !demands.contains_key(content) {
+                // Nobody tells what is asked for: it stays as it is, for a time.
+                copies.step_untold(now, given_up, rules);
+            } else if !demands.contains_key(content) {
                 copies.demand = 0;
             }
-            // What the servers have left beside this name.
-            let others = load.saturating_sub(copies.demand) / all;
-            let spare = u64::from(rules.first_leave)
-                .saturating_sub(others)
-                .max(u64::from(rules.first_leave) / 4)
-                .max(1);
-            let needed = u16::try_from(copies.demand.div_ceil(mean * spare)).unwrap_or(u16::MAX).min(most);
-            copies.step(now, needed, rules);
+            if count > 0 {
+                // What the servers have left beside this name.
+                let others = load.saturating_sub(copies.demand) / all;
+                let spare = u64::from(rules.first_leave)
+                    .saturating_sub(others)
+                    .max(u64::from(rules.first_leave) / 4)
+                    .max(1);
+                let needed =
+                    u16::try_from(copies.demand.div_ceil(mean * spare)).unwrap_or(u16::MAX).min(most);
+                copies.step(now, needed, rules);
+            }
             if copies.copies <= 1 {
                 done.push((site_key, *content));
             } else {
@@ -108,13 +109,17 @@ impl Watch {
         rules: &Rules,
     ) {
         let is_hot = |content: u64| hot.binary_search_by_key(&content, |hot| hot.content).is_ok();
-        for watched in self.servers.of_mut(network.sites[id.0 as usize].servers.clone()) {
-            let Some(last) = &watched.last else { continue };
+        let site = &network.sites[id.0 as usize];
+        let keeps = self.untold(&site.name).is_some_and(|untold| !untold.given_up());
+        for watched in self.servers.of_mut(site.servers.clone()) {
             if !watched.now.busy && watched.now.spread == 0 {
                 continue;
             }
-            let handled: u32 = last
-                .names
+            if keeps {
+                watched.pressed = now;
+            }
+            let names = watched.last.as_ref().map_or(&[][..], |last| &last.names);
+            let handled: u32 = names
                 .iter()
                 .filter(|(content, _)| is_hot(*content))
                 .map(|(_, share)| u32::from(*share))
@@ -136,8 +141,7 @@ impl Watch {
                 watched.spread_since = now;
             } else if !watched.now.busy
                 && watched.now.spread > 0
-                && now.saturating_sub(watched.pressed)
-                    >= rules.lifetime.saturating_mul(u64::from(rules.patience))
+                && now.saturating_sub(watched.pressed) >= rules.patience()
                 && waited >= rules.lifetime
             {
                 watched.now.spread =
@@ -155,8 +159,17 @@ impl Copies {
             return;
         }
         self.needed = self.needed.max(needed);
-        if now.saturating_sub(self.enough) >= rules.lifetime.saturating_mul(u64::from(rules.patience)) {
+        if now.saturating_sub(self.enough) >= rules.patience() {
             (self.copies, self.needed, self.enough) = (self.needed, 0, now);
+        }
+    }
+
+    /// Nobody tells what is asked for: once that is given up, half of them are enough after each patience.
+    fn step_untold(&mut self, now: u64, given_up: bool, rules: &Rules) {
+        if !given_up {
+            self.enough = now;
+        } else if now.saturating_sub(self.enough) >= rules.patience() {
+            (self.copies, self.needed, self.enough) = (self.copies / 2, 0, now);
         }
     }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::Watch;
+use super::{Untold, Watch};
 use crate::conditions::{Conditions, PARTS, Rules, Standing};
 use crate::decide::sites::{furthest, part_at};
-use crate::network::{Network, Ranked, SiteId, UnitId};
+use crate::network::{Network, Ranked, Site, SiteId, UnitId};
 
 /// A site gives clients away when it is loaded by so many hundredths of what it and those that could take them are together, and until
 /// it is loaded by so many.
@@ -27,6 +27,8 @@ pub(super) struct Shift {
     /// When it last took clients back, and how often in a row that was too early.
     taken_back: Option<u64>,
     relapses: u32,
+    /// What was last told that there is to do.
+    pub(super) used: u64,
 }
 
 impl Shift {
@@ -37,7 +39,7 @@ impl Shift {
 
     /// For how long less must be enough before clients are taken back.
     fn patience(&self, rules: &Rules) -> u64 {
-        rules.lifetime.saturating_mul(u64::from(rules.patience)) << self.relapses
+        rules.patience() << self.relapses
     }
 
     /// Notes which share of its clients it has now; and says which it had in the last lifetime, on average. Before the first that is
@@ -86,6 +88,16 @@ impl Shift {
                 self.taken_back = Some(now);
             }
             (self.shifted, self.needed, self.enough) = (self.needed, 0, now);
+        }
+    }
+
+    /// Nobody tells what there is to do: once what was told before is given up, half of the clients come back after each patience.
+    fn step_untold(&mut self, now: u64, given_up: bool, rules: &Rules) {
+        if !given_up {
+            self.enough = now;
+        } else if now.saturating_sub(self.enough) >= rules.patience() {
+            let rest = if self.shifted > PARTS / 8 { self.shifted / 2 } else { 0 };
+            (self.shifted, self.needed, self.enough) = (rest, 0, now);
         }
     }
 }
@@ -150,15 +162,19 @@ impl Watch {
             .collect();
         if !loaded.is_empty() {
             let clients = clients(network, conditions, &loads, &loaded);
+            let is_given_up = |site: &Site| self.untold(&site.name).is_some_and(Untold::given_up);
+            let given_up: Vec<bool> = network.sites.iter().map(is_given_up).collect();
             for (at, clients) in loaded.into_iter().zip(clients) {
                 let shift = self.sites.entry(network.sites[at].name.clone()).or_default();
                 let share = clients.share();
                 let kept = shift.kept(now, share, rules.lifetime);
                 if !loads[at].told {
-                    // What has to be done there is not known: it stays as it is.
-                    shift.enough = now;
+                    // What has to be done there is not known: it stays as it is, for a time.
+                    shift.step_untold(now, given_up[at], rules);
+                    conditions.sites[at].shifted = shift.shifted;
                     continue;
                 }
+                shift.used = loads[at].used;
                 let all = clients.relief.iter().map(|site| loads[site.0 as usize]).chain([loads[at]]);
                 let mean = mean(all);
                 // What little is left is mostly not of these clients.

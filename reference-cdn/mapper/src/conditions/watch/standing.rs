@@ -1,20 +1,16 @@
 //! Which of a site's servers may be named.
 
-use super::Watch;
+use super::{Untold, Watch};
 use crate::conditions::{PARTS, Rules, Standing};
-use crate::network::Network;
+use crate::network::{Network, SiteId};
 
 /// Of a server's content, so many parts at most are shared: all of it with eight others.
 const MOST_SPREAD: u16 = PARTS as u16 * 8;
 
 impl Watch {
-    pub(super) fn step_standing(
-        &mut self,
-        now: u64,
-        network: &Network,
-        servers: std::ops::Range<u32>,
-        rules: &Rules,
-    ) {
+    pub(super) fn step_standing(&mut self, now: u64, network: &Network, id: SiteId, rules: &Rules) {
+        let site = &network.sites[id.0 as usize];
+        let servers = site.servers.clone();
         let known = &network.servers[servers.start as usize..servers.end as usize];
         let mut serving = servers.len();
         // Where all have much to do, those are too loaded who have more than the others can be expected to take over.
@@ -24,16 +20,20 @@ impl Watch {
         let (first, first_leave) = (at_least(rules.first, 12), at_least(rules.first_leave, 10));
         let (second, second_leave) = (at_least(rules.second, 13), at_least(rules.second_leave, 11));
         let mut overloaded: Vec<(u32, u64, usize)> = Vec::new();
-        let blind = self.blind;
+        // While it is not known whether they are silent or not heard, it stays; but not for ever.
+        let keeps = self.blind && !self.untold(&site.name).is_some_and(Untold::given_up);
         let all = self.servers.of_mut(servers);
         for (at, (watched, server)) in all.iter_mut().zip(known).enumerate() {
-            if !blind {
+            if !keeps {
                 watched.forget_load(now, rules);
             }
             watched.now.busy = watched.load >= if watched.now.busy { first_leave } else { first };
             let was = watched.now.standing;
-            let next = if watched.withdrawn || watched.stops() {
+            watched.end_farewell(now, rules);
+            let next = if watched.withdrawn {
                 Standing::Withdrawn
+            } else if watched.stops() {
+                Standing::Leaving
             } else if watched.failed(now, rules) {
                 Standing::Failed
             } else {
@@ -86,7 +86,7 @@ impl Watch {
         let (mut load, mut capacity) = (0_u64, 0_u64);
         let known = &network.servers[servers.start as usize..servers.end as usize];
         for (watched, server) in self.servers.of(servers).iter().zip(known) {
-            if watched.last.is_some() && !watched.is_silent(now, rules) {
+            if watched.tells(now, rules) {
                 let able = !watched.withdrawn && !watched.stops() && !watched.failed(now, rules);
                 let was_able = now.saturating_sub(watched.since) < rules.lifetime.saturating_mul(2);
                 if able || was_able {

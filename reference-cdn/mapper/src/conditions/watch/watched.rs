@@ -12,6 +12,9 @@ const CHANCE: u64 = 1_000_000_000;
 /// However many are lost, so many in a row are too many.
 pub(super) const MOST_MISSING: u64 = 20;
 
+/// So many times patience reports are waited for of a server that probes find well.
+const EXPECTED: u64 = 10;
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Watched {
     pub(super) last: Option<Last>,
@@ -31,6 +34,8 @@ pub(super) struct Watched {
     pub(super) excused: bool,
     /// Its probes began to fail together with nearly all others.
     pub(super) doubted: bool,
+    /// No report is expected of it, so that none says nothing: an operator says that it is well, or probes have said so for long.
+    pub(super) unexpected: bool,
     /// Thousandths of its reports that do not arrive, smoothed.
     pub(super) loss: u16,
     /// Of each kind of probe that is configured.
@@ -61,6 +66,21 @@ impl Watched {
         self.last.as_ref().is_some_and(|last| last.state == State::Stops)
     }
 
+    /// A farewell is over when all probes find the server well that long after it was last said: one that stops would be gone.
+    pub(super) fn end_farewell(&mut self, now: u64, rules: &Rules) {
+        if !self.stops() {
+            return;
+        }
+        let over = self.last.as_ref().map_or(now, |last| last.at.saturating_add(rules.patience()));
+        let mut asked = self.probes.iter().filter(|probes| probes.row > 0).peekable();
+        let well = |probes: &Probes| {
+            probes.reach(now, rules) && !probes.failed && probes.row >= rules.probes && probes.at >= over
+        };
+        if asked.peek().is_some() && asked.all(well) {
+            self.expect_nothing();
+        }
+    }
+
     /// What was said of the load long ago says nothing of now: a server that only probes reach would stay out for ever.
     pub(super) fn forget_load(&mut self, now: u64, rules: &Rules) {
         let long = rules.silent.saturating_add(rules.lifetime);
@@ -72,7 +92,38 @@ impl Watched {
     /// Whether more reports are missing in a row than its losses explain.
     pub(super) fn is_silent(&self, now: u64, rules: &Rules) -> bool {
         let Some(last) = &self.last else { return false };
-        now.saturating_sub(last.at) >= rules.silent.max(last.quiet)
+        !self.unexpected && now.saturating_sub(last.at) >= rules.silent.max(last.quiet)
+    }
+
+    /// Whether it reports.
+    pub(super) fn tells(&self, now: u64, rules: &Rules) -> bool {
+        self.last.is_some() && !self.unexpected && !self.is_silent(now, rules)
+    }
+
+    /// Whether it is one of those that report, or did until a moment ago.
+    pub(super) fn is_reporter(&self) -> bool {
+        self.last.is_some() && !self.unexpected
+    }
+
+    pub(super) fn is_reached(&self, now: u64, rules: &Rules) -> bool {
+        self.probes.iter().any(|probes| probes.reach(now, rules))
+    }
+
+    /// What was said last does not hold any more, and nothing else is waited for.
+    pub(super) fn expect_nothing(&mut self) {
+        if let Some(last) = &mut self.last {
+            last.state = State::Serves;
+            self.unexpected = true;
+        }
+    }
+
+    /// Ends the silence of one that has been silent for so long, and is well, that it is not expected to report any more.
+    pub(super) fn end_expectation(&mut self, now: u64, rules: &Rules) {
+        let long = rules.patience().saturating_mul(EXPECTED).max(super::CLOCK * 2);
+        let silent = self.last.as_ref().is_some_and(|last| now.saturating_sub(last.at) >= long);
+        if silent && !self.unexpected && self.is_reached(now, rules) {
+            self.expect_nothing();
+        }
     }
 
     pub(super) fn failed(&self, now: u64, rules: &Rules) -> bool {
@@ -82,8 +133,7 @@ impl Watched {
         if self.unheard {
             return !self.probes.iter().any(|probes| probes.succeeded && probes.row >= rules.probes);
         }
-        let reached = self.probes.iter().any(|probes| probes.reach(now, rules));
-        self.is_silent(now, rules) && !reached && !self.excused
+        self.is_silent(now, rules) && !self.is_reached(now, rules) && !self.excused
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod authority;
 mod check;
+mod lines;
 mod parts;
 mod renew;
 mod secrets;
@@ -61,6 +62,8 @@ pub struct Config {
     /// Where the file is: relative paths begin in its folder.
     #[serde(skip)]
     path: PathBuf,
+    #[serde(skip)]
+    lines: lines::Lines,
 }
 
 fn ready_answers() -> usize {
@@ -96,11 +99,21 @@ impl Config {
         let placed = |error| BadInput::of_toml(&path.display().to_string(), text, &error).to_string();
         let mut config: Self = toml::from_str(text).map_err(|error| ConfigError::one(placed(error)))?;
         config.path = path.to_owned();
+        config.lines = lines::Lines::of(text);
         let wrong = config.check();
         if wrong.is_empty() {
             Ok(config)
         } else {
-            Err(ConfigError(wrong.iter().map(|what| format!("{}: {what}", path.display())).collect()))
+            Err(ConfigError(wrong.iter().map(|(key, what)| config.told(key, what)).collect()))
+        }
+    }
+
+    /// What is wrong with a key, with its place: the file and, where the key or what it would be in is there, the line.
+    pub(super) fn told(&self, key: &str, what: &str) -> String {
+        let path = self.path.display();
+        match self.lines.find(key) {
+            Some(line) => format!("{path}:{line}: {what}"),
+            None => format!("{path}: {what}"),
         }
     }
 

@@ -10,7 +10,7 @@ impl Config {
         let load = self.load.clone().zip(fresh.load).map(|(now, fresh)| Load { keys: fresh.keys, ..now });
         let admin = self.admin.clone().zip(fresh.admin);
         let admin = admin.map(|(now, fresh)| Admin { token_file: fresh.token_file, ..now });
-        Self { zones: fresh.zones, dns: fresh.dns, load, admin, ..self.clone() }
+        Self { zones: fresh.zones, dns: fresh.dns, load, admin, lines: fresh.lines, ..self.clone() }
     }
 
     /// Whether the same names are steered, and in the same way: the keeper of maps and the probes of name servers go by these.
@@ -49,6 +49,7 @@ impl Config {
             dns: _,
             admin,
             path: _,
+            lines: _,
         } = self;
         let load_listen = |config: &Self| config.load.as_ref().map(|load| load.listen);
         let admin_listen = |config: &Self| config.admin.as_ref().map(|admin| admin.listen);

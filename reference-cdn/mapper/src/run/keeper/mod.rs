@@ -1,5 +1,6 @@
 //! Keeps the map: looks at inputs, steps conditions each second, publishes.
 
+mod changes;
 mod heard;
 mod orders;
 mod status;
@@ -76,6 +77,8 @@ pub struct Keeper {
     publishing: Option<String>,
     keeping: Option<String>,
     taken: HashMap<Taken, u64>,
+    /// What the log told of servers and sites.
+    known: changes::Known,
     /// Servers that the log named lately: that the network does not have, and with a wrong clock.
     strangers: Named<String>,
     late: Named<String>,
@@ -115,6 +118,7 @@ impl Keeper {
             publishing: None,
             keeping: None,
             taken: HashMap::new(),
+            known: changes::Known::default(),
             strangers: Named::default(),
             late: Named::default(),
             waiting: Waiting::default(),
@@ -138,6 +142,7 @@ impl Keeper {
         let map = looked.or_else(|| self.map.clone()).ok_or_else(|| {
             RunError::NoMap(self.config.map_folder().unwrap_or_default().display().to_string())
         })?;
+        self.tell_changes();
         self.note();
         Ok(map)
     }
@@ -229,6 +234,7 @@ impl Keeper {
             };
             if !before.is_some_and(same) {
                 warn_of_hidden(&shared.authority.load(), &map.network);
+                super::meant::warn(&self.config, &map.network);
             }
             shared.published.publish(map);
         }
@@ -236,6 +242,7 @@ impl Keeper {
         self.note_threads(shared.metrics.get().map_or(0, crate::server::Metrics::threads_gone));
         let mut status = self.status.clone();
         status.reports.extend(shared.reports.outcomes());
+        status.keys_trouble = shared.keys_trouble();
         shared.status.store(Arc::new(status));
     }
 
@@ -248,6 +255,7 @@ impl Keeper {
         let looked = if due || look { self.look_again() } else { None };
         self.keep_withdrawn();
         let map = looked.or(accepted).or_else(|| self.step_conditions(now, due || look));
+        self.tell_changes();
         self.note();
         map
     }

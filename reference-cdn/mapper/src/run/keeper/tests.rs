@@ -413,6 +413,140 @@ fn threads_that_are_gone_are_told_to_operators() {
 }
 
 #[test]
+fn a_farewell_is_told_apart_from_what_operators_order() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    let sent = UNIX + play.clock.load(Ordering::Relaxed);
+    let state = control::load_report::State::Stops;
+    let farewell =
+        LoadReport { server: "ams-1".into(), started: 1, number: 1, sent, state, ..LoadReport::default() };
+    keeper.carry_out(Order::Reports(vec![farewell]));
+    let map = keeper.next(true).unwrap();
+    let status = keeper.status();
+    assert_eq!((status.serving, status.leaving, status.withdrawn), (2, 1, 0));
+    let name = map.names().find(b"\x03www").unwrap();
+    let told = crate::decide::explain::explain(&map, "www", name, [10, 1, 0, 1].into()).to_text();
+    assert!(told.contains("leaving"), "{told}");
+    // Kept in the map as it is.
+    assert_eq!(play.in_force().conditions, map.conditions);
+    keeper.watch.withdraw(keeper.by_name["ams-1"], false);
+    keeper.next(true);
+    assert_eq!((keeper.status().serving, keeper.status().leaving), (3, 0));
+}
+
+/// Lets servers report, each with its load, for so many seconds; and says what the log told meanwhile.
+fn reported(play: &Play, keeper: &mut Keeper, seconds: u64, loads: &[(&str, u16)]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for _ in 0..seconds {
+        let now = play.clock.load(Ordering::Relaxed);
+        let report = |(server, load): &(&str, u16)| LoadReport {
+            server: (*server).into(),
+            started: 1,
+            number: now,
+            sent: UNIX + now,
+            processor: *load,
+            ..LoadReport::default()
+        };
+        keeper.carry_out(Order::Reports(loads.iter().map(report).collect()));
+        let before = keeper.map.clone().unwrap();
+        let conditions = keeper.watch.step(now, &before.network, &keeper.config.rules);
+        let told = keeper.changes(&before.network, &conditions);
+        lines.extend(
+            told.iter().map(|line| format!("{} {}: {}", line.told.count, line.told.first, line.what)),
+        );
+        keeper.next(false);
+        play.pass(1000);
+    }
+    lines
+}
+
+#[test]
+fn the_log_and_the_status_say_who_is_not_named_and_why() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    let well = [("ams-1", 300), ("ams-2", 300), ("nyc-1", 300)];
+    assert_eq!(reported(&play, &mut keeper, 10, &well), Vec::<String>::new());
+    let lines = reported(&play, &mut keeper, 30, &well[1..]);
+    assert_eq!(lines, ["1 ams-1: not named any more: silent, no load report came for too long"]);
+    assert_eq!(keeper.status().out.failed, ["ams-1"]);
+    assert_eq!(reported(&play, &mut keeper, 10, &well), ["1 ams-1: named again"]);
+    for _ in 0..3 {
+        let server = || "ams-2".to_owned();
+        keeper.carry_out(Order::Probed { server: server(), kind: 0, succeeded: false });
+    }
+    let lines = reported(&play, &mut keeper, 1, &well);
+    assert_eq!(lines, ["1 ams-2: not named any more: probes of it fail"]);
+    for _ in 0..3 {
+        keeper.carry_out(Order::Probed { server: "ams-2".into(), kind: 0, succeeded: true });
+    }
+    reported(&play, &mut keeper, 1, &well);
+    // Both of a site, which gives its clients away.
+    let lines = reported(&play, &mut keeper, 10, &[("ams-1", 960), ("ams-2", 960), ("nyc-1", 200)]);
+    let [begins] = lines.as_slice() else { panic!("{lines:?}") };
+    assert!(begins.starts_with("1 ams (") && begins.contains("begins to give clients"), "{begins}");
+    let status = keeper.status();
+    assert_eq!((status.shedding, status.sheds.len(), status.sheds[0].site.as_str()), (1, 1, "ams"));
+    let lines = reported(&play, &mut keeper, 300, &well);
+    assert_eq!(lines, ["1 ams: gives no clients away any more: it can carry them"]);
+    assert!(keeper.status().sheds.is_empty());
+}
+
+#[test]
+fn that_no_server_is_well_is_trouble() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    let probed = |keeper: &mut Keeper, succeeded| {
+        for _ in 0..3 {
+            for server in ["ams-1", "ams-2", "nyc-1"] {
+                keeper.carry_out(Order::Probed { server: server.into(), kind: 0, succeeded });
+            }
+        }
+        keeper.next(false);
+    };
+    probed(&mut keeper, false);
+    let status = keeper.status();
+    assert_eq!((status.failed, status.out.failed.len()), (3, 3));
+    let trouble = status.trouble.unwrap();
+    assert!(trouble.contains("no server is well") && trouble.contains("web"), "{trouble}");
+    // Who reads these maps says so as well.
+    let mut reader = play.keeper_of(&CONFIG[..CONFIG.find("[inputs]").unwrap()]);
+    reader.first().unwrap();
+    assert!(reader.status().trouble.is_some_and(|trouble| trouble.contains("no server is well")));
+    probed(&mut keeper, true);
+    assert_eq!(keeper.status().trouble, None);
+}
+
+#[test]
+fn silence_that_is_not_believed_is_told_once_and_when_it_is_over() {
+    let play = Play::new();
+    let mut keeper = play.keeper();
+    keeper.first().unwrap();
+    let well = [("ams-1", 300), ("ams-2", 300), ("nyc-1", 300)];
+    reported(&play, &mut keeper, 10, &well);
+    assert_eq!(reported(&play, &mut keeper, 60, &[]), Vec::<String>::new());
+    assert!(keeper.status().blind && keeper.known.silence.is_some());
+    reported(&play, &mut keeper, 10, &well);
+    assert!(!keeper.status().blind && keeper.known.silence.is_none());
+}
+
+/// However many leave at once, that is one line.
+#[test]
+fn many_servers_that_leave_at_once_are_one_line() {
+    let mut keeper = Play::new().keeper();
+    let network = crate::sample::network(&[40, 60]);
+    let mut conditions = Conditions::calm(&network);
+    conditions.servers.iter_mut().for_each(|now| now.standing = crate::conditions::Standing::Overloaded);
+    conditions.servers[99].standing = crate::conditions::Standing::Leaving;
+    let lines = keeper.changes(&network, &conditions);
+    let told = lines.iter().map(|line| (line.told.count, line.told.first.as_str())).collect::<Vec<_>>();
+    assert_eq!(told, [(99, "s0-0, s0-1, s0-2, s0-3, s0-4, and others"), (1, "s1-59")]);
+    assert!(keeper.changes(&network, &conditions).is_empty());
+}
+
+#[test]
 fn a_site_is_withdrawn_in_one_order_and_none_that_leaves_a_service_without_servers_unless_it_is_meant() {
     let play = Play::new();
     let mut keeper = play.keeper();

@@ -127,7 +127,7 @@ fn bereft(map: &Map, servers: &[String]) -> Vec<String> {
                 match standing(at) {
                     Standing::Withdrawn => {}
                     _ if goes => left.goes = true,
-                    Standing::Failed => drop(left.sites.insert(server.site.0)),
+                    Standing::Failed | Standing::Leaving => drop(left.sites.insert(server.site.0)),
                     Standing::Serving | Standing::Overloaded => left.well = true,
                 }
             }
@@ -156,7 +156,7 @@ fn bereft(map: &Map, servers: &[String]) -> Vec<String> {
 struct Left {
     goes: bool,
     well: bool,
-    /// Of those that failed.
+    /// Of those that failed or are about to stop.
     sites: BTreeSet<u32>,
 }
 
@@ -164,10 +164,10 @@ struct Left {
 fn instead(map: &Map, service: &Service, family: Family, left: &Left) -> String {
     match &service.fallback {
         Fallback::Alias(name) if family == Family::V4 => format!("the other name, {name}"),
-        Fallback::LastKnown if !left.sites.is_empty() => "servers that failed, the last known".into(),
+        Fallback::LastKnown if !left.sites.is_empty() => "servers that failed or are about to stop".into(),
         Fallback::Site(site) if left.sites.contains(&site.0) => {
             let name = map.network.sites.get(site.0 as usize).map_or("", |site| site.name.as_str());
-            format!("servers of {name} that failed")
+            format!("servers of {name} that failed or are about to stop")
         }
         _ => "no addresses (NODATA)".into(),
     }

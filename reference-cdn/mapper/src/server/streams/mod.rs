@@ -5,6 +5,7 @@ mod connection;
 pub(super) mod frames;
 pub(crate) mod table;
 mod tls;
+mod validity;
 
 use std::cell::RefCell;
 use std::io;
@@ -22,6 +23,7 @@ use tokio::time::{sleep, timeout};
 use self::connection::{Connection, End, HIGH, INPUT};
 use self::table::{Key, Table};
 pub(super) use self::tls::Certificate;
+pub use self::validity::{Standing, Validity};
 use super::clock::Clock;
 use super::config::StreamConfig;
 use super::counters::{Count, Counters};

@@ -11,6 +11,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::super::config::TlsConfig;
 use super::super::error::TlsError;
+use super::validity::Validity;
 
 /// Octets of a certificate or key file.
 const MOST_OCTETS: u64 = 1 << 20;
@@ -21,23 +22,38 @@ const PROTOCOL: &[u8] = b"dot";
 #[derive(Debug)]
 pub(in super::super) struct Certificate {
     files: TlsConfig,
-    current: ArcSwap<ServerConfig>,
+    current: ArcSwap<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    config: Arc<ServerConfig>,
+    /// Of the certificate, then of those that vouch for it.
+    validity: Vec<Validity>,
 }
 
 impl Certificate {
     pub(in super::super) fn read(files: TlsConfig) -> Result<Self, TlsError> {
-        let current = ArcSwap::from(read(&files)?);
+        let current = ArcSwap::from_pointee(read(&files)?);
         Ok(Self { files, current })
     }
 
     /// Reads the files again. If they cannot be used, the certificate stays as it was.
     pub(in super::super) fn reload(&self) -> Result<(), TlsError> {
-        self.current.store(read(&self.files)?);
+        self.current.store(Arc::new(read(&self.files)?));
         Ok(())
     }
 
     pub(super) fn current(&self) -> Arc<ServerConfig> {
-        self.current.load_full()
+        Arc::clone(&self.current.load().config)
+    }
+
+    pub(in super::super) fn file(&self) -> &Path {
+        &self.files.certificate
+    }
+
+    pub(in super::super) fn validity(&self) -> Vec<Validity> {
+        self.current.load().validity.clone()
     }
 
     pub(super) fn handshake_time(&self) -> std::time::Duration {
@@ -45,7 +61,7 @@ impl Certificate {
     }
 }
 
-fn read(files: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
+fn read(files: &TlsConfig) -> Result<Current, TlsError> {
     let path = &files.certificate;
     let text = octets(path)?;
     let chain = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
@@ -53,6 +69,7 @@ fn read(files: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
     if chain.is_empty() {
         return Err(TlsError::NoCertificate { path: path.clone() });
     }
+    let validity = chain.iter().map(|certificate| Validity::of(certificate)).collect::<Option<Vec<_>>>();
     let key = PrivateKeyDer::from_pem_slice(&octets(&files.key)?)
         .map_err(|error| TlsError::NoKey { path: files.key.clone(), why: error.to_string() })?;
     let unfit = |source| TlsError::Unfit { certificate: path.clone(), key: files.key.clone(), source };
@@ -63,10 +80,12 @@ fn read(files: &TlsConfig) -> Result<Arc<ServerConfig>, TlsError> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(unfit)?;
+    let unread = || TlsError::Malformed { path: path.clone(), why: "its dates cannot be read".into() };
+    let validity = validity.ok_or_else(unread)?;
     config.alpn_protocols = vec![PROTOCOL.to_vec()];
     // Resolvers come back: tickets spare them and us a full handshake. Their keys end with the certificate.
     config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(unfit)?;
-    Ok(Arc::new(config))
+    Ok(Current { config: Arc::new(config), validity })
 }
 
 fn octets(path: &Path) -> Result<Vec<u8>, TlsError> {
