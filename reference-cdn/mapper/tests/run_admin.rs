@@ -19,7 +19,7 @@ const UNIX: u64 = 1_700_000_000_000;
 const SOON: Duration = Duration::from_secs(8);
 
 const BASE: &str = "listen = [\"127.0.0.1:0\"]\nthreads = 1\n[[zone]]\napex = \"g.example\"\nfile = \"g.zone\"\nrole = \"low\"\n[map]\nfolder = \"maps\"\n[admin]\nlisten = \"127.0.0.1:0\"\ntoken-file = \"admin.token\"\n";
-const MAKES: &str = "[inputs]\nnetwork = [\"network.toml\"]\n[load]\nlisten = \"127.0.0.1:0\"\n[[load.key]]\nid = 7\nfile = \"load.key\"\n";
+const MAKES: &str = "[inputs]\nnetwork = [\"network.toml\"]\nprobes = [\"probes.jsonl\"]\n[load]\nlisten = \"127.0.0.1:0\"\n[[load.key]]\nid = 7\nfile = \"load.key\"\n";
 
 struct Play {
     folder: tempfile::TempDir,
@@ -53,6 +53,9 @@ impl Play {
         {
             std::fs::write(folder.path().join(name), text).unwrap();
         }
+        let time = UNIX / 1000 - 60;
+        let near = format!("{{\"site\":\"ams\",\"target\":\"10.1.0.0/16\",\"rtt\":5,\"time\":{time}}}\n");
+        std::fs::write(folder.path().join("probes.jsonl"), near).unwrap();
         let mapper = start(folder.path(), &format!("{BASE}{MAKES}"));
         Self { folder, mapper }
     }
@@ -170,8 +173,9 @@ fn every_outcome_and_every_input_is_a_metric_from_the_start() {
     for line in outcomes.iter().chain([&version]) {
         assert!(metrics.lines().any(|known| known == line), "{line} is not in {metrics}");
     }
-    let age = metrics.lines().find(|line| line.starts_with("mapper_input_age_seconds{"));
-    assert!(age.is_some_and(|age| age.contains("input=\"network\",file=\"")), "{metrics}");
+    let age =
+        metrics.lines().find(|line| line.starts_with("mapper_input_age_seconds{input=\"probes\",file=\""));
+    assert!(age.is_some_and(|age| age.ends_with("probes.jsonl\"} 60")), "{metrics}");
     let status: serde_json::Value = serde_json::from_str(&play.operator("GET", "/status").1).unwrap();
     assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(status["reports"]["old"], 0);
@@ -202,4 +206,29 @@ fn silent_connections_keep_no_operator_out() {
     }
     is_well();
     assert_eq!(play.operator("GET", "/status").0, 200);
+}
+
+#[test]
+fn who_sends_long_documents_slowly_keeps_no_server_from_reporting() {
+    let play = Play::new();
+    let to = play.mapper.addresses().admin.unwrap();
+    let begin = |number: usize| {
+        let mut stream = TcpStream::connect(to).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let length = 1_000_000 + number;
+        write!(stream, "POST /load HTTP/1.1\r\nHost: a\r\nLoad-Key: 7\r\nLoad-MAC: 00\r\nContent-Length: {length}\r\n\r\n[").unwrap();
+        stream
+    };
+    let _slow: Vec<_> = (0..8).map(begin).collect();
+    // All that may be there are: one more is told so, at once.
+    loop {
+        let mut one_more = begin(9);
+        one_more.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        let mut said = [0; 12];
+        if one_more.read_exact(&mut said).is_ok() {
+            assert_eq!(&said, b"HTTP/1.1 503");
+            break;
+        }
+    }
+    assert_eq!(play.load(&report("ams-1", 1, 0)), (202, "taken\n".into()));
 }

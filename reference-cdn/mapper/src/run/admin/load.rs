@@ -6,14 +6,16 @@ use std::time::Duration;
 use control::load_report::{self, Refused};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use super::{Admin, Answer, text};
 use crate::run::ToldOfReports;
 
 /// Longest document.
 const LONGEST: usize = 8 << 20;
-/// Documents that come in at once, and how long one may take.
+/// Longest document that many may send at once: those of one server. Whoever sends long ones slowly keeps none of them out.
+const SHORT: u64 = 64 << 10;
+/// Longer ones that come in at once, and how long one may take.
 pub(super) const BODIES: usize = 8;
 const BODY: Duration = Duration::from_secs(10);
 /// How long it is waited for what becomes of reports: the keeper hears of none while it builds a map.
@@ -41,9 +43,11 @@ impl Admin {
             return text(StatusCode::BAD_REQUEST, format!("say Load-Key: NUMBER and Load-MAC: HEX; {MAC}"));
         };
         // Whose they are is only known when they are there: few at once, and not for long.
-        let Ok(room) = self.bodies.try_acquire() else {
+        let short = request.body().size_hint().upper().is_some_and(|most| most <= SHORT);
+        let room = if short { None } else { self.bodies.try_acquire().ok() };
+        if !short && room.is_none() {
             return text(StatusCode::SERVICE_UNAVAILABLE, "too many documents come in at once");
-        };
+        }
         let body = Limited::new(request.into_body(), LONGEST).collect();
         let body = match tokio::time::timeout(BODY, body).await {
             Ok(Ok(body)) => body.to_bytes(),

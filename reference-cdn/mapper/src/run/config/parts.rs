@@ -215,7 +215,8 @@ pub struct Dns {
     /// need the same. Without it, one is made at start.
     pub cookie_secret: Option<PathBuf>,
     pub cookies: Cookies,
-    /// Equal answers per second to one client network; what is no answer is limited to less. 0, not limited.
+    /// Equal answers per second to one client network, and five times as many at once to one that was quiet; what is no answer is
+    /// limited to less. 0, not limited.
     pub rate: u32,
 }
 

@@ -248,6 +248,11 @@ fn a_mapper_goes_on_where_the_one_before_it_ended() {
     keeper.next(false);
     assert_eq!(standings(keeper.status()), (1, 1, 1));
 
+    // To restore who was not withdrawn does not make it well.
+    assert_eq!(ordered(&mut keeper, withdraw("ams-2", false)), Some(Outcome::Done));
+    keeper.next(false);
+    assert_eq!(standings(keeper.status()), (1, 1, 1));
+
     // Who had failed serves when it is heard of, who was withdrawn when an operator says so.
     let all = ["ams-1", "ams-2", "nyc-1"].map(|server| report(server, 90));
     keeper.carry_out(Order::Reports(all.to_vec()));

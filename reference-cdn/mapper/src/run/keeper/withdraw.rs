@@ -47,12 +47,11 @@ impl Keeper {
             let _ = done.send(Outcome::Bereft(bereft).into());
             return false;
         }
-        for name in &servers {
+        // Not those that were so before: to say again that one is back says nothing of how it is.
+        for name in &changed {
             if let Some(key) = self.by_name.get(name) {
                 self.watch.withdraw(*key, withdrawn);
             }
-        }
-        for name in &changed {
             if withdrawn {
                 self.withdrawn.insert(name.clone());
             } else {
@@ -160,7 +159,7 @@ fn bereft(map: &Map, servers: &[String]) -> Vec<String> {
 struct Left {
     goes: bool,
     well: bool,
-    /// Of those that failed.
+    /// Of those that failed or are about to stop.
     sites: BTreeSet<u32>,
 }
 
@@ -168,10 +167,10 @@ struct Left {
 fn instead(map: &Map, service: &Service, family: Family, left: &Left) -> String {
     match &service.fallback {
         Fallback::Alias(name) if family == Family::V4 => format!("the other name, {name}"),
-        Fallback::LastKnown if !left.sites.is_empty() => "servers that failed, the last known".into(),
+        Fallback::LastKnown if !left.sites.is_empty() => "servers that failed or are about to stop".into(),
         Fallback::Site(site) if left.sites.contains(&site.0) => {
             let name = map.network.sites.get(site.0 as usize).map_or("", |site| site.name.as_str());
-            format!("servers of {name} that failed")
+            format!("servers of {name} that failed or are about to stop")
         }
         _ => "no addresses (NODATA)".into(),
     }
