@@ -200,7 +200,9 @@ fn an_event_after_the_end_is_refused() {
     for at in [900, 5000] {
         assert_eq!(
             read(at).unwrap_err()[0].to_string(),
-            format!("surge.toml:5: event: it begins at second {at}, and the scenario ends at 900; let it begin earlier, or give the scenario more seconds")
+            format!(
+                "surge.toml:5: event: it begins at second {at}, and the scenario ends at 900; let it begin earlier, or give the scenario more seconds"
+            )
         );
     }
 }
