@@ -162,7 +162,7 @@ fn settings_that_are_refused() {
     let check = |change: fn(&mut Settings)| {
         let mut settings = settings(zones_top());
         change(&mut settings);
-        settings.check().unwrap_or_else(|error| panic!("{error}"));
+        settings.check().unwrap_or_else(|(_, error)| panic!("{error}"));
     };
     check(|_| {});
     for change in [

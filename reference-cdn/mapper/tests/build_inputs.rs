@@ -331,7 +331,9 @@ fn numbers_of_places_are_read_in_any_width_and_a_wrong_field_costs_only_itself()
     };
     let (uint16, uint32, int32, uint64, uint128) = (5, 6, 8, 9, 10);
     let wide = |kind: u8, number: u64| Value::Integer(kind, number.to_be_bytes().to_vec());
-    let records: Vec<(Value, Option<(i32, i32)>, u32)> = vec![
+    /// A record, the place and the number that are read of it.
+    type Read = (Value, Option<(i32, i32)>, u32);
+    let records: Vec<Read> = vec![
         (Value::Map(vec![asn(Value::Integer(uint16, vec![0x0c, 0xf8]))]), None, 3320),
         (Value::Map(vec![asn(Value::Integer(uint32, vec![0x0c, 0xf8]))]), None, 3320),
         (Value::Map(vec![asn(Value::Integer(int32, vec![0, 0, 0x0c, 0xf8]))]), None, 3320),

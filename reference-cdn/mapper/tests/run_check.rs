@@ -27,6 +27,12 @@ impl Play {
         std::fs::write(self.0.path().join(name), text).unwrap();
     }
 
+    fn permit(&self, name: &str, mode: u32) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.0.path().join(name);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
     fn config(&self, rest: &str) -> Config {
         let text = format!(
             "listen = [\"127.0.0.1:0\"]\n[[zone]]\napex = \"g.example\"\nfile = \"g.zone\"\nrole = \"low\"\n[map]\nfolder = \"maps\"\n{rest}"
@@ -145,6 +151,7 @@ fn keys_that_have_ended_and_certificates_that_cannot_be_used_are_named() {
         ("Inactive: 20231101000000\nDelete: 20231102000000\n", Some("its answers are not signed")),
     ] {
         play.put("Kcdn.test.+013+51300.private", &format!("{secret}{times}{rest}"));
+        play.permit("Kcdn.test.+013+51300.private", 0o640);
         let checked = play.check(&signed);
         assert_eq!(checked.wrong, Vec::<String>::new());
         assert_eq!(checked.warnings.len(), usize::from(said.is_some()), "{:?}", checked.warnings);
@@ -164,6 +171,7 @@ fn keys_that_have_ended_and_certificates_that_cannot_be_used_are_named() {
     let (certificate, key) = made(2023, 2024);
     play.put("dns.pem", &certificate);
     play.put("dns.key", &key);
+    play.permit("dns.key", 0o600);
     assert_eq!(play.check(&tls), Checked::default());
     play.put("dns.key", &made(2023, 2024).1);
     assert!(play.check(&tls).wrong[0].contains("cannot be used with the key"), "{:?}", play.check(&tls));
@@ -321,4 +329,77 @@ fn all_databases_of_a_folder_are_used_and_an_empty_one_is_named() {
         report.inputs.iter().map(|input| (input.kind, input.used)).collect::<Vec<_>>(),
         [("places", 1); 2]
     );
+}
+
+#[test]
+fn secrets_that_everybody_can_read_are_named() {
+    let play = Play::new();
+    play.put("admin.token", "a token for operators");
+    play.put("load.key", "a key for load reports");
+    play.put("cookie.key", "00112233445566778899aabbccddeeff\n");
+    let rest = format!(
+        "{INPUTS}[admin]\nlisten = \"127.0.0.1:0\"\ntoken-file = \"admin.token\"\n[load]\nlisten = \"127.0.0.1:0\"\n[[load.key]]\nid = 1\nfile = \"load.key\"\n[dns]\ncookie-secret = \"cookie.key\"\n"
+    );
+    for name in ["admin.token", "load.key", "cookie.key"] {
+        play.permit(name, 0o640);
+    }
+    assert_eq!(play.check(&rest), Checked::default());
+    play.permit("load.key", 0o644);
+    play.permit("admin.token", 0o666);
+    let said = [
+        "admin.token: everybody on this machine can change this secret; take that from others: chmod o= admin.token",
+        "load.key: everybody on this machine can read this secret; take that from others: chmod o= load.key",
+    ];
+    assert_eq!(play.check(&rest).warnings, said);
+}
+
+#[test]
+fn lists_of_one_may_be_written_without_brackets_and_errors_have_lines() {
+    let play = Play::new();
+    let parse = |text: &str| Config::parse(text, std::path::Path::new("mapper.toml"));
+    let zone = "[[zone]]\napex = \"g.example\"\nfile = \"g.zone\"\n";
+    let one = parse(&format!("listen = \"127.0.0.1:0\"\n{zone}[map]\nfolder = \"maps\"\n[inputs]\nnetwork = \"network.toml\"\n[tls]\nlisten = \"127.0.0.1:0\"\ncertificate = \"a\"\nkey = \"b\"\n[[probe]]\nhost = \"a\"\nsites = \"ams\"\n")).unwrap();
+    assert_eq!(
+        (one.listen.len(), one.tls.unwrap().listen.len(), &*one.probes[0].sites),
+        (1, 1, &["ams".to_owned()][..])
+    );
+    assert_eq!(one.inputs.unwrap().network, [std::path::PathBuf::from("network.toml")]);
+    let error = parse(&format!("listen = \"localhost\"\n{zone}")).unwrap_err().to_string();
+    assert!(
+        error.starts_with("mapper.toml:1:10: invalid socket address") && error.contains("write ADDRESS:PORT"),
+        "{error}"
+    );
+
+    let said = |rest: &str| {
+        let text = format!("listen = \"127.0.0.1:0\"\n{rest}");
+        let config = Config::parse(&text, &play.0.path().join("mapper.toml")).unwrap();
+        let error = config.authority([0; 16]).unwrap_err().to_string();
+        error.replace(&format!("{}/", play.0.path().display()), "")
+    };
+    let top = "[[zone]]\napex = \"example\"\nfile = \"g.zone\"\nrole = \"top\"\n";
+    let map = "[map]\nfolder = \"maps\"\n";
+    for (rest, begins) in [
+        (
+            format!("{top}cut = \"g.elsewhere\"\n{map}"),
+            "mapper.toml:6: zone example.: the cut \"g.elsewhere\" is not below",
+        ),
+        (
+            format!("{top}cut = \"g.example\"\nlifetime = 5\n{map}"),
+            "mapper.toml:7: zone example.: the cut's lifetime is 5 s",
+        ),
+        (
+            format!("{top}cut = \"g.example\"\nname-servers = [\"x.elsewhere\"]\n{map}"),
+            "mapper.toml:7: zone example.: the name server",
+        ),
+        (
+            "[[zone]]\napex = \"a..b\"\nfile = \"g.zone\"\n".to_owned(),
+            "mapper.toml:3: zone a..b: its name is no domain name",
+        ),
+        (format!("{zone}[dns]\npayload = 5\n"), "mapper.toml:6: dns: payload 5 must be 512 to 4096"),
+        (format!("{zone}[dns]\nhostname = \"{}\"\n", "x".repeat(256)), "mapper.toml:6: dns: "),
+    ] {
+        assert!(said(&rest).starts_with(begins), "{}", said(&rest));
+    }
+    play.put("g.zone", &format!("{ZONE}@ IN SOA ns.example. h.example. 9 2 3 4 60\n"));
+    assert!(said(zone).starts_with("g.zone:2: g.example. has several SOA records"), "{}", said(zone));
 }

@@ -175,7 +175,7 @@ fn a_wrong_key_file_changes_nothing_and_is_told_and_the_rest_is_read_all_the_sam
         (status, said.as_str()),
         (
             409,
-            "read again: certificate\nstays as it was: configuration: mapper.toml: load.key: id 7 is there twice; give each key a number of its own\n"
+            "read again: certificate\nstays as it was: configuration: mapper.toml:24: load.key: id 7 is there twice; give each key a number of its own\n"
         )
     );
     assert!(play.takes("ams-1", 7, OLD));

@@ -492,3 +492,17 @@ fn limits_are_counted_by_the_field_that_sets_them() {
 fn every_field_is_explained() {
     insta::assert_snapshot!("explain", explain());
 }
+
+#[test]
+fn hints_are_about_the_section_and_the_field_that_they_stand_at() {
+    let origin = "[origin]\nurl = \"http://127.0.0.1:9000\"\n";
+    for (section, wanted, unwanted) in [
+        ("[disk]\nfolder = \"x\"\n", "did you mean `disk.path`?", "purge.folder"),
+        ("[purge]\npath = \"x\"\n", "did you mean `purge.folder`?", "disk.path"),
+        ("[report]\nto = [\"x:1\"]\n", "\"x:1\" is not an address to send to", "to listen on"),
+        ("[report]\nto = [\"192.0.2.1:0\"]\n", "its load.listen", "takes a free one"),
+    ] {
+        let said = judged(&format!("{origin}{section}"));
+        assert!(said.contains(wanted) && !said.contains(unwanted), "{said}");
+    }
+}

@@ -77,6 +77,10 @@ impl Folder {
     fn put(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.path().join(name);
         std::fs::write(&path, text).expect("write");
+        if name.ends_with(".key") || name.ends_with(".token") {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("a secret");
+        }
         path
     }
 

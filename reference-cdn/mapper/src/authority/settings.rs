@@ -48,27 +48,33 @@ pub enum WithoutCookie {
 }
 
 impl Settings {
-    /// What is wrong with it, and what to do.
-    pub fn check(&self) -> Result<(), String> {
+    /// The key of a configuration where something is wrong, and what, and what to do.
+    pub fn check(&self) -> Result<(), (&'static str, String)> {
         if !(512..=4096).contains(&self.payload) {
-            return Err(format!(
-                "payload {} must be 512 to 4096 octets; 1232 passes everywhere",
-                self.payload
+            return Err((
+                "dns.payload",
+                format!("payload {} must be 512 to 4096 octets; 1232 passes everywhere", self.payload),
             ));
         }
         // Question, OPT record and all options have room in the shortest response.
         if self.nsid.len() > LONGEST_NSID {
-            return Err(format!("nsid has {} octets; shorten it to {LONGEST_NSID}", self.nsid.len()));
+            return Err((
+                "dns.nsid",
+                format!("nsid has {} octets; shorten it to {LONGEST_NSID}", self.nsid.len()),
+            ));
         }
-        for (key, text) in [("version", &self.version), ("hostname", &self.hostname)] {
+        for (key, text) in [("dns.version", &self.version), ("dns.hostname", &self.hostname)] {
             if text.as_ref().is_some_and(|text| text.len() > 255) {
-                return Err(format!("{key} is longer than the 255 octets of a TXT string; shorten it"));
+                return Err((
+                    key,
+                    format!("{key} is longer than the 255 octets of a TXT string; shorten it"),
+                ));
             }
         }
         let mut seen = std::collections::HashSet::new();
         match self.zones.all().iter().find(|zone| !seen.insert(&zone.apex)) {
             Some(zone) => {
-                Err(format!("zone {} is there twice; keep one", crate::dns::name::show(&zone.apex)))
+                Err(("zone", format!("zone {} is there twice; keep one", crate::dns::name::show(&zone.apex))))
             }
             None => Ok(()),
         }

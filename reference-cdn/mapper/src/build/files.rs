@@ -12,6 +12,7 @@ use super::bgp::{self, Collector, Routes};
 use super::builder::Inputs;
 use super::demand::{self, Demand};
 use super::geo::{self, Places};
+use super::listed::listed;
 use super::plant::Plant;
 use super::prefix::Prefix;
 use super::probes::{self, Probes};
@@ -26,18 +27,26 @@ pub const MOST_FILES: usize = 20_000;
 #[serde(default, deny_unknown_fields)]
 pub struct Files {
     /// `network.toml`: sites, servers and services.
+    #[serde(deserialize_with = "listed")]
     pub network: Vec<PathBuf>,
     /// Tables of sites and servers: `.csv` or `.jsonl`.
+    #[serde(deserialize_with = "listed")]
     pub sites: Vec<PathBuf>,
+    #[serde(deserialize_with = "listed")]
     pub servers: Vec<PathBuf>,
     /// MRT dumps.
+    #[serde(deserialize_with = "listed")]
     pub bgp: Vec<PathBuf>,
     /// MMDB databases; the first that knows something is believed.
+    #[serde(deserialize_with = "listed")]
     pub places: Vec<PathBuf>,
     /// Measurements: `.jsonl` or `.ndjson`, or what ping, traceroute and mtr print.
+    #[serde(deserialize_with = "listed")]
     pub probes: Vec<PathBuf>,
+    #[serde(deserialize_with = "listed")]
     pub demand: Vec<PathBuf>,
     /// Prefixes to be told apart in any case.
+    #[serde(deserialize_with = "listed")]
     pub prefixes: Vec<PathBuf>,
 }
 

@@ -12,6 +12,7 @@ pub mod geo;
 pub mod geometry;
 mod ground;
 pub mod keys;
+pub(crate) mod listed;
 pub mod network_file;
 pub mod plant;
 pub mod prefix;

@@ -63,7 +63,13 @@ impl BadInput {
             "write ADDRESS:PORT, such as \"127.0.0.1:5300\" or \"[::1]:5300\"; a name is not looked up"
                 .to_owned()
         });
-        bad.hint = suggestion(message).or(missing).or(address);
+        let lone = message
+            .strip_prefix("invalid type: string ")
+            .and_then(|rest| rest.strip_suffix(", expected a sequence"));
+        let lone = lone.map(|text| format!("write it as [{text}]"));
+        let list = message.starts_with("invalid type: sequence, expected ");
+        let list = list.then(|| "give one value, without [ ]".to_owned());
+        bad.hint = suggestion(message).or(missing).or(address).or(lone).or(list);
         bad
     }
 
@@ -150,14 +156,23 @@ mod tests {
         struct Form {
             capacity: u64,
             rack: Option<String>,
+            list: Option<Vec<String>>,
         }
         for (text, said) in [
             (
                 "capcity = 1",
-                "f.toml:1:1: unknown field `capcity`, expected `capacity` or `rack`; did you mean \"capacity\"?",
+                "f.toml:1:1: unknown field `capcity`, expected one of `capacity`, `rack`, `list`; did you mean \"capacity\"?",
             ),
             ("rack = \"é\"", "f.toml:1:1: missing field `capacity`; add it: it has no default"),
             ("\ncapacity = \"x\"", "f.toml:2:12: invalid type: string \"x\", expected u64"),
+            (
+                "capacity = [1]",
+                "f.toml:1:12: invalid type: sequence, expected u64; give one value, without [ ]",
+            ),
+            (
+                "capacity = 1\nlist = \"x\"",
+                "f.toml:2:8: invalid type: string \"x\", expected a sequence; write it as [\"x\"]",
+            ),
         ] {
             let error = toml::from_str::<Form>(text).unwrap_err();
             assert_eq!(BadInput::of_toml("f.toml", text, &error).to_string(), said);

@@ -6,6 +6,7 @@ use rustix::fs::{Access, access};
 
 use super::config::Config;
 use super::dates::unfit;
+use super::exposed::exposed;
 use super::hidden::hidden;
 use super::{Outside, RunError, meant};
 use crate::authority::dnssec::lasting::Lasting;
@@ -33,6 +34,7 @@ pub fn check(config: &Config, outside: &Outside) -> Checked {
     let settings = config.authority([0; 16]).map_err(&mut tell).ok();
     config.admin_token().map_err(&mut tell).ok();
     config.report_keys().map_err(&mut tell).ok();
+    checked.warnings.extend(exposed(config));
     let now = (outside.unix)() / 1000;
     if let Some(files) = config.server().tls {
         let file = files.certificate.clone();

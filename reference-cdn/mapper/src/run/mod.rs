@@ -7,6 +7,7 @@ mod admin;
 mod check;
 pub mod config;
 mod dates;
+mod exposed;
 mod hidden;
 mod keeper;
 mod meant;
@@ -140,6 +141,7 @@ impl Mapper {
         let first = keeper.first()?;
         warn_of_hidden(&settings, &first.network);
         meant::warn(&config, &first.network);
+        exposed::warn(&config);
         let published = Published::new(first);
         let bound = server::bind(config.server())?;
         let mut addresses =

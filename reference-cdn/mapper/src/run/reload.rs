@@ -85,7 +85,9 @@ impl Shared {
         match fresh {
             Ok(fresh) => {
                 outcome.after_restart = self.config.unlike(&fresh);
-                self.take_up(&self.config.renewed(fresh), &mut outcome);
+                let next = self.config.renewed(fresh);
+                super::exposed::warn(&next);
+                self.take_up(&next, &mut outcome);
             }
             Err(error) => _ = outcome.part::<()>("configuration", Err(error)),
         }

@@ -237,6 +237,10 @@ impl Raw {
                     &format!("give it at most {MOST_FACTOR}"),
                 );
             }
+            if event.at >= seconds {
+                let what = format!("it begins at second {}, and the scenario ends at {seconds}", event.at);
+                say(span.clone(), "event", what, "let it begin earlier, or give the scenario more seconds");
+            }
             for (what, hint) in event.what.unknown(network, names) {
                 say(span.clone(), "event", what, &hint);
             }

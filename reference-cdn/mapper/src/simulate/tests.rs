@@ -189,6 +189,25 @@ fn a_scenario_that_cannot_be_played_says_why() {
 }
 
 #[test]
+fn an_event_after_the_end_is_refused() {
+    let read = |at: u64| {
+        let text = format!(
+            "seconds = 900\nrequests = 9\nrequests-of-capacity = 1\nresolvers = 1\n[[event]]\nat = {at}\nwhat = {{ reports-lost = {{ thousandths = 1 }} }}\n"
+        );
+        Scenario::read("surge.toml", &text, network())
+    };
+    assert_eq!(read(899).unwrap().events.len(), 1);
+    for at in [900, 5000] {
+        assert_eq!(
+            read(at).unwrap_err()[0].to_string(),
+            format!(
+                "surge.toml:5: event: it begins at second {at}, and the scenario ends at 900; let it begin earlier, or give the scenario more seconds"
+            )
+        );
+    }
+}
+
+#[test]
 fn numbers_that_do_not_fit_are_refused() {
     let read = |requests: u64, factor: u64| {
         let mut network = network();

@@ -311,7 +311,10 @@ impl Settings {
             let key = |field: &&'static str| field.split_once('.').map_or("", |(of, _)| of) == section;
             let paths = FIELDS.iter().map(|field| field.path);
             let sections = FIELDS.iter().filter_map(|field| field.path.split_once('.')).map(|(of, _)| of);
-            match nearest(path, paths.clone().filter(key)).or_else(|| nearest(path, paths.chain(sections))) {
+            // What is called otherwise in this section is nearer than the same word of another.
+            let same = paths.clone().filter(key).find(|field| is_place(path) && is_place(field));
+            let near = same.or_else(|| nearest(path, paths.clone().filter(key)));
+            match near.or_else(|| nearest(path, paths.chain(sections))) {
                 Some(meant) => {
                     self.broken.push(meant.to_owned());
                     format!("did you mean `{meant}`?")
@@ -325,6 +328,11 @@ impl Settings {
             hint: Some(hint),
         });
     }
+}
+
+/// Whether a key is about a place on the disk.
+fn is_place(path: &str) -> bool {
+    matches!(path.rsplit('.').next(), Some("path" | "folder" | "dir" | "directory" | "file"))
 }
 
 /// What the parser says of a key or section that is there twice.

@@ -8,7 +8,7 @@ use control::load_report::Keys;
 use edge::ReportConfig;
 
 use super::fields::{Field, count};
-use super::value::{Kind, Wrong, address};
+use super::value::{Kind, Wrong, peer};
 use super::{About, Draft};
 
 pub const REPORT_FIELDS: &[Field<Draft>] = &[
@@ -17,7 +17,7 @@ pub const REPORT_FIELDS: &[Field<Draft>] = &[
         kind: Kind::List {
             form: "\"ADDRESS:PORT\"",
             set: |draft, texts| {
-                draft.report.to = texts.iter().map(|text| address(text)).collect::<Result<_, _>>()?;
+                draft.report.to = texts.iter().map(|text| peer(text)).collect::<Result<_, _>>()?;
                 Ok(())
             },
         },

@@ -249,6 +249,20 @@ pub fn address(text: &str) -> Result<SocketAddr, Wrong> {
     })
 }
 
+/// `ADDRESS:PORT` of somebody else, to send to.
+pub fn peer(text: &str) -> Result<SocketAddr, Wrong> {
+    let wrong = |hint: &str| Err(Wrong::new(format!("\"{text}\" is not an address to send to")).hint(hint));
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 || address.ip().is_unspecified() => wrong(
+            "name the port and address that the mapper takes load reports at (its load.listen), such as \"192.0.2.1:5301\"",
+        ),
+        Ok(address) => Ok(address),
+        Err(_) => wrong(
+            "an IP address and a port, such as \"192.0.2.1:5301\", \"[2001:db8::1]:5301\"; a name is not looked up",
+        ),
+    }
+}
+
 /// A host name without port, or `*.` and a domain.
 pub fn host(text: &str) -> Result<Host, Wrong> {
     let (name, under) = text.strip_prefix("*.").map_or((text, false), |domain| (domain, true));
@@ -359,6 +373,16 @@ mod tests {
         for text in ["", "*", "*.", "a:80", "a b", "u@a", "a/b", "*a.test", "a.*.test", "*.[::1]", "http://a"]
         {
             assert!(host(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn whom_to_send_to_is_not_where_to_listen() {
+        assert_eq!(peer("192.0.2.1:5301").map(|it| it.port()), Ok(5301));
+        for text in ["x:1", "192.0.2.1", ":5301", "192.0.2.1:0", "0.0.0.0:5301", "[::]:1"] {
+            let wrong = peer(text).expect_err(text);
+            assert_eq!(wrong.message, format!("\"{text}\" is not an address to send to"));
+            assert!(wrong.hint.is_some_and(|hint| !hint.contains("listen on")), "{text}");
         }
     }
 

@@ -56,8 +56,7 @@ impl std::str::FromStr for MapName {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.rsplit_once('@') {
             Some((folder, epoch)) => {
-                let epoch =
-                    epoch.parse().map_err(|_| format!("{epoch} is no epoch: a number follows the @"))?;
+                let epoch = read_epoch(epoch)?;
                 Ok(Self { folder: folder.into(), epoch: Some(epoch) })
             }
             None => Ok(Self { folder: text.into(), epoch: None }),
@@ -137,6 +136,30 @@ fn compare(args: &DiffArgs) -> Result<ExitCode, String> {
     Ok(if difference.is_none() { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
 }
 
+/// An epoch, as `ls maps` and the status have it, or in the hexadecimal digits in which dig shows the epoch option.
+fn read_epoch(text: &str) -> Result<u64, String> {
+    let plain = text.trim();
+    // dig shows the octets as text, too: ("....j.B.").
+    let octets = plain.split_once('(').map_or(plain, |(octets, _)| octets.trim_end());
+    let hexadecimal = |digits: &str| {
+        let right = (1..=16).contains(&digits.len()) && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        u64::from_str_radix(digits, 16).ok().filter(|_| right)
+    };
+    let epoch = if let Some(digits) = plain.strip_prefix("0x").or_else(|| plain.strip_prefix("0X")) {
+        hexadecimal(digits)
+    } else if octets.contains(' ') {
+        let pairs = octets.split_whitespace().all(|pair| pair.len() == 2);
+        hexadecimal(&octets.split_whitespace().collect::<String>()).filter(|_| pairs)
+    } else {
+        plain.parse().ok()
+    };
+    epoch.ok_or_else(|| {
+        format!(
+            "{text} is no epoch: write the number, such as 1795800000, or what dig shows of the epoch option, such as 0x6b0a0373 or \"00 00 00 00 6b 0a 03 73\""
+        )
+    })
+}
+
 /// An address, or a prefix as EDNS Client Subnet tells it: its first address.
 fn client(text: &str) -> Result<IpAddr, String> {
     let (address, length) =
@@ -178,8 +201,8 @@ pub struct ExplainArgs {
     /// Folder of maps
     #[arg(long, value_name = "FOLDER", env = "REFERENCE_CDN_MAPS")]
     map: PathBuf,
-    /// The map that answered; without it, the one in force
-    #[arg(long, value_name = "N")]
+    /// The map that answered, as a number or as dig shows the epoch option (0x6b0a0373, "6b 0a 03 73"); without it, the one in force
+    #[arg(long, value_name = "N", value_parser = read_epoch)]
     epoch: Option<u64>,
     /// The map that was in force at this time: 2026-11-27T16:00:00Z, or seconds since 1970
     #[arg(long, value_name = "TIME", conflicts_with = "epoch")]
@@ -263,7 +286,36 @@ fn write_page(path: &Path, page: &str) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Moment, client};
+    use super::{MapName, Moment, client, read_epoch};
+
+    #[test]
+    fn an_epoch_is_a_number_or_what_dig_shows() {
+        for text in [
+            "1795818355",
+            "0x6b0a0373",
+            "0X6B0A0373",
+            "0x000000006b0a0373",
+            "6b 0a 03 73",
+            "00 00 00 00 6b 0a 03 73",
+            "00 00 00 00 6b 0a 03 73 (\"....k..s\")",
+        ] {
+            assert_eq!(read_epoch(text), Ok(0x6b0a_0373), "{text}");
+        }
+        assert_eq!("maps@0x10".parse::<MapName>().map(|name| name.epoch), Ok(Some(16)));
+        for text in [
+            "",
+            "0x",
+            "x",
+            "6b0a0373",
+            "6b 0",
+            "-1",
+            "0x+1",
+            "00 00 00 00 00 00 00 00 01",
+            "0x11112222333344445",
+        ] {
+            assert!(read_epoch(text).is_err_and(|error| error.contains("what dig shows")), "{text}");
+        }
+    }
 
     #[test]
     fn a_client_is_an_address_or_a_prefix() {

@@ -26,14 +26,11 @@ impl Signer {
         }
         let data = |key: &Key| !key.is_entry_point();
         let both = self.keys().iter().any(|key| data(key) && key.is_active(now));
-        let purposes: [(&str, bool, &dyn Fn(&Key) -> bool); 2] = [
-            (if both { "keys" } else { "keys and data" }, true, &Key::is_entry_point),
-            ("data", both, &data),
-        ];
-        let ends = purposes.iter().filter(|(_, there, _)| *there).filter_map(|(what, _, which)| {
-            let end = self.active_until(now, which)?;
-            (end.saturating_sub(now) <= NOTICE).then_some((end, what))
-        });
+        let keys = self.active_until(now, &Key::is_entry_point);
+        let keys = keys.map(|end| (end, if both { "keys" } else { "keys and data" }));
+        let data = both.then(|| self.active_until(now, &data)).flatten().map(|end| (end, "data"));
+        let ends = keys.into_iter().chain(data);
+        let ends = ends.filter(|(end, _)| end.saturating_sub(now) <= NOTICE);
         match ends.min() {
             None => Lasting::Well,
             Some((end, what)) => Lasting::Ending(format!(

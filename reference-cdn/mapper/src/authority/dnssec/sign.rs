@@ -58,7 +58,7 @@ impl Signer {
                 "active or published: its answers are not signed, and resolvers that validate refuse them"
             };
             return Err(format!(
-                "no key of {apex} is {so}; set the times of one with dnssec-settime -A now, or make one with dnssec-keygen"
+                "no key of {apex} is {so}; set the times of one with dnssec-settime -P now -A now -I none -D none, or make one with dnssec-keygen, and send SIGHUP"
             ));
         }
         if !self.keys.iter().any(|key| key.is_active(now) && key.is_entry_point()) {

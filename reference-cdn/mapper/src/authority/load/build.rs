@@ -69,8 +69,8 @@ impl Builder<'_> {
         LoadError::Wrong { file: self.paths.get(file).cloned().unwrap_or_default(), line, what }
     }
 
-    pub fn zone(&self, what: impl Into<String>) -> LoadError {
-        LoadError::Zone { apex: name::show(&self.apex), what: what.into() }
+    fn zone(&self, key: &'static str, what: impl Into<String>) -> LoadError {
+        LoadError::Zone { apex: name::show(&self.apex), key, what: what.into() }
     }
 
     pub fn file(&self, what: impl Into<String>) -> LoadError {
@@ -121,11 +121,14 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn config_name(&self, text: &str, what: &str) -> Result<Box<[u8]>, LoadError> {
-        let wire = name::from_text(text)
-            .map_err(|error: NameError| self.zone(format!("{what} \"{text}\" is no domain name: {error}")))?;
+    fn config_name(&self, text: &str, key: &'static str, what: &str) -> Result<Box<[u8]>, LoadError> {
+        let wire = name::from_text(text).map_err(|error: NameError| {
+            self.zone(key, format!("{what} \"{text}\" is no domain name: {error}"))
+        })?;
         if wire.len() <= self.apex.len() || !name::is_within(&wire, &self.apex) {
-            return Err(self.zone(format!("{what} \"{text}\" is not below the zone; write the whole name")));
+            return Err(
+                self.zone(key, format!("{what} \"{text}\" is not below the zone; write the whole name"))
+            );
         }
         Ok(wire)
     }
@@ -137,28 +140,29 @@ impl Builder<'_> {
             Plan::Top { cut, names, ttl } => (cut, names, *ttl),
         };
         if !CUT_TTL.contains(&ttl) {
-            return Err(self.zone(format!(
+            return Err(self.zone("lifetime", format!(
                 "the cut's lifetime is {ttl} s; it must be {} to {} s, so that resolvers come back to be sent nearer",
                 CUT_TTL.start(),
                 CUT_TTL.end()
             )));
         }
         if names.is_empty() || names.len() > MOST_NAMES {
-            return Err(
-                self.zone(format!("the cut has {} name servers; name 1 to {MOST_NAMES}", names.len()))
-            );
+            return Err(self.zone(
+                "name-servers",
+                format!("the cut has {} name servers; name 1 to {MOST_NAMES}", names.len()),
+            ));
         }
-        let cut = self.config_name(cut, "the cut")?;
+        let cut = self.config_name(cut, "cut", "the cut")?;
         let mut wires = Vec::new();
         for text in names {
-            let wire = self.config_name(text, "the name server")?;
+            let wire = self.config_name(text, "name-servers", "the name server")?;
             if name::is_within(&wire, &cut) {
-                return Err(self.zone(format!(
+                return Err(self.zone("name-servers", format!(
                     "the name server \"{text}\" is below the cut, where this zone does not answer; name it beside the cut"
                 )));
             }
             if wires.contains(&wire) {
-                return Err(self.zone(format!("the name server \"{text}\" is named twice")));
+                return Err(self.zone("name-servers", format!("the name server \"{text}\" is named twice")));
             }
             if let Some(set) = self.names.get(&wire).and_then(|sets| sets.values().next()) {
                 let what =

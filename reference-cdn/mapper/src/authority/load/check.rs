@@ -20,7 +20,14 @@ impl Builder<'_> {
         };
         match at_apex.get(&rtype::SOA).map(|set| set.records.len()) {
             Some(1) => {}
-            Some(_) => return Err(self.file("it has several SOA records; keep one")),
+            Some(_) => {
+                let soa = at_apex.get(&rtype::SOA).map(|set| (set.file, set.line)).unwrap_or_default();
+                let what = format!(
+                    "{} has several SOA records, of which this is the first; keep one",
+                    name::show(&apex)
+                );
+                return Err(self.wrong(soa, what));
+            }
             None => return Err(self.file("it has no SOA record; add one at @")),
         }
         if !at_apex.contains_key(&rtype::NS) {

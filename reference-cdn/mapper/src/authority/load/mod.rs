@@ -46,7 +46,12 @@ pub enum LoadError {
     Wrong { file: PathBuf, line: usize, what: String },
     /// The configuration asks for what cannot be.
     #[error("zone {apex}: {what}")]
-    Zone { apex: String, what: String },
+    Zone {
+        apex: String,
+        /// Of the configuration: `apex`, `cut`, `name-servers` or `lifetime`.
+        key: &'static str,
+        what: String,
+    },
     /// The file as a whole is not of such a zone.
     #[error("{}: zone {apex}: {what}", file.display())]
     File { file: PathBuf, apex: String, what: String },
@@ -82,7 +87,7 @@ pub fn places(file: &Path, apex: &str, wanted: impl Fn(&[u8]) -> bool) -> Vec<Pl
 }
 
 fn read_files(file: &Path, apex: &str) -> Result<(Files, Box<[u8]>), LoadError> {
-    let zone_error = |what: String| LoadError::Zone { apex: apex.to_owned(), what };
+    let zone_error = |what: String| LoadError::Zone { apex: apex.to_owned(), key: "apex", what };
     let wire =
         name::from_text(apex).map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
     let mut files = Files::default();
@@ -98,7 +103,7 @@ fn read_files(file: &Path, apex: &str) -> Result<(Files, Box<[u8]>), LoadError> 
 
 /// Loads a zone from text. `$INCLUDE` is refused; `file` is what errors name.
 pub fn parse(text: &str, file: &Path, apex: &str, plan: &Plan) -> Result<Zone, LoadError> {
-    let zone_error = |what: String| LoadError::Zone { apex: apex.to_owned(), what };
+    let zone_error = |what: String| LoadError::Zone { apex: apex.to_owned(), key: "apex", what };
     let wire =
         name::from_text(apex).map_err(|error| zone_error(format!("its name is no domain name: {error}")))?;
     let origin = domain::base::Name::from_octets(bytes_of(&wire))

@@ -6,7 +6,7 @@ use super::parts::{Cookies, RoleName, ZonePlan};
 use super::{Config, ConfigError};
 use crate::authority::cookies::Secrets;
 use crate::authority::dnssec::{Signer, keys};
-use crate::authority::load::{self, Plan};
+use crate::authority::load::{self, LoadError, Plan};
 use crate::authority::rates::Rates;
 use crate::authority::zone::{Zone, Zones};
 use crate::authority::{Settings as AuthoritySettings, WithoutCookie};
@@ -24,7 +24,7 @@ impl Config {
     pub fn zones(&self) -> Result<Zones, ConfigError> {
         let mut wrong = Vec::new();
         let mut zones: Vec<Arc<Zone>> = Vec::new();
-        for zone in &self.zones {
+        for (number, zone) in self.zones.iter().enumerate() {
             let plan = match zone.role {
                 RoleName::Static => Plan::Static,
                 RoleName::Low => Plan::Low,
@@ -39,6 +39,10 @@ impl Config {
                     Ok(loaded) => zones.push(Arc::new(loaded)),
                     Err(error) => wrong.push(error),
                 },
+                // Of what the configuration says, its line; files say theirs.
+                Err(error @ LoadError::Zone { key, .. }) => {
+                    wrong.push(self.told(&format!("zone.{number}.{key}"), &error.to_string()));
+                }
                 Err(error) => wrong.push(error.to_string()),
             }
         }
@@ -78,7 +82,7 @@ impl Config {
         };
         settings.rates = (dns.rate > 0).then(|| rates(dns.rate));
         settings.keepalive = u16::try_from(self.tcp.idle_seconds.saturating_mul(10)).unwrap_or(u16::MAX);
-        settings.check().map_err(|what| ConfigError::one(format!("{}: dns: {what}", self.path.display())))?;
+        settings.check().map_err(|(key, what)| ConfigError::one(self.told(key, &format!("dns: {what}"))))?;
         Ok(settings)
     }
 }

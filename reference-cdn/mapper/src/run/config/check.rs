@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::Config;
 use super::parts::{Probe, RoleName};
+use crate::server::MOST_THREADS;
 
 /// Each thing that is wrong: the key where it is (`probe.0.status`), and what.
 #[derive(Default)]
@@ -53,6 +54,13 @@ impl Config {
             let key = other.filter(given).filter(|_| !given(&key)).unwrap_or(key);
             wrong.push(format!("rules.{key}"), format!("rules: {error}"));
         }
+        for (key, value) in [
+            ("rules.most-overloaded", self.rules.most_overloaded),
+            ("rules.most-silent", self.rules.most_silent),
+        ] {
+            wrong.within((key.to_owned(), key), value, 0..=1000, "in thousandths of the servers");
+        }
+        self.check_sockets(&mut wrong);
         self.check_load(&mut wrong);
         if let Some(inputs) = &self.inputs
             && inputs.network.is_empty()
@@ -93,6 +101,23 @@ impl Config {
             }
         }
         wrong.0
+    }
+
+    fn check_sockets(&self, wrong: &mut Wrong) {
+        let key = |name: &'static str| (name.to_owned(), name);
+        wrong.within(key("threads"), self.threads, 0..=MOST_THREADS, "0 for one on each core");
+        let tcp = &self.tcp;
+        wrong.within(key("tcp.threads"), tcp.threads, 1..=MOST_THREADS, "1 is usual");
+        for (name, value) in [
+            ("tcp.connections", tcp.connections as u64),
+            ("tcp.per-client", tcp.per_client as u64),
+            ("tcp.idle-seconds", tcp.idle_seconds),
+        ] {
+            if value == 0 {
+                let what = "no query over TCP or TLS would be answered; give it 1 or more, or leave it out";
+                wrong.push(name, format!("{name} is 0: {what}"));
+            }
+        }
     }
 
     fn check_zones(&self, wrong: &mut Wrong) {
@@ -273,6 +298,14 @@ mod tests {
             ("[build]\ncandidates = 0\n", "mapper.toml:12: build.candidates is 0: "),
             ("[probe-names]\nport = 0\n", "mapper.toml:12: probe-names.port is 0: give it 1 to 65535, "),
             ("[probe-names]\ntimeout = 0\n", "mapper.toml:12: probe-names.timeout is 0: "),
+            (
+                "[rules]\nmost-silent = 1001\n",
+                "mapper.toml:12: rules.most-silent is 1001: give it 0 to 1000, ",
+            ),
+            ("[tcp]\nthreads = 0\n", "mapper.toml:12: tcp.threads is 0: give it 1 to "),
+            ("[tcp]\nconnections = 0\n", "mapper.toml:12: tcp.connections is 0: no query over TCP"),
+            ("[tcp]\nper-client = 0\n", "mapper.toml:12: tcp.per-client is 0: no query over TCP"),
+            ("[tcp]\nidle-seconds = 0\n", "mapper.toml:12: tcp.idle-seconds is 0: no query over TCP"),
             ("[rules]\nlifetime = 0\n", "mapper.toml:12: rules: lifetime must be at least 1000, it is 0"),
             ("[rules]\nfirst = 0\n", "mapper.toml:12: rules: first-leave (600) must be below first (0)"),
             (

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 pub use self::parts::*;
 use crate::authority::load;
+use crate::build::listed::listed;
 use crate::build::{self, BadInput, Files};
 use crate::conditions::Rules;
 use crate::map::churn::Bounds;
@@ -28,6 +29,7 @@ const LONGEST: u64 = 1 << 20;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
     /// Where DNS queries are answered, over UDP and TCP.
+    #[serde(deserialize_with = "listed")]
     pub listen: Vec<SocketAddr>,
     /// Threads for UDP, each with a socket of its own; 0, one for each core.
     #[serde(default)]

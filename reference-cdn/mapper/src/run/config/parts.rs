@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::build::listed::listed;
 use crate::server;
 
 /// Limits on TCP and TLS.
@@ -33,6 +34,7 @@ impl Default for Tcp {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Tls {
+    #[serde(deserialize_with = "listed")]
     pub listen: Vec<SocketAddr>,
     /// PEM files.
     pub certificate: PathBuf,
@@ -100,6 +102,7 @@ pub struct Build {
     pub table_half_life: Option<u64>,
     pub most_units: Option<usize>,
     pub candidates: Option<usize>,
+    #[serde(deserialize_with = "listed")]
     pub default_sites: Vec<String>,
     pub threads: Option<usize>,
     /// Seconds between two looks at the inputs.
@@ -140,10 +143,10 @@ pub struct Probe {
     #[serde(default = "probes_at_once")]
     pub at_once: usize,
     /// Only servers of these sites; all if not given.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     pub sites: Vec<String>,
     /// Only servers with these features.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     pub needs: Vec<String>,
 }
 
@@ -195,7 +198,7 @@ pub struct KeyFile {
     pub id: u8,
     pub file: PathBuf,
     /// For which servers it speaks, `*` in last place standing for anything; all if not given.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "listed")]
     pub servers: Vec<String>,
 }
 
