@@ -14,6 +14,7 @@ const KNOWN: &[(&str, &str)] = &[
         "syn",
         "pcap-file's derive-into-owned has 1, most derives have 2, newer ones 3; used while building only",
     ),
+    ("synstructure", "asn1-rs-derive 0.6 has 0.13, yoke-derive 0.14; used while building only"),
     ("thiserror", "pcap-file 2.0.0 has 1, everybody else 2"),
     ("thiserror-impl", "as thiserror"),
     ("unicode-width", "miette 7.6 has 0.1, clap and indicatif 0.2"),

@@ -1,20 +1,10 @@
-//! From when and until when a certificate is valid, and whom it is about (RFC 5280 sections 4.1.2.4 to 4.1.2.6), from its
-//! DER encoding. The TLS library does not tell; nothing else of it is read here.
+//! From when and until when a certificate is valid, and whom it is about (RFC 5280 sections 4.1.2.4 to 4.1.2.6). The TLS
+//! library does not tell.
 
 use http_cache::Time;
+use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
 
-use crate::timestamp;
-
-const INTEGER: u8 = 0x02;
-const OBJECT_IDENTIFIER: u8 = 0x06;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-/// The version of a certificate, in a context-specific tag of its own.
-const VERSION: u8 = 0xa0;
-/// id-at-commonName, 2.5.4.3.
-const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 /// Characters of a subject that are shown: a common name has no more.
 const SHOWN: usize = 64;
 
@@ -38,20 +28,12 @@ pub enum Standing {
 impl Validity {
     /// `None`: it is no certificate.
     pub fn of(certificate: &[u8]) -> Option<Self> {
-        let mut rest = certificate;
-        let mut certificate = take(&mut rest, SEQUENCE)?;
-        let mut body = take(&mut certificate, SEQUENCE)?;
-        if body.first() == Some(&VERSION) {
-            take(&mut body, VERSION)?;
-        }
-        take(&mut body, INTEGER)?; // Serial number.
-        take(&mut body, SEQUENCE)?; // Signature algorithm.
-        take(&mut body, SEQUENCE)?; // Issuer.
-        let mut validity = take(&mut body, SEQUENCE)?;
-        let not_before = time(&mut validity)?;
-        let not_after = time(&mut validity)?;
-        let subject = common_name(take(&mut body, SEQUENCE)?).unwrap_or_default();
-        Some(Self { not_before, not_after, subject })
+        let (_, certificate) = parse_x509_certificate(certificate).ok()?;
+        let validity = certificate.validity();
+        let name = certificate.subject().iter_common_name().next();
+        let name = name.map(|name| String::from_utf8_lossy(name.attr_value().data).into_owned());
+        let subject = name.unwrap_or_default().chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+        Some(Self { not_before: time(validity.not_before), not_after: time(validity.not_after), subject })
     }
 
     /// Both ends belong to the time in which it is valid.
@@ -66,69 +48,9 @@ impl Validity {
     }
 }
 
-/// The content of the element that comes first, if that has this tag; what follows is left.
-fn take<'a>(rest: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
-    let (&first, after) = rest.split_first()?;
-    let (&length, after) = after.split_first()?;
-    let (length, after) = match length {
-        0..=0x7f => (usize::from(length), after),
-        // Up to 16 MiB; the indefinite form is none of DER.
-        0x81..=0x83 => {
-            let (octets, after) = after.split_at_checked(usize::from(length & 0x7f))?;
-            (octets.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet)), after)
-        }
-        _ => return None,
-    };
-    let (content, after) = after.split_at_checked(length)?;
-    *rest = after;
-    (first == tag).then_some(content)
-}
-
-/// UTCTime or GeneralizedTime, in the only forms that section 4.1.2.5 allows. Before 1970 is 1970.
-fn time(rest: &mut &[u8]) -> Option<Time> {
-    let tag = *rest.first()?;
-    let text = std::str::from_utf8(take(rest, tag)?).ok()?;
-    let long = match (tag, text.len()) {
-        (GENERALIZED_TIME, 15) => text.to_owned(),
-        (UTC_TIME, 13) => {
-            let century = if text.get(..2)?.parse::<u8>().ok()? < 50 { "20" } else { "19" };
-            format!("{century}{text}")
-        }
-        _ => return None,
-    };
-    let part = |from: usize, to: usize| long.get(from..to);
-    let written = format!(
-        "{}-{}-{}T{}:{}:{}{}",
-        part(0, 4)?,
-        part(4, 6)?,
-        part(6, 8)?,
-        part(8, 10)?,
-        part(10, 12)?,
-        part(12, 14)?,
-        part(14, 15)?
-    );
-    match part(0, 4)?.parse::<u16>().ok()? {
-        1970.. => timestamp::parse(&written),
-        _ => Some(Time::default()),
-    }
-}
-
-/// Of a Name: sets of pairs of an object identifier and a string.
-fn common_name(mut name: &[u8]) -> Option<String> {
-    while !name.is_empty() {
-        let mut set = take(&mut name, SET)?;
-        while !set.is_empty() {
-            let mut pair = take(&mut set, SEQUENCE)?;
-            let kind = take(&mut pair, OBJECT_IDENTIFIER)?;
-            let tag = *pair.first()?;
-            let value = take(&mut pair, tag)?;
-            if kind == COMMON_NAME {
-                let text = String::from_utf8_lossy(value);
-                return Some(text.chars().filter(|c| !c.is_control()).take(SHOWN).collect());
-            }
-        }
-    }
-    None
+/// Before 1970 is 1970.
+fn time(time: ASN1Time) -> Time {
+    Time::from_secs(u64::try_from(time.timestamp()).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -137,6 +59,7 @@ mod tests {
     use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
 
     use super::*;
+    use crate::timestamp;
 
     fn made(change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
         let key = KeyPair::generate().expect("key");

@@ -1,17 +1,7 @@
-//! From when and until when a certificate is valid (RFC 5280 section 4.1.2.5), from its DER encoding. The TLS library does not tell;
-//! nothing else of it is read here.
+//! From when and until when a certificate is valid (RFC 5280 section 4.1.2.5). The TLS library does not tell.
 
-use crate::authority::dnssec::keys;
-
-const INTEGER: u8 = 0x02;
-const UTC_TIME: u8 = 0x17;
-const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-/// The version of a certificate, in a context-specific tag of its own.
-const VERSION: u8 = 0xa0;
-
-/// The time that stands for no end (RFC 5280 section 4.1.2.5), which is the last that can be written.
-const END: u64 = 253_402_300_799;
+use x509_parser::parse_x509_certificate;
+use x509_parser::time::ASN1Time;
 
 /// Both ends belong to the time in which it is valid, in seconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,18 +21,11 @@ pub enum Standing {
 impl Validity {
     /// `None`: it is no certificate.
     pub fn of(certificate: &[u8]) -> Option<Self> {
-        let mut whole = certificate;
-        let mut parts = element(&mut whole, SEQUENCE)?;
-        let mut fields = element(&mut parts, SEQUENCE)?;
-        if fields.first() == Some(&VERSION) {
-            element(&mut fields, VERSION)?;
-        }
-        // Serial number, algorithm of the signature, issuer.
-        for tag in [INTEGER, SEQUENCE, SEQUENCE] {
-            element(&mut fields, tag)?;
-        }
-        let mut validity = element(&mut fields, SEQUENCE)?;
-        Some(Self { not_before: time(&mut validity)?, not_after: time(&mut validity)? })
+        let (_, certificate) = parse_x509_certificate(certificate).ok()?;
+        let validity = certificate.validity();
+        // Before 1970 is 1970.
+        let seconds = |time: ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
+        Some(Self { not_before: seconds(validity.not_before), not_after: seconds(validity.not_after) })
     }
 
     pub fn at(&self, now: u64) -> Standing {
@@ -54,50 +37,13 @@ impl Validity {
     }
 }
 
-/// Takes the element that comes first, which must have this tag, and gives its content.
-fn element<'a>(rest: &mut &'a [u8], tag: u8) -> Option<&'a [u8]> {
-    let [found, length, after @ ..] = *rest else { return None };
-    let (length, after) = if *length < 0x80 {
-        (usize::from(*length), after)
-    } else {
-        // Up to three octets of length: a file is no longer. The indefinite form is none of DER.
-        let (octets, after) = after.split_at_checked(usize::from(length & 0x7f))?;
-        if !(1..=3).contains(&octets.len()) {
-            return None;
-        }
-        (octets.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet)), after)
-    };
-    let (content, after) = after.split_at_checked(length)?;
-    *rest = after;
-    (*found == tag).then_some(content)
-}
-
-/// UTCTime or GeneralizedTime, in the only forms that are allowed. Before 1970 is 1970.
-fn time(rest: &mut &[u8]) -> Option<u64> {
-    let tag = *rest.first()?;
-    let text = std::str::from_utf8(element(rest, tag)?).ok()?.strip_suffix('Z')?;
-    let century = match (tag, text.len()) {
-        (GENERALIZED_TIME, 14) => "",
-        // Years of two digits are those from 1950 to 2049.
-        (UTC_TIME, 12) if text < "50" => "20",
-        (UTC_TIME, 12) => "19",
-        _ => return None,
-    };
-    let long = format!("{century}{text}");
-    match &*long {
-        _ if !long.bytes().all(|octet| octet.is_ascii_digit()) => None,
-        "99991231235959" => Some(END),
-        before if before < "1970" => Some(0),
-        long => keys::seconds(long),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
     use super::*;
+    use crate::authority::dnssec::keys;
 
     fn made(from: (i32, u8, u8), to: (i32, u8, u8)) -> Vec<u8> {
         let mut params = CertificateParams::new(["a.test".to_owned()]).unwrap();
@@ -121,22 +67,6 @@ mod tests {
             let standings = [begins.saturating_sub(1), begins, ends, ends + 1].map(|now| found.at(now));
             let before = if begins == 0 { Standing::Valid } else { Standing::NotYet };
             assert_eq!(standings, [before, Standing::Valid, Standing::Valid, Standing::Expired]);
-        }
-    }
-
-    #[test]
-    fn times_as_they_are_written() {
-        let of = |tag: u8, text: &str| {
-            let mut octets = vec![tag, text.len() as u8];
-            octets.extend_from_slice(text.as_bytes());
-            time(&mut &octets[..])
-        };
-        assert_eq!(of(GENERALIZED_TIME, "99991231235959Z"), Some(END));
-        assert_eq!(of(UTC_TIME, "700101000001Z"), Some(1));
-        assert_eq!(of(UTC_TIME, "500101000000Z"), Some(0));
-        assert_eq!(of(UTC_TIME, "491231235959Z"), of(GENERALIZED_TIME, "20491231235959Z"));
-        for wrong in ["", "Z", "700101000001", "7001010000Z", "70x101000001Z", "701301000001Z"] {
-            assert_eq!(of(UTC_TIME, wrong), None, "{wrong}");
         }
     }
 
