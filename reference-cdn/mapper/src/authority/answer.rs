@@ -188,15 +188,14 @@ impl<S: Steering> Work<'_, '_, S> {
             self.answer.kind = rates::Kind::Negative(zone.hash);
         }
         // The common case: nothing of the file is looked at, except for names that a wildcard would make up.
-        if !zone.has_cuts
-            && let Some(found) = self.steerable(zone, name)
-        {
+        let steered = self.steerable(zone, name);
+        if let Some(found) = steered.filter(|_| !zone.has_cuts) {
             return self.steered(zone, name, found, None, first);
         }
         match zone.find(name, self.qtype) {
             Found::Cut(owner, node) => self.referral(zone, owner, node, name, first),
             Found::Node(node) => {
-                if let Some(found) = self.steerable(zone, name) {
+                if let Some(found) = steered {
                     return self.steered(zone, name, found, Some(node), first);
                 }
                 match node.kind {
@@ -205,7 +204,7 @@ impl<S: Steering> Work<'_, '_, S> {
                 }
             }
             Found::Nothing => {
-                if let Some(found) = self.steerable(zone, name) {
+                if let Some(found) = steered {
                     return self.steered(zone, name, found, None, first);
                 }
                 if zone.role == Role::Low && self.steering.is_above_names(zone.below_apex(name.wire())) {

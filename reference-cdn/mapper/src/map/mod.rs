@@ -98,51 +98,39 @@ impl Map {
 
     /// The same network under other conditions. What did not change is shared.
     pub fn next(&self, epoch: Epoch, conditions: Conditions) -> Self {
-        let network = Arc::clone(&self.network);
-        let number = Number::next();
-        let since = Since::new(number, &network, &conditions, Some((&self.since, &self.conditions)));
-        let before = Before { routes: &self.routes, of_service: &self.of_service };
-        let (routes, of_service) = routes::for_services(&network, &conditions, &since, Some(before));
-        let names = self.referrals.names();
-        let referrals = routes::Referrals::new(&network, &conditions, names, Some(&self.referrals));
-        Self {
-            epoch,
-            number,
-            network,
-            conditions,
-            names: self.names.clone(),
-            since,
-            routes,
-            of_service,
-            referrals,
-        }
+        self.followed(epoch, Arc::clone(&self.network), conditions, true)
     }
 
     /// Another network. As long as only clients and the ways to them are other ones, answers that are ready stay so.
     pub fn renew(&self, epoch: Epoch, network: Arc<Network>, conditions: Conditions) -> Self {
-        let names = self.referrals.names();
         let before = &*self.network;
         let same = before.services == network.services
             && before.sites == network.sites
             && before.servers == network.servers;
-        if !same {
-            return Self::new(epoch, network, conditions, names);
+        if same {
+            self.followed(epoch, network, conditions, false)
+        } else {
+            Self::new(epoch, network, conditions, self.referrals.names())
         }
+    }
+
+    /// With the same services, sites and servers; `same_clients`: and the same tables of clients, as far as conditions leave them.
+    fn followed(
+        &self,
+        epoch: Epoch,
+        network: Arc<Network>,
+        conditions: Conditions,
+        same_clients: bool,
+    ) -> Self {
         let number = Number::next();
         let since = Since::new(number, &network, &conditions, Some((&self.since, &self.conditions)));
-        let (routes, of_service) = routes::for_services(&network, &conditions, &since, None);
-        let referrals = routes::Referrals::new(&network, &conditions, names, None);
-        Self {
-            epoch,
-            number,
-            network,
-            conditions,
-            names: self.names.clone(),
-            since,
-            routes,
-            of_service,
-            referrals,
-        }
+        let before = Before { routes: &self.routes, of_service: &self.of_service };
+        let (routes, of_service) =
+            routes::for_services(&network, &conditions, &since, same_clients.then_some(before));
+        let referrals = same_clients.then_some(&self.referrals);
+        let referrals = routes::Referrals::new(&network, &conditions, self.referrals.names(), referrals);
+        let names = Arc::clone(&self.names);
+        Self { epoch, number, network, conditions, names, since, routes, of_service, referrals }
     }
 
     pub fn names(&self) -> &Names {

@@ -83,7 +83,7 @@ pub(super) fn text(shared: &Shared) -> String {
     let signed = settings.zones.all().iter().filter_map(|zone| Some((zone, zone.signer.as_ref()?)));
     let expire: Vec<_> = signed
         .filter_map(|(zone, signer)| {
-            let labels = format!("{{zone=\"{}\"}}", crate::dns::name::show(&zone.apex).replace('\\', "\\\\"));
+            let labels = format!("{{zone=\"{}\"}}", escaped(&crate::dns::name::show(&zone.apex)));
             Some((labels, signer.expires(now)?))
         })
         .collect();

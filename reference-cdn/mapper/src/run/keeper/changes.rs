@@ -141,17 +141,17 @@ impl Keeper {
             shedding.insert(site.name.clone());
         }
         self.known.shedding = shedding;
+        let begins = "begins to give clients to its next sites, since it is loaded past the first threshold as a whole";
         let lines = [
-            (
-                begin,
-                "begins to give clients to its next sites, since it is loaded past the first threshold as a whole",
-            ),
-            (over, "gives no clients away any more: it can carry them"),
-            (untold, "gives no clients away any more: nobody has told for long how loaded it is"),
+            Line { warns: true, what: begins, told: begin },
+            Line { warns: false, what: "gives no clients away any more: it can carry them", told: over },
+            Line {
+                warns: false,
+                what: "gives no clients away any more: nobody has told for long how loaded it is",
+                told: untold,
+            },
         ];
-        let line =
-            |(told, what): (Told, &'static str)| Line { warns: what.starts_with("begins"), what, told };
-        lines.into_iter().map(line).filter(|line| line.told.count > 0).collect()
+        lines.into_iter().filter(|line| line.told.count > 0).collect()
     }
 }
 

@@ -114,7 +114,9 @@ impl Keeper {
         self.status.trouble = (!wrong.is_empty()).then(|| wrong.join("; "));
         let Some(map) = &self.map else { return };
         let (network, conditions) = (&map.network, &map.conditions);
-        let count = |standing| conditions.servers.iter().filter(|now| now.standing == standing).count();
+        let mut counts = [0; Standing::Leaving as usize + 1];
+        conditions.servers.iter().for_each(|now| counts[now.standing as usize] += 1);
+        let count = |standing: Standing| counts[standing as usize];
         let status = &mut self.status;
         status.version = env!("CARGO_PKG_VERSION");
         status.epoch = map.epoch.0;
